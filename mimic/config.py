@@ -1,0 +1,199 @@
+"""The configuration tree: frozen dataclasses, one docstring line per field. Presets fill it in `mimic.presets`."""
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from motions.errors import InputError, unknown_name
+
+Backend = Literal["native", "mjx-jax", "mjx-warp"]
+Device = Literal["auto", "cpu", "gpu", "tpu"]
+Collisions = Literal["feet", "all"]
+
+
+@dataclass(frozen=True)
+class SimConfig:
+    backend: Backend | None = None
+    """Physics engine: C MuJoCo on CPU threads (native), MJX in JAX (mjx-jax) or on Warp (mjx-warp). None: the best present."""
+    sim_dt: float = 0.005
+    """Physics time step [s]."""
+    n_substeps: int = 4
+    """Physics steps per control step; the control rate is 1 / (sim_dt n_substeps)."""
+    iterations: int = 10
+    """Largest number of solver iterations."""
+    ls_iterations: int = 20
+    """Largest number of line-search iterations."""
+    friction: float = 0.6
+    """Sliding friction between the robot and the ground."""
+    collisions: Collisions = "feet"
+    """Which of the robot's geoms touch: feet with the ground only, or every geom the model lets collide."""
+
+    @property
+    def ctrl_dt(self) -> float:
+        return self.sim_dt * self.n_substeps
+
+
+@dataclass(frozen=True)
+class ActionConfig:
+    prior: Literal["reference", "default"] = "reference"
+    """What an action of zero asks for: the reference joint position of the next frame, or the default pose."""
+    feed_forward: bool = True
+    """With the reference prior: add (kd/kp) times the reference joint velocity, which cancels the lag of the PD law."""
+    scale: float = 0.25
+    """Target offset of an action of one, as a part of effort/kp."""
+
+
+@dataclass(frozen=True)
+class ObservationConfig:
+    actor: tuple[str, ...] = (
+        "command",
+        "motion_anchor_pos_b",
+        "motion_anchor_ori_b",
+        "base_lin_vel",
+        "base_ang_vel",
+        "joint_pos",
+        "joint_vel",
+        "actions",
+        "projected_gravity",
+    )
+    """Terms the policy sees, in this order (`mimic.mdp.observations.TERMS`)."""
+    critic: tuple[str, ...] = ("body_pos_b", "body_ori_b", "phase")
+    """Terms the critic sees beyond the actor's."""
+    future_frames: tuple[int, ...] = ()
+    """Offsets [control steps] of reference frames that the term `future` shows."""
+    clip: float = 10.0
+    """Bound on normalized observations."""
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """Weights of exp(-error/sigma^2) tracking terms and penalties; their sum is multiplied by `scale`. (BeyondMimic)"""
+
+    anchor_pos: float = 0.5
+    anchor_ori: float = 0.5
+    body_pos: float = 1.0
+    body_ori: float = 1.0
+    body_linvel: float = 1.0
+    body_angvel: float = 1.0
+    action_rate: float = -0.01
+    """Weight of the squared change of the action."""
+    sigma_anchor_pos: float = 0.3
+    """[m]"""
+    sigma_anchor_ori: float = 0.4
+    """[rad]"""
+    sigma_body_pos: float = 0.3
+    """[m]"""
+    sigma_body_ori: float = 0.4
+    """[rad]"""
+    sigma_body_linvel: float = 1.0
+    """[m/s]"""
+    sigma_body_angvel: float = 3.14
+    """[rad/s]"""
+    scale: float = 0.1
+    """Factor on the whole sum, so that returns stay near one."""
+
+
+@dataclass(frozen=True)
+class TerminationConfig:
+    anchor_height: float = 0.25
+    """Largest |dz| of the anchor [m]."""
+    anchor_angle: float = 0.8
+    """Largest angle between the anchor and its reference [rad]."""
+    end_effector_height: float = 0.25
+    """Largest |dz| of any end effector [m], after re-anchoring."""
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """Where episodes start: failure-weighted bins of the clips. (BeyondMimic's adaptive sampling)"""
+
+    bin_s: float = 1.0
+    """Length of a bin [s]."""
+    uniform: float = 0.1
+    """Share of starts drawn uniformly over all frames."""
+    decay: float = 0.9
+    """Per-iteration decay of the failure average."""
+    episode_s: float = 10.0
+    """Longest episode [s]; reaching it truncates."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    hidden: tuple[int, ...] = (512, 256, 128)
+    """Layer widths of actor and critic alike."""
+    init_std: float = 0.3
+    """First standard deviation of the action noise."""
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    rollout_length: int = 24
+    num_epochs: int = 3
+    num_minibatches: int = 4
+    learning_rate: float = 5e-4
+    """First step size; then adapted per minibatch to keep the KL divergence near `desired_kl`."""
+    min_learning_rate: float = 1e-5
+    max_learning_rate: float = 3e-3
+    desired_kl: float = 0.03
+    discount: float = 0.95
+    gae_lambda: float = 0.95
+    clip_ratio: float = 0.2
+    value_clip: float = 0.2
+    entropy_coef: float = 0.001
+    value_coef: float = 1.0
+    max_grad_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that defines a training run."""
+
+    preset: str = "g1"
+    robot: str = "g1"
+    """A robot's name, or a path to an MJCF or spec file."""
+    motion: tuple[str, ...] = ()
+    """Motion files; none: the preset's own clip."""
+    quat_order: Literal["wxyz", "xyzw"] | None = None
+    """Quaternion order of files that do not say."""
+    fps: float | None = None
+    """Frame rate [Hz] of files that do not say."""
+    seed: int = 0
+    num_envs: int = 256
+    env_steps: int = 2_500_000
+    """Length of the training, in control steps summed over environments."""
+    device: Device = "auto"
+    save_every_s: float = 60.0
+    """Seconds between checkpoints."""
+    sim: SimConfig = field(default_factory=SimConfig)
+    action: ActionConfig = field(default_factory=ActionConfig)
+    observation: ObservationConfig = field(default_factory=ObservationConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    termination: TerminationConfig = field(default_factory=TerminationConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The tree as plain JSON types."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls: type, values: dict[str, Any], where: str = "config") -> Any:
+    """Rebuild a dataclass tree from `to_dict`'s output. Raises `InputError` for a key the class lacks."""
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]
+    for key in values:
+        if key not in names:
+            raise unknown_name(f"key in {where}", key, names)
+    made = {}
+    for key, value in values.items():
+        kind = hints[key]
+        if dataclasses.is_dataclass(kind):
+            if not isinstance(value, dict):
+                raise InputError(f"{where}.{key}: expected a table, got {value!r}")
+            made[key] = from_dict(typing.cast(type, kind), value, f"{where}.{key}")
+        else:
+            made[key] = tuple(value) if typing.get_origin(kind) is tuple else value
+    return cls(**made)

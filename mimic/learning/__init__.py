@@ -1,0 +1,1 @@
+"""Networks, rollout and PPO."""

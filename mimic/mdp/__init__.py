@@ -1,0 +1,1 @@
+"""Pure functions of two kinematic states: observations, rewards, terminations, resets, sampling."""

@@ -1,0 +1,1 @@
+"""Robots: models with names, gains, default pose and tracked bodies."""

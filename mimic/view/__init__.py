@@ -1,0 +1,1 @@
+"""Pictures: video, plots, report."""

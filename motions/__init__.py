@@ -1,0 +1,1 @@
+"""What a motion is: types, rotations, kinematics, file formats. Knows no robot and no learning."""

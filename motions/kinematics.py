@@ -1,0 +1,156 @@
+"""Rigid-body kinematics of one robot: `Body`, forward kinematics, `KinematicState`.
+
+Conventions, stated here and used everywhere: quaternions wxyz, z up, SI units, radians. A MuJoCo free
+joint's linear velocity is in the world frame, its angular velocity in the **body** frame.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from motions.errors import InputError
+from motions.rotations import Array, namespace, quat_conj, quat_from_axis_angle, quat_log, quat_mul, quat_rotate
+
+
+class KinematicState(NamedTuple):
+    """One pose with its velocities; a reference frame and a simulated body are both this. Leading axes are free.
+
+    qpos (nq): root xyz [m], root wxyz, joints [rad]. qvel (nv): root linear, world [m/s], root angular, BODY frame
+    [rad/s], joints [rad/s]. For K tracked bodies, origin and axes in the world: xpos (K, 3) [m], xquat (K, 4) wxyz,
+    xlinvel (K, 3) [m/s], xangvel (K, 3) [rad/s].
+    """
+
+    qpos: Array
+    qvel: Array
+    xpos: Array
+    xquat: Array
+    xlinvel: Array
+    xangvel: Array
+
+
+@dataclass(frozen=True)
+class Body:
+    """A robot's rigid bodies, as the motion tools need them: the compiled model and its names.
+
+    `model` has one free joint (the first) and hinges only. `foot_bodies` touch the ground in walking, left first.
+    """
+
+    name: str
+    model: mujoco.MjModel = field(repr=False)
+    foot_bodies: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        model = self.model
+        types = model.jnt_type
+        if model.njnt == 0 or types[0] != mujoco.mjtJoint.mjJNT_FREE:
+            raise InputError(f"robot {self.name!r}: the first joint must be a free joint (a floating base)")
+        other = [model.joint(i).name for i in range(1, model.njnt) if types[i] != mujoco.mjtJoint.mjJNT_HINGE]
+        if other:
+            raise InputError(f"robot {self.name!r}: only hinges may follow the free joint; {other[0]!r} is not one")
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """The hinges, in qpos order."""
+        return tuple(self.model.joint(i).name for i in range(1, self.model.njnt))
+
+    @property
+    def body_names(self) -> tuple[str, ...]:
+        """Bodies by MuJoCo id, the world first."""
+        return tuple(self.model.body(i).name for i in range(self.model.nbody))
+
+    @property
+    def joint_range(self) -> np.ndarray:
+        """(J, 2) [rad]; unlimited joints have -inf, inf."""
+        limited = self.model.jnt_limited[1:, None].astype(bool)
+        return np.where(limited, self.model.jnt_range[1:], [-np.inf, np.inf])
+
+    def body_ids(self, names: tuple[str, ...]) -> np.ndarray:
+        known = self.body_names
+        missing = [n for n in names if n not in known]
+        if missing:
+            raise InputError(f"robot {self.name!r} has no body {missing[0]!r}; it has {', '.join(known[1:])}")
+        return np.array([known.index(n) for n in names], dtype=int)
+
+
+def forward_kinematics(body: Body, qpos: Array) -> tuple[Array, Array]:
+    """World positions (..., nbody, 3) [m] and orientations (..., nbody, 4) wxyz of all bodies, as mj_kinematics.
+
+    `qpos` (..., nq); numpy or JAX. Bodies are visited once, in order; batch axes stay vectorized.
+    """
+    pos, quat, _, _ = _walk(body.model, qpos)
+    xp = namespace(qpos)
+    return xp.stack(pos, axis=-2), xp.stack(quat, axis=-2)
+
+
+def forward_velocity(body: Body, qpos: Array, qvel: Array) -> tuple[Array, Array, Array, Array]:
+    """`forward_kinematics` and the world velocities of body origins (..., nbody, 3) [m/s] and angular (..., nbody, 3) [rad/s]."""
+    xp, model = namespace(qpos, qvel), body.model
+    pos, quat, anchors, axes = _walk(model, qpos)
+    zero = xp.zeros_like(pos[0])
+    linear, angular = [zero], [zero]
+    for b in range(1, model.nbody):
+        parent = model.body_parentid[b]
+        lin = linear[parent] + xp.cross(angular[parent], pos[b] - pos[parent])
+        ang = angular[parent]
+        for j in range(model.body_jntadr[b], model.body_jntadr[b] + model.body_jntnum[b]):
+            dof = model.jnt_dofadr[j]
+            if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE:
+                lin, ang = qvel[..., dof : dof + 3], quat_rotate(quat[b], qvel[..., dof + 3 : dof + 6])
+            else:
+                spin = axes[j] * qvel[..., dof, None]
+                ang = ang + spin
+                lin = lin + xp.cross(spin, pos[b] - anchors[j])
+        linear.append(lin)
+        angular.append(ang)
+    return tuple(xp.stack(part, axis=-2) for part in (pos, quat, linear, angular))
+
+
+def _walk(model: mujoco.MjModel, qpos: Array) -> tuple[list, list, list, list]:
+    """Per-body world positions and quaternions, per-joint world anchors and axes."""
+    xp = namespace(qpos)
+    batch = qpos.shape[:-1]
+
+    def constant(values: np.ndarray) -> Array:
+        return xp.broadcast_to(xp.asarray(values, dtype=qpos.dtype), (*batch, len(values)))
+
+    pos, quat = [constant(np.zeros(3))], [constant(np.array([1.0, 0, 0, 0]))]
+    anchors: list = [None] * model.njnt
+    axes: list = [None] * model.njnt
+    for b in range(1, model.nbody):
+        parent = model.body_parentid[b]
+        p = pos[parent] + quat_rotate(quat[parent], constant(model.body_pos[b]))
+        q = quat_mul(quat[parent], constant(model.body_quat[b]))
+        for j in range(model.body_jntadr[b], model.body_jntadr[b] + model.body_jntnum[b]):
+            adr = model.jnt_qposadr[j]
+            if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE:
+                p, q = qpos[..., adr : adr + 3], qpos[..., adr + 3 : adr + 7]
+                continue
+            offset = constant(model.jnt_pos[j])
+            anchors[j] = p + quat_rotate(q, offset)
+            axes[j] = quat_rotate(q, constant(model.jnt_axis[j]))
+            turn = quat_from_axis_angle(constant(model.jnt_axis[j]), qpos[..., adr] - model.qpos0[adr])
+            q = quat_mul(q, turn)
+            p = anchors[j] - quat_rotate(q, offset)
+        pos.append(p)
+        quat.append(q)
+    return pos, quat, anchors, axes
+
+
+def finite_difference_qvel(qpos: np.ndarray, fps: float) -> np.ndarray:
+    """Central differences of qpos (F, nq) to qvel (F, nv) at `fps`; one-sided at both ends. numpy."""
+    ahead = np.concatenate([qpos[1:], qpos[-1:]])
+    behind = np.concatenate([qpos[:1], qpos[:-1]])
+    span_s = np.full((len(qpos), 1), 2.0 / fps)
+    span_s[[0, -1]] = 1.0 / fps
+    linear = (ahead[:, :3] - behind[:, :3]) / span_s
+    angular_world = quat_log(quat_mul(ahead[:, 3:7], quat_conj(behind[:, 3:7]))) / span_s
+    angular_body = quat_rotate(quat_conj(qpos[:, 3:7]), angular_world)
+    return np.concatenate([linear, angular_body, (ahead[:, 7:] - behind[:, 7:]) / span_s], axis=1)
+
+
+def kinematic_state(body: Body, qpos: Array, qvel: Array, tracked_ids: np.ndarray) -> KinematicState:
+    """The full `KinematicState` of (qpos, qvel) for the bodies `tracked_ids` (K,)."""
+    parts = forward_velocity(body, qpos, qvel)
+    return KinematicState(qpos, qvel, *(part[..., tracked_ids, :] for part in parts))

@@ -1,0 +1,1 @@
+"""Mocap to robot. Imports motions only; receives a Body."""
