@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from motions.errors import InputError
-from motions.rotations import quat_normalize, quat_unroll, slerp
+from motions.rotations import quat_normalize, quat_unroll
 
 SCHEMA = 1
 MIN_FRAMES = 3
@@ -123,16 +123,20 @@ def load_motion(path: str | Path) -> Motion:
 
 
 def resample(motion: Motion, fps: float) -> Motion:
-    """The same motion at another rate: linear in positions and joints, slerp in the root rotation."""
+    """The same motion at another rate, through cubic splines, so that velocities stay continuous.
+
+    The root quaternion's components are interpolated and renormalized. Raises `InputError` when fewer than
+    3 frames remain.
+    """
+    from scipy.interpolate import CubicSpline
+
     if fps == motion.fps:
         return motion
     count = int(np.floor(motion.duration_s * fps + 1e-6)) + 1
     if count < MIN_FRAMES:
         raise InputError(f"motion {motion.name!r} lasts {motion.duration_s:.3f} s: fewer than {MIN_FRAMES} frames at {fps:g} Hz")
-    index = np.clip(np.arange(count) / fps * motion.fps, 0, motion.num_frames - 1)
-    low = np.minimum(index.astype(int), motion.num_frames - 2)
-    part = index - low
-    a, b = motion.qpos[low], motion.qpos[low + 1]
-    qpos = a + part[:, None] * (b - a)
-    qpos[:, 3:7] = slerp(a[:, 3:7], b[:, 3:7], part)
+    source_s = np.arange(motion.num_frames) / motion.fps
+    time_s = np.minimum(np.arange(count) / fps, source_s[-1])
+    qpos = CubicSpline(source_s, motion.qpos, axis=0)(time_s)
+    qpos[:, 3:7] = quat_normalize(qpos[:, 3:7])
     return replace(motion, qpos=qpos, fps=fps)

@@ -1,0 +1,128 @@
+"""Observation terms: pure functions of a state and its reference, the same in training and on a robot.
+
+They take numpy or JAX arrays (JAX is not imported here) without batch axes. Suffix `_b`: in the frame of the
+robot's own root (base terms) or anchor body (anchor and body terms). 6D rotations: first two matrix columns, row by row.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from motions.errors import unknown_name
+from motions.kinematics import KinematicState
+from motions.rotations import Array, namespace, quat_conj, quat_mul, quat_rotate_inv, quat_to_rot6d
+
+
+class Observed(NamedTuple):
+    """What a term may look at: the body, the reference frame under the cursor, and what went before.
+
+    `future` has a leading axis over the configured future frames; `phase` is the cursor's place in its clip, in [0, 1].
+    """
+
+    state: KinematicState
+    reference: KinematicState
+    future: KinematicState
+    last_action: Array
+    phase: Array
+
+
+@dataclass(frozen=True)
+class BodyLayout:
+    """The robot's constants that terms need: `anchor` indexes the tracked bodies, `default_joints` (J,) [rad]."""
+
+    anchor: int
+    default_joints: np.ndarray
+
+
+def command(o: Observed, layout: BodyLayout) -> Array:
+    """Reference joint positions [rad] and velocities [rad/s]; (2 J,)."""
+    return namespace(o.reference.qpos).concatenate([o.reference.qpos[7:], o.reference.qvel[6:]])
+
+
+def motion_anchor_pos_b(o: Observed, layout: BodyLayout) -> Array:
+    """Reference anchor position in the robot's anchor frame [m]; (3,)."""
+    a = layout.anchor
+    return quat_rotate_inv(o.state.xquat[a], o.reference.xpos[a] - o.state.xpos[a])
+
+
+def motion_anchor_ori_b(o: Observed, layout: BodyLayout) -> Array:
+    """Reference anchor orientation in the robot's anchor frame, 6D; (6,)."""
+    a = layout.anchor
+    return quat_to_rot6d(quat_mul(quat_conj(o.state.xquat[a]), o.reference.xquat[a]))
+
+
+def base_lin_vel(o: Observed, layout: BodyLayout) -> Array:
+    """Linear velocity of the root in its own frame [m/s]; (3,)."""
+    return quat_rotate_inv(o.state.qpos[3:7], o.state.qvel[:3])
+
+
+def base_ang_vel(o: Observed, layout: BodyLayout) -> Array:
+    """Angular velocity of the root in its own frame [rad/s]; (3,)."""
+    return o.state.qvel[3:6]
+
+
+def projected_gravity(o: Observed, layout: BodyLayout) -> Array:
+    """Direction of gravity in the root frame; (3,)."""
+    xp = namespace(o.state.qpos)
+    return quat_rotate_inv(o.state.qpos[3:7], xp.asarray([0.0, 0.0, -1.0], dtype=o.state.qpos.dtype))
+
+
+def joint_pos(o: Observed, layout: BodyLayout) -> Array:
+    """Joint positions relative to the default pose [rad]; (J,)."""
+    return o.state.qpos[7:] - namespace(o.state.qpos).asarray(layout.default_joints, dtype=o.state.qpos.dtype)
+
+
+def joint_vel(o: Observed, layout: BodyLayout) -> Array:
+    """Joint velocities [rad/s]; (J,)."""
+    return o.state.qvel[6:]
+
+
+def actions(o: Observed, layout: BodyLayout) -> Array:
+    """The last action; (J,)."""
+    return o.last_action
+
+
+def body_pos_b(o: Observed, layout: BodyLayout) -> Array:
+    """Tracked body positions in the robot's anchor frame [m]; (3 K,)."""
+    a = layout.anchor
+    return quat_rotate_inv(o.state.xquat[a][None], o.state.xpos - o.state.xpos[a]).reshape(-1)
+
+
+def body_ori_b(o: Observed, layout: BodyLayout) -> Array:
+    """Tracked body orientations in the robot's anchor frame, 6D; (6 K,)."""
+    return quat_to_rot6d(quat_mul(quat_conj(o.state.xquat[layout.anchor])[None], o.state.xquat)).reshape(-1)
+
+
+def phase(o: Observed, layout: BodyLayout) -> Array:
+    """Place of the cursor in its clip, in [0, 1]; (1,)."""
+    return o.phase[None]
+
+
+def future(o: Observed, layout: BodyLayout) -> Array:
+    """Future reference frames: joint positions, and the reference anchor in the robot's anchor frame; (H (J + 9),)."""
+    xp = namespace(o.state.qpos)
+    a = layout.anchor
+    inverse = quat_conj(o.state.xquat[a])[None]
+    offset = quat_rotate_inv(o.state.xquat[a][None], o.future.xpos[:, a] - o.state.xpos[a])
+    turn = quat_to_rot6d(quat_mul(inverse, o.future.xquat[:, a]))
+    return xp.concatenate([o.future.qpos[:, 7:], offset, turn], axis=-1).reshape(-1)
+
+
+Term = Callable[[Observed, BodyLayout], Array]
+TERMS: dict[str, Term] = {
+    f.__name__: f
+    for f in (
+        command, motion_anchor_pos_b, motion_anchor_ori_b, base_lin_vel, base_ang_vel, projected_gravity,
+        joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, future,
+    )
+}  # fmt: skip
+
+
+def observe(names: tuple[str, ...], observed: Observed, layout: BodyLayout) -> Array:
+    """The terms `names`, concatenated. Raises `InputError` for a name that `TERMS` lacks."""
+    for name in names:
+        if name not in TERMS:
+            raise unknown_name("observation term", name, TERMS)
+    return namespace(observed.state.qpos).concatenate([TERMS[name](observed, layout) for name in names])
