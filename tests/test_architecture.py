@@ -1,0 +1,141 @@
+"""The arrows of the house: who may import whom, what must load without JAX, and how long a file may be."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("motions", "retarget", "mimic")
+MAX_LINES = 450
+
+# A room (or a module of its own) and what it may import of ours; everything may import from inside its own room.
+# The longest matching name decides. Modules not named here (train, evaluate, presets, ...) may import all of mimic
+# and motions, but neither retarget nor the command line.
+ARROWS: dict[str, set[str]] = {
+    "motions": set(),
+    "retarget": {"motions"},
+    "mimic": {"motions", "mimic"},
+    "mimic.__main__": {"mimic", "motions"},
+    "mimic.cli": {"motions", "retarget", "mimic"},
+    "mimic.config": {"motions"},
+    "mimic.presets": {"motions", "mimic.config"},
+    "mimic.robots": {"motions", "mimic.config"},
+    "mimic.sim": {"motions", "mimic.config", "mimic.robots"},
+    "mimic.mdp": {"motions", "mimic.config"},
+    "mimic.metrics": {"motions", "mimic.config", "mimic.mdp"},
+    "mimic.tasks": {"motions", "mimic.config", "mimic.mdp", "mimic.robots", "mimic.sim"},
+    "mimic.learning": {"motions", "mimic.config", "mimic.mdp"},
+    "mimic.view": {"motions", "mimic.metrics"},
+    "mimic.deploy": {"motions", "mimic.config", "mimic.learning", "mimic.mdp", "mimic.metrics", "mimic.robots"},
+    "mimic.deploy.policy": set(),
+}
+ABOVE_ALL = {"mimic.cli", "mimic.__main__"}  # nobody but these two imports them
+
+# Loaded by commands that must start at once, or on machines without JAX.
+WITHOUT_JAX = (
+    "motions.errors",
+    "motions.rotations",
+    "motions.motion",
+    "motions.skeleton",
+    "motions.kinematics",
+    "motions.formats",
+    "mimic.deploy.policy",
+    "mimic.config",
+    "mimic.robots",
+    "mimic.metrics",
+    "mimic.mdp.observations",
+    "mimic.view.video",
+    "mimic.view.plots",
+    "mimic.view.report",
+    "mimic.cli",
+)
+
+
+def _modules() -> dict[str, Path]:
+    """Dotted name to file, for every module of the three packages; a package is its __init__."""
+    found = {}
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _inside(name: str, room: str) -> bool:
+    return name == room or name.startswith(room + ".")
+
+
+def _imports(name: str, path: Path) -> set[str]:
+    """Our modules that `name` imports, anywhere in the file: also inside functions and type-checking blocks."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join(part for part in (*package.split(".")[: len(package.split(".")) - node.level + 1], base) if part)
+            # `from mimic import train` names a module, `from mimic.train import run` does not
+            found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base for alias in node.names}
+    return {module for module in found if module.split(".")[0] in ROOMS}
+
+
+def _rule(name: str) -> tuple[str, set[str]]:
+    room = max((room for room in ARROWS if _inside(name, room)), key=len)
+    return room, ARROWS[room]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_follow_the_arrows(name: str):
+    room, allowed = _rule(name)
+    for imported in _imports(name, MODULES[name]):
+        if _inside(imported, room) and room != "mimic":
+            continue
+        # `mimic` itself holds the version only
+        assert imported == "mimic" or any(_inside(imported, other) for other in allowed), f"{name} imports {imported}"
+        if imported in ABOVE_ALL:
+            assert name in ABOVE_ALL or _inside(name, "mimic.cli"), f"{name} imports {imported}"
+
+
+def test_the_rules_would_catch_a_wrong_arrow(tmp_path: Path):
+    wrong = tmp_path / "wrong.py"
+    lines = ["def f():", "    from retarget import solve", "    import mimic.train", "from . import kinematics"]
+    wrong.write_text("\n".join(lines))
+    assert {"retarget", "mimic.train", "motions.kinematics"} <= _imports("motions.wrong", wrong)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_is_short_and_says_what_it_owns(name: str):
+    text = MODULES[name].read_text()
+    assert len(text.splitlines()) <= MAX_LINES, f"{name} has {len(text.splitlines())} lines: split it"
+    assert ast.get_docstring(ast.parse(text)), f"{name} has no docstring"
+
+
+def test_these_load_without_jax():
+    """One process imports them in turn and names the first that brought JAX along."""
+    program = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    assert 'jax' not in sys.modules, f'{name} imports jax'\n"
+    )
+    missing = [name for name in WITHOUT_JAX if name not in MODULES]
+    assert not missing, f"no such module: {missing}"
+    done = subprocess.run([sys.executable, "-c", program, *WITHOUT_JAX], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr.strip().splitlines()[-1]
+
+
+def test_the_policy_runtime_needs_nothing_of_the_trainer():
+    """It runs on a robot: numpy, onnxruntime and itself."""
+    path = ROOT / "mimic" / "deploy" / "policy.py"
+    tree = ast.parse(path.read_text())
+    roots = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    roots |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not roots & {"jax", "flax", "brax", "optax", "mimic", "motions", "retarget"}
