@@ -1,0 +1,76 @@
+"""Reading text files so that every failure names the file, the line and what was expected there."""
+
+from pathlib import Path
+
+import numpy as np
+
+from motions.errors import InputError
+
+
+def check_file(path: str | Path) -> Path:
+    """`path` as a Path to a non-empty regular file; raises `InputError` otherwise."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected a motion file")
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if size == 0:
+        raise InputError(f"{path}: the file is empty")
+    return path
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a text file. Raises `InputError` if it is missing, empty, a folder, or binary."""
+    path = check_file(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if b"\0" in raw[:4096]:
+        raise InputError(f"{path}: a binary file, expected text")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")  # only joint names and comments can hold such bytes
+    lines = text.splitlines()
+    if not any(line.strip() for line in lines):
+        raise InputError(f"{path}: the file holds only blank lines")
+    return lines
+
+
+def parse_floats(tokens: list[str], path: str | Path, line_number: int) -> list[float]:
+    """Finite floats from `tokens`; raises `InputError` naming file, line and the offending token."""
+    values = []
+    for column, token in enumerate(tokens, start=1):
+        try:
+            value = float(token)
+        except ValueError:
+            raise InputError(f"{path}, line {line_number}: value {column} is {token!r}, expected a number") from None
+        if not np.isfinite(value):
+            raise InputError(f"{path}, line {line_number}: value {column} is {token}, expected a finite number")
+        values.append(value)
+    return values
+
+
+def parse_table(rows: list[tuple[int, list[str]]], columns: int, path: str | Path, expected: str) -> np.ndarray:
+    """(rows, columns) finite floats from (line number, tokens) pairs; `expected` explains the column count.
+
+    The whole table is converted at once; only when that fails is it walked through to name the place.
+    """
+    for line_number, tokens in rows:
+        if len(tokens) != columns:
+            last = " The file may be truncated." if line_number == rows[-1][0] and len(tokens) < columns else ""
+            raise InputError(f"{path}, line {line_number}: {len(tokens)} values, expected {columns} ({expected}).{last}")
+    try:
+        table = np.array([tokens for _, tokens in rows], dtype=np.float64)
+        finite = bool(np.isfinite(table).all())
+    except ValueError:
+        finite = False
+    if not finite:
+        for line_number, tokens in rows:
+            parse_floats(tokens, path, line_number)
+    return table
