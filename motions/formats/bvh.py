@@ -170,9 +170,7 @@ def _read_frames(lines: list[str], motion_line: int, columns: int, path: Path) -
         raise InputError(f"{path}, line {body[1][0]}: Frame Time: {frame_time_s:g}, expected seconds above 0")
     rows = [(number, line.split()) for number, line in body[2:]]
     if len(rows) != count:
-        raise InputError(
-            f"{path}: {len(rows)} rows of motion, but line {body[0][0]} says Frames: {count:g}: truncated or edited?"
-        )
+        raise InputError(f"{path}: {len(rows)} rows of motion, but line {body[0][0]} says Frames: {count:g}: truncated?")
     values = parse_table(rows, columns, path, "the hierarchy's CHANNELS")
     fps = 1.0 / frame_time_s
     # Files print .0083333 for 1/120: a rate this near a whole number is that number.
@@ -230,7 +228,7 @@ def write_bvh(motion: SkeletonMotion, path: str | Path, scale: float = 0.01, rot
     With `motion.translations` every joint gets position channels. Ends of bones that have no end site get one of
     length zero, as the format wants a leaf below each chain.
     """
-    from scipy.spatial.transform import Rotation  # at call time: reading must not wait for scipy  # noqa: PLC0415
+    from scipy.spatial.transform import Rotation  # at call time: reading must not wait for scipy
 
     if sorted(rotation_order) != ["X", "Y", "Z"]:
         raise InputError(f"rotation order {rotation_order!r}, expected the letters X, Y, Z in some order")
