@@ -143,6 +143,8 @@ class PPOConfig:
     entropy_coef: float = 0.001
     value_coef: float = 1.0
     max_grad_norm: float = 1.0
+    average_decay: float = 0.99
+    """Decay per minibatch of the running average of the weights, which is what is evaluated and exported."""
 
 
 @dataclass(frozen=True)

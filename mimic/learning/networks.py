@@ -1,0 +1,73 @@
+"""Actor and critic: two MLPs and a state-independent standard deviation."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mimic.config import NetworkConfig
+from motions.rotations import Array
+
+Params = dict[str, Any]
+
+
+class MLP(nn.Module):
+    """Dense layers with ELU between them; orthogonal kernels, the last one scaled by `last_scale`."""
+
+    sizes: tuple[int, ...]
+    last_scale: float
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for size in self.sizes[:-1]:
+            x = nn.elu(nn.Dense(size, kernel_init=nn.initializers.orthogonal(np.sqrt(2.0)))(x))
+        return nn.Dense(self.sizes[-1], kernel_init=nn.initializers.orthogonal(self.last_scale))(x)
+
+
+class Networks(NamedTuple):
+    actor: MLP
+    critic: MLP
+    init_std: float
+
+    def init(self, key: Array, actor_size: int, critic_size: int) -> Params:
+        key_actor, key_critic = jax.random.split(key)
+        return {
+            "actor": self.actor.init(key_actor, jnp.zeros(actor_size)),
+            "critic": self.critic.init(key_critic, jnp.zeros(critic_size)),
+            "log_std": jnp.full(self.actor.sizes[-1], np.log(self.init_std), jnp.float32),
+        }
+
+    def policy(self, params: Params, obs: Array) -> tuple[Array, Array]:
+        """Mean (..., J) and log standard deviation (J,) of the action."""
+        return self.actor.apply(params["actor"], obs), params["log_std"]  # type: ignore[return-value]
+
+    def value(self, params: Params, obs: Array) -> Array:
+        return self.critic.apply(params["critic"], obs)[..., 0]  # type: ignore[index]
+
+
+def make_networks(config: NetworkConfig, action_size: int) -> Networks:
+    return Networks(MLP((*config.hidden, action_size), 0.01), MLP((*config.hidden, 1), 1.0), config.init_std)
+
+
+def actor_layers(params: Params) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The actor as plain numpy: (kernel (in, out), bias (out,)) from input to output."""
+    layers = params["actor"]["params"]
+    return [
+        (np.asarray(layers[name]["kernel"]), np.asarray(layers[name]["bias"]))
+        for name in sorted(layers, key=lambda name: int(name.rsplit("_", 1)[1]))
+    ]
+
+
+def gaussian_log_prob(action: Array, mean: Array, log_std: Array) -> Array:
+    """log N(action; mean, exp(log_std)^2), summed over the last axis; (...)."""
+    z = (action - mean) / jnp.exp(log_std)
+    return jnp.sum(-0.5 * jnp.square(z) - log_std - 0.5 * jnp.log(2.0 * jnp.pi), axis=-1)
+
+
+def gaussian_kl(mean_old: Array, log_std_old: Array, mean_new: Array, log_std_new: Array) -> Array:
+    """KL(old || new) of diagonal Gaussians, summed over the last axis; (...)."""
+    ratio = jnp.exp(2.0 * (log_std_old - log_std_new))
+    distance = jnp.square((mean_old - mean_new) / jnp.exp(log_std_new))
+    return jnp.sum(log_std_new - log_std_old + 0.5 * (ratio + distance - 1.0), axis=-1)

@@ -1,0 +1,22 @@
+"""Running mean and standard deviation of observations (brax's running statistics)."""
+
+import jax.numpy as jnp
+from brax.training.acme import running_statistics, specs
+
+from motions.rotations import Array
+
+Normalizer = running_statistics.RunningStatisticsState
+
+
+def init_normalizer(size: int) -> Normalizer:
+    return running_statistics.init_state(specs.Array((size,), jnp.dtype("float32")))
+
+
+def update_normalizer(state: Normalizer, obs: Array) -> Normalizer:
+    """Take in observations (..., size)."""
+    return running_statistics.update(state, obs)
+
+
+def normalize(state: Normalizer, obs: Array, clip: float) -> Array:
+    """(obs - mean) / std, bounded to +-clip."""
+    return jnp.clip((obs - state.mean) / state.std, -clip, clip)

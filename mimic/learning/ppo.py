@@ -1,0 +1,186 @@
+"""Proximal policy optimization: one jitted iteration of rollout and update. (Schulman et al. 2017)"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mimic.config import Config, PPOConfig
+from mimic.learning.networks import Networks, Params, gaussian_kl, gaussian_log_prob, make_networks
+from mimic.learning.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
+from mimic.learning.rollout import Offender, Task, Transition, collect
+from motions.rotations import Array
+
+LR_STEP = 1.2  # factor by which the learning rate moves when the KL divergence leaves [desired/2, 2 desired]
+
+
+class TrainState(NamedTuple):
+    """Everything a resume needs. `iteration` counts rollouts, the one that started the normalizer included."""
+
+    params: Params
+    average: Params
+    opt_state: Any
+    learning_rate: Array
+    normalizer: Normalizer
+    env_state: Any
+    sampler: Any
+    key: Array
+    iteration: Array
+
+
+class Learner(NamedTuple):
+    """`init(key)` and `iterate(state)`: pure, to be jitted; `actor_size` is the width of the actor's observation."""
+
+    init: Callable[[Array], TrainState]
+    iterate: Callable[[TrainState], tuple[TrainState, dict[str, Array], Offender]]
+    networks: Networks
+    actor_size: int
+    critic_size: int
+
+
+class Batch(NamedTuple):
+    """Samples of one update, leading axis (N,) or (minibatches, N)."""
+
+    obs: Array
+    action: Array
+    mean: Array
+    log_prob: Array
+    value: Array
+    advantage: Array
+    value_target: Array
+
+
+def gae(
+    reward: Array, value: Array, next_value: Array, terminated: Array, truncated: Array, discount: float, gae_lambda: float
+) -> tuple[Array, Array]:
+    """Generalized advantage estimation over the leading axis T. (Schulman et al. 2016, eq. 16)
+
+    delta_t = r_t + discount (1 - terminated_t) next_value_t - value_t
+    A_t = delta_t + discount lambda (1 - terminated_t) (1 - truncated_t) A_{t+1}
+
+    `next_value` is the value of the state before any reset, so truncated episodes bootstrap. Returns (A, A + value).
+    """
+    delta = reward + discount * jnp.where(terminated, 0.0, next_value) - value
+    carry_on = discount * gae_lambda * jnp.where(terminated | truncated, 0.0, 1.0)
+
+    def backward(later: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        delta_t, carry_t = now
+        advantage = delta_t + carry_t * later
+        return advantage, advantage
+
+    _, advantage = jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, carry_on), reverse=True)
+    return advantage, advantage + value
+
+
+def ppo_loss(
+    params: Params, batch: Batch, old_log_std: Array, networks: Networks, actor_size: int, config: PPOConfig
+) -> tuple[Array, dict[str, Array]]:
+    """Clipped surrogate + clipped value error - entropy bonus, on normalized observations."""
+    mean, log_std = networks.policy(params, batch.obs[:, :actor_size])
+    ratio = jnp.exp(gaussian_log_prob(batch.action, mean, log_std) - batch.log_prob)
+    clipped = jnp.clip(ratio, 1.0 - config.clip_ratio, 1.0 + config.clip_ratio)
+    policy_loss = -jnp.mean(jnp.minimum(ratio * batch.advantage, clipped * batch.advantage))
+    value = networks.value(params, batch.obs)
+    near = batch.value + jnp.clip(value - batch.value, -config.value_clip, config.value_clip)
+    value_loss = jnp.mean(jnp.maximum(jnp.square(value - batch.value_target), jnp.square(near - batch.value_target)))
+    entropy = jnp.sum(log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e))
+    loss = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
+    kl = jnp.mean(gaussian_kl(batch.mean, old_log_std, mean, log_std))
+    return loss, {"loss/policy": policy_loss, "loss/value": value_loss, "loss/kl": kl}
+
+
+def make_learner(config: Config, task: Task) -> Learner:
+    """PPO on `task` as `config` says."""
+    ppo = config.ppo
+    networks = make_networks(config.network, task.action_size)
+    optimizer = optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.scale_by_adam())
+    key_zero = jax.random.key(0)
+    actor_shape, critic_shape = jax.eval_shape(lambda: task.observe(task.reset(key_zero, task.init_sampler())))
+    actor_size, critic_size = actor_shape.shape[0], critic_shape.shape[0]
+
+    def rollout(state: TrainState, key: Array) -> tuple[Any, Any]:
+        return collect(
+            task, networks, state.params, state.normalizer, state.env_state, state.sampler, key,
+            length=ppo.rollout_length, obs_clip=config.observation.clip,
+        )  # fmt: skip
+
+    def init(key: Array) -> TrainState:
+        key_params, key_reset, key_warmup, key_train = jax.random.split(key, 4)
+        params = networks.init(key_params, actor_size, critic_size)
+        sampler = task.init_sampler()
+        state = TrainState(
+            params=params,
+            average=params,
+            opt_state=optimizer.init(params),
+            learning_rate=jnp.asarray(ppo.learning_rate),
+            normalizer=init_normalizer(critic_size),
+            env_state=jax.vmap(task.reset, (0, None))(jax.random.split(key_reset, config.num_envs), sampler),
+            sampler=sampler,
+            key=key_train,
+            iteration=jnp.ones((), jnp.int32),
+        )
+        # one rollout only to know the observations' statistics before the first update
+        env_state, warmup = rollout(state, key_warmup)
+        normalizer = update_normalizer(state.normalizer, warmup.transitions.obs)
+        return state._replace(env_state=env_state, normalizer=normalizer)
+
+    def iterate(state: TrainState) -> tuple[TrainState, dict[str, Array], Offender]:
+        key_rollout, key_update, key_next = jax.random.split(state.key, 3)
+        env_state, collected = rollout(state, key_rollout)
+        transitions: Transition = collected.transitions
+        batch = _make_batch(state, transitions)
+        (params, opt_state, learning_rate, average), log = _update(state, batch, key_update)
+        sampler = task.update_sampler(state.sampler, transitions.place, transitions.terminated)
+        log = jax.tree.map(jnp.mean, log) | collected.log
+        log["rollout/reward"] = transitions.reward.mean()
+        log["rollout/terminated"] = transitions.terminated.mean()
+        log["rollout/action_std"] = jnp.exp(params["log_std"]).mean()
+        log["rollout/action_abs"] = jnp.abs(transitions.mean).mean()
+        log["loss/learning_rate"] = learning_rate
+        log["loss/value_explained"] = _explained(batch.value, batch.value_target)
+        normalizer = update_normalizer(state.normalizer, transitions.obs)
+        next_state = TrainState(
+            params, average, opt_state, learning_rate, normalizer, env_state, sampler, key_next, state.iteration + 1
+        )
+        return next_state, log, collected.offender
+
+    def _make_batch(state: TrainState, transitions: Transition) -> Batch:
+        obs = normalize(state.normalizer, transitions.obs, config.observation.clip)
+        next_obs = normalize(state.normalizer, transitions.next_obs, config.observation.clip)
+        value, next_value = networks.value(state.params, obs), networks.value(state.params, next_obs)  # [T, B]
+        advantage, value_target = gae(
+            transitions.reward, value, next_value, transitions.terminated, transitions.truncated, ppo.discount, ppo.gae_lambda
+        )
+        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        parts = Batch(obs, transitions.action, transitions.mean, transitions.log_prob, value, advantage, value_target)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)  # [T B, ...]
+
+    def _update(state: TrainState, batch: Batch, key: Array) -> tuple[tuple, dict[str, Array]]:
+        old_log_std = state.params["log_std"]
+        size = len(batch.value)
+
+        def minibatch_step(carry: tuple, index: Array) -> tuple[tuple, dict[str, Array]]:
+            params, opt_state, learning_rate, average = carry
+            minibatch = jax.tree.map(lambda x: x[index], batch)
+            grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, actor_size, ppo)
+            kl = log["loss/kl"]
+            factor = jnp.where(kl > 2.0 * ppo.desired_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * ppo.desired_kl, LR_STEP, 1.0))
+            learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
+            average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)
+            return (params, opt_state, learning_rate, average), log
+
+        orders = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, ppo.num_epochs))
+        indices = orders.reshape(ppo.num_epochs * ppo.num_minibatches, -1)
+        start = (state.params, state.opt_state, state.learning_rate, state.average)
+        return jax.lax.scan(minibatch_step, start, indices)
+
+    return Learner(init, iterate, networks, actor_size, critic_size)
+
+
+def _explained(value: Array, target: Array) -> Array:
+    """1 - var(target - value) / var(target): how much of the returns the critic knows."""
+    return 1.0 - jnp.var(target - value) / (jnp.var(target) + 1e-12)

@@ -1,0 +1,125 @@
+"""Collecting experience: a scan of policy and environment over one rollout, environments restarting by themselves."""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from mimic.learning.networks import Networks, Params
+from mimic.learning.normalizer import Normalizer, normalize
+from motions.rotations import Array
+
+EnvState = Any  # a pytree of the task's own
+Sampler = Any
+
+
+class Step(Protocol):
+    """What a task's step returns beside the next state; see `mimic.tasks.tracking.StepResult`."""
+
+    reward: Array
+    terminated: Array
+    truncated: Array
+    invalid: Array
+    place: Array
+    log: dict[str, Array]
+
+
+class Task(Protocol):
+    """One environment, as the learner sees it. All methods are pure functions without batch axes."""
+
+    action_size: int
+
+    def init_sampler(self) -> Sampler: ...
+    def update_sampler(self, sampler: Sampler, place: Array, failed: Array) -> Sampler: ...
+    def reset(self, key: Array, sampler: Sampler) -> EnvState: ...
+    def step(self, env_state: EnvState, action: Array) -> tuple[EnvState, Any]: ...
+    def observe(self, env_state: EnvState) -> tuple[Array, Array]: ...
+
+
+class Transition(NamedTuple):
+    """A rollout, leading axes (T, B). `obs` is the critic's observation, of which the actor's is the beginning;
+    `next_obs` is that of the state **before** any reset. `discount` and `truncated` are never merged."""
+
+    obs: Array
+    next_obs: Array
+    action: Array
+    mean: Array
+    log_prob: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    place: Array
+
+
+class Offender(NamedTuple):
+    """The last environment whose physics broke: its state before that step, and the action."""
+
+    env_state: EnvState
+    action: Array
+
+
+class Rollout(NamedTuple):
+    transitions: Transition
+    offender: Offender
+    log: dict[str, Array]
+
+
+def collect(
+    task: Task,
+    networks: Networks,
+    params: Params,
+    normalizer: Normalizer,
+    env_state: EnvState,
+    sampler: Sampler,
+    key: Array,
+    *,
+    length: int,
+    obs_clip: float,
+) -> tuple[EnvState, Rollout]:
+    """Run `length` control steps of all environments with the stochastic policy.
+
+    Environments that terminate or are truncated restart where the task's sampler says.
+    """
+    num_envs = jax.tree.leaves(env_state)[0].shape[0]
+    actor_size = _actor_size(task, env_state)
+    batch_step, batch_reset, batch_observe = jax.vmap(task.step), jax.vmap(task.reset, (0, None)), jax.vmap(task.observe)
+
+    def one_step(carry: tuple, key_step: Array) -> tuple[tuple, tuple]:
+        env_state, obs, offender = carry
+        key_action, key_reset = jax.random.split(key_step)
+        mean, log_std = networks.policy(params, normalize(normalizer, obs, obs_clip)[:, :actor_size])
+        noise = jax.random.normal(key_action, mean.shape)
+        action = mean + jnp.exp(log_std) * noise
+        log_prob = jnp.sum(-0.5 * jnp.square(noise) - log_std - 0.5 * jnp.log(2.0 * jnp.pi), axis=-1)
+
+        next_state, result = batch_step(env_state, action)
+        _, next_obs = batch_observe(next_state)
+        ended = result.terminated | result.truncated
+        fresh = batch_reset(jax.random.split(key_reset, num_envs), sampler)
+        after = jax.tree.map(lambda new, old: jnp.where(_like(ended, new), new, old), fresh, next_state)
+        _, obs_after = batch_observe(after)
+
+        broken = jnp.argmax(result.invalid)
+        suspect = Offender(jax.tree.map(lambda leaf: leaf[broken], env_state), action[broken])
+        offender = jax.tree.map(lambda new, old: jnp.where(result.invalid.any(), new, old), suspect, offender)
+        transition = Transition(
+            obs, next_obs, action, mean, log_prob, result.reward, result.terminated, result.truncated, result.place
+        )
+        log = {name: value.mean() for name, value in result.log.items()}
+        log["rollout/invalid"] = result.invalid.mean()
+        return (after, obs_after, offender), (transition, log)
+
+    _, obs = batch_observe(env_state)
+    nobody = Offender(jax.tree.map(lambda leaf: leaf[0], env_state), jnp.zeros(task.action_size))
+    keys = jax.random.split(key, length)
+    (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), keys)
+    return env_state, Rollout(transitions, offender, {name: value.mean() for name, value in log.items()})
+
+
+def _actor_size(task: Task, env_state: EnvState) -> int:
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), env_state)
+    return jax.eval_shape(task.observe, one)[0].shape[0]
+
+
+def _like(mask: Array, leaf: Array) -> Array:
+    return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))

@@ -1,0 +1,72 @@
+"""Where episodes start: bins of the clips, drawn by how often the policy fails in them. (BeyondMimic, adaptive sampling)"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mimic.config import SamplingConfig
+from motions.library import MotionLibrary
+from motions.rotations import Array
+
+
+class Bins(NamedTuple):
+    """S bins over all clips: clip (S,), first frame within the clip (S,), number of frames (S,), and the first
+    frame's place among the library's packed frames (S,)."""
+
+    clip: Array
+    first: Array
+    length: Array
+    packed_first: Array
+
+
+class SamplerState(NamedTuple):
+    """failures (S,): moving average of failures per iteration."""
+
+    failures: Array
+
+
+def make_bins(library: MotionLibrary, bin_frames: int) -> Bins:
+    """Cut every clip into bins of at most `bin_frames`. The last frame is no start: nothing is left to track."""
+    clips, firsts, lengths, packed = [], [], [], []
+    for clip, length in enumerate(np.asarray(library.clip_length)):
+        usable = int(length) - 1
+        edges = np.linspace(0, usable, max(1, round(usable / bin_frames)) + 1).astype(int)
+        clips += [clip] * (len(edges) - 1)
+        firsts += list(edges[:-1])
+        lengths += list(np.diff(edges))
+        packed += list(edges[:-1] + int(library.clip_start[clip]))
+    return Bins(*(np.array(column, dtype=np.int32) for column in (clips, firsts, lengths, packed)))
+
+
+def init_sampler(bins: Bins) -> SamplerState:
+    return SamplerState(jnp.zeros(len(bins.clip), jnp.float32))
+
+
+def bin_probabilities(sampler: SamplerState, bins: Bins, config: SamplingConfig) -> Array:
+    """(1 - uniform) failures / sum + uniform length / sum; (S,). Without any failure: by length alone."""
+    by_length = bins.length / bins.length.sum()
+    total = sampler.failures.sum()
+    by_failure = jnp.where(total > 1e-6, sampler.failures / jnp.maximum(total, 1e-6), by_length)
+    return (1.0 - config.uniform) * by_failure + config.uniform * by_length
+
+
+def sample_start(key: Array, probabilities: Array, bins: Bins) -> tuple[Array, Array]:
+    """One start: (clip, frame), uniform inside a bin drawn by `probabilities`."""
+    key_bin, key_frame = jax.random.split(key)
+    chosen = jnp.searchsorted(jnp.cumsum(probabilities), jax.random.uniform(key_bin) * probabilities.sum())
+    chosen = jnp.minimum(chosen, len(bins.clip) - 1)
+    offset = jnp.floor(jax.random.uniform(key_frame) * jnp.asarray(bins.length)[chosen]).astype(jnp.int32)
+    return jnp.asarray(bins.clip)[chosen], jnp.asarray(bins.first)[chosen] + offset
+
+
+def count_failures(bins: Bins, packed_frame: Array, failed: Array) -> Array:
+    """Failures per bin (S,), from packed frame indices and booleans of one shape."""
+    index = jnp.searchsorted(jnp.asarray(bins.packed_first), packed_frame.reshape(-1), side="right") - 1
+    return jnp.zeros(len(bins.clip), jnp.float32).at[index].add(failed.reshape(-1).astype(jnp.float32))
+
+
+def update_sampler(sampler: SamplerState, failures: Array, config: SamplingConfig) -> SamplerState:
+    """Exponential moving average of the failures of one iteration."""
+    return SamplerState(config.decay * sampler.failures + (1.0 - config.decay) * failures)

@@ -1,0 +1,78 @@
+"""The protocol every physics engine fulfils: one environment's state in, one control step later out."""
+
+from typing import NamedTuple, Protocol
+
+from mimic.config import Backend
+from mimic.robots import Robot
+from motions.errors import InputError, unknown_name
+from motions.kinematics import KinematicState
+from motions.rotations import Array
+
+BACKENDS: tuple[Backend, ...] = ("native", "mjx-jax", "mjx-warp")
+
+
+class PhysicsState(NamedTuple):
+    """All a simulation carries from one control step to the next, on every engine.
+
+    kinematics: the pose, its velocities and those of the tracked bodies; qacc_warmstart (nv): the solver's first guess.
+    """
+
+    kinematics: KinematicState
+    qacc_warmstart: Array
+
+
+class Physics(Protocol):
+    """One robot in one engine. Functions of one environment; `jax.vmap` makes the batch."""
+
+    robot: Robot
+    n_substeps: int
+
+    def init(self, kinematics: KinematicState) -> PhysicsState:
+        """The state that is exactly at `kinematics`."""
+        ...
+
+    def step(self, state: PhysicsState, ctrl: Array) -> PhysicsState:
+        """`n_substeps` physics steps with joint position targets `ctrl` (nu,) [rad] held."""
+        ...
+
+
+def make_physics(robot: Robot, backend: str, n_substeps: int, num_envs: int) -> Physics:
+    """The engine called `backend` for `robot`. Raises `InputError` for an unknown or missing one."""
+    if backend == "native":
+        from mimic.sim.native import NativePhysics
+
+        return NativePhysics(robot, n_substeps)
+    if backend in ("mjx-jax", "mjx-warp"):
+        from mimic.sim.mjx import MjxPhysics
+
+        return MjxPhysics(robot, n_substeps, impl=backend.removeprefix("mjx-"), num_envs=num_envs)
+    raise unknown_name("backend", backend, BACKENDS)
+
+
+def choose_backend(backend: Backend | None, device: str) -> tuple[Backend, str]:
+    """Resolve (backend, platform) against what this machine has.
+
+    No backend: native on a CPU, mjx-warp on an NVIDIA GPU, mjx-jax on a TPU. Raises `InputError` when the device asked
+    for is absent, or the pair makes no sense.
+    """
+    import jax
+
+    if device == "auto":
+        platform = "cpu" if backend == "native" else jax.default_backend()
+    else:
+        try:
+            platform = jax.devices(device)[0].platform
+        except RuntimeError as error:
+            present = sorted({d.platform for d in jax.devices()})
+            raise InputError(f"no {device} found by JAX on this machine; present: {', '.join(present)} (see `mimic doctor`)") from error
+    platform = "gpu" if platform in ("cuda", "rocm") else platform
+    if backend is None:
+        backend = {"cpu": "native", "gpu": "mjx-warp"}.get(platform, "mjx-jax")  # type: ignore[assignment]
+    if backend == "native" and platform != "cpu":
+        raise InputError(f"backend native runs on the CPU, not on {platform}: use --device cpu, or --backend mjx-warp or mjx-jax")
+    if backend == "mjx-warp" and platform == "tpu":
+        raise InputError("backend mjx-warp does not run on a TPU: use --backend mjx-jax")
+    if backend == "mjx-warp" and platform == "cpu" and device != "cpu":
+        raise InputError("backend mjx-warp on a CPU is slow and for tests: ask for it with --device cpu, or use --backend native")
+    assert backend is not None
+    return backend, platform

@@ -1,0 +1,141 @@
+"""The tracking task: follow a reference motion. One environment; `jax.vmap` makes the batch."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mimic.config import Config
+from mimic.mdp import sampling
+from mimic.mdp.actions import prior_target
+from mimic.mdp.anchoring import anchored_targets
+from mimic.mdp.observations import BodyLayout, Observed, observe
+from mimic.mdp.rewards import action_rate, total_reward, tracking_rewards
+from mimic.mdp.terminations import fallen
+from mimic.robots import Robot
+from mimic.sim.physics import Physics, PhysicsState
+from motions.kinematics import KinematicState
+from motions.library import MotionLibrary
+from motions.rotations import Array
+
+MAX_QVEL = 1e3  # [m/s, rad/s] a state this fast has exploded
+
+
+class EnvState(NamedTuple):
+    """One environment between control steps. The cursor (clip, frame) points at the reference the body should be on."""
+
+    physics: PhysicsState
+    clip: Array
+    frame: Array
+    last_action: Array
+    step_count: Array
+
+
+class StepResult(NamedTuple):
+    """What one control step gave, before any reset. `invalid`: the physics broke; `place`: the packed frame reached;
+    `log`: named scalars."""
+
+    reward: Array
+    terminated: Array
+    truncated: Array
+    invalid: Array
+    place: Array
+    log: dict[str, Array]
+
+
+class Tracking:
+    """Tracking of the clips of `library` by `robot`.
+
+    At control step t the cursor is at frame f: the action is applied, physics advances, the cursor becomes f + 1
+    and the new state is compared with frame f + 1.
+    """
+
+    def __init__(self, config: Config, robot: Robot, physics: Physics, library: MotionLibrary) -> None:
+        self.config = config
+        self.robot = robot
+        self.physics = physics
+        self.library = MotionLibrary(*jax.tree.map(jnp.asarray, tuple(library)))
+        self.anchor = robot.tracked_bodies.index(robot.anchor_body)
+        self.end_effectors = [robot.tracked_bodies.index(name) for name in robot.end_effectors]
+        self.layout = BodyLayout(self.anchor, robot.default_qpos[7:].astype(np.float32))
+        self.action_scale = (config.action.scale * robot.effort / robot.kp).astype(np.float32)
+        self.action_size = len(robot.joint_names)
+        self.max_steps = round(config.sampling.episode_s / config.sim.ctrl_dt)
+        self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
+
+    def init_sampler(self) -> sampling.SamplerState:
+        return sampling.init_sampler(self.bins)
+
+    def update_sampler(self, sampler: sampling.SamplerState, place: Array, failed: Array) -> sampling.SamplerState:
+        """Learn where episodes failed: packed frames `place` and booleans `failed`, of one shape."""
+        return sampling.update_sampler(sampler, sampling.count_failures(self.bins, place, failed), self.config.sampling)
+
+    def reset(self, key: Array, sampler: sampling.SamplerState) -> EnvState:
+        """Start on a frame drawn by the sampler."""
+        probabilities = sampling.bin_probabilities(sampler, self.bins, self.config.sampling)
+        return self.reset_to(*sampling.sample_start(key, probabilities, self.bins))
+
+    def reset_to(self, clip: Array, frame: Array) -> EnvState:
+        """The body exactly on a reference frame, at its velocity."""
+        physics = self.physics.init(self.library.lookup(clip, frame))
+        zero = jnp.zeros((), jnp.int32)
+        return EnvState(physics, clip, frame, jnp.zeros(self.action_size, jnp.float32), zero)
+
+    def step(self, env_state: EnvState, action: Array) -> tuple[EnvState, StepResult]:
+        """Apply `action` (J,) for one control step."""
+        clip, frame = env_state.clip, env_state.frame + 1
+        reference = self.library.lookup(clip, frame)
+        ctrl = self.target(reference, action)
+        physics = self.physics.step(env_state.physics, ctrl)
+        invalid = ~_finite(physics)
+        # a broken state is replaced by the reference, so that nothing downstream sees a NaN; it counts as terminated
+        physics = jax.tree.map(lambda bad, good: jnp.where(invalid, good, bad), physics, self.physics.init(reference))
+        state = physics.kinematics
+        next_state = EnvState(physics, clip, frame, action, env_state.step_count + 1)
+
+        terms = tracking_rewards(state, reference, anchor=self.anchor, config=self.config.reward)
+        terms["action_rate"] = action_rate(action, env_state.last_action)
+        reward = jnp.where(invalid, 0.0, total_reward(terms, self.config.reward))
+        terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, self.config.termination)
+        at_end = frame >= self.library.clip_length[clip] - 1
+        truncated = ~terminated & (at_end | (next_state.step_count >= self.max_steps))
+        place = self.library.clip_start[clip] + jnp.minimum(frame, self.library.clip_length[clip] - 1)
+        log = {f"reward/{name}": value for name, value in terms.items()} | self._errors(state, reference)
+        return next_state, StepResult(reward, terminated, truncated, invalid, place, log)
+
+    def target(self, next_reference: KinematicState, action: Array) -> Array:
+        """Joint position targets (J,) [rad] of an action."""
+        robot = self.robot
+        prior = prior_target(
+            next_reference, default_joints=self.layout.default_joints, kp=robot.kp, kd=robot.kd, config=self.config.action
+        )
+        return prior + self.action_scale * action
+
+    def observe(self, env_state: EnvState) -> tuple[Array, Array]:
+        """(actor observation, critic observation); the critic's begins with the actor's."""
+        clip, frame = env_state.clip, env_state.frame
+        offsets = jnp.asarray(self.config.observation.future_frames, jnp.int32)
+        observed = Observed(
+            state=env_state.physics.kinematics,
+            reference=self.library.lookup(clip, frame),
+            future=jax.vmap(lambda offset: self.library.lookup(clip, frame + offset))(offsets),
+            last_action=env_state.last_action,
+            phase=frame / jnp.maximum(self.library.clip_length[clip] - 1, 1),
+        )
+        actor = observe(self.config.observation.actor, observed, self.layout)
+        extra = observe(self.config.observation.critic, observed, self.layout)
+        return actor, jnp.concatenate([actor, extra])
+
+    def _errors(self, state: KinematicState, reference: KinematicState) -> dict[str, Array]:
+        target_xpos, _ = anchored_targets(state, reference, self.anchor)
+        return {
+            "error/e_mpbpe_mm": 1e3 * jnp.mean(jnp.linalg.norm(state.xpos - target_xpos, axis=-1)),
+            "error/e_g_mpbpe_mm": 1e3 * jnp.mean(jnp.linalg.norm(state.xpos - reference.xpos, axis=-1)),
+            "error/e_mpjpe_rad": jnp.mean(jnp.abs(state.qpos[7:] - reference.qpos[7:])),
+        }
+
+
+def _finite(physics: PhysicsState) -> Array:
+    state = physics.kinematics
+    return jnp.isfinite(state.qpos).all() & (jnp.abs(state.qvel) < MAX_QVEL).all()
