@@ -2,6 +2,7 @@
 
 import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,8 +73,8 @@ def _checked_qpos(name: str, qpos: np.ndarray, joint_names: tuple[str, ...], fps
     worst = int(np.argmax(deviation))
     if deviation[worst] > QUAT_REFUSE:
         raise InputError(
-            f"motion {name!r}: root quaternion of frame {worst} has length {1 + deviation[worst]:.4g} off by "
-            f"{deviation[worst]:.2g}, expected 1 within {QUAT_REFUSE:g}. Are columns 3 to 6 the quaternion?"
+            f"motion {name!r}: the root quaternion of frame {worst} is off unit length by {deviation[worst]:.2g}, expected "
+            f"1 within {QUAT_REFUSE:g}. Are columns 4 to 7 the quaternion?"
         )
     if deviation[worst] > QUAT_WARN:
         warnings.warn(f"motion {name!r}: root quaternions off unit length by {deviation[worst]:.1e}, renormalized", stacklevel=4)
@@ -97,29 +98,52 @@ def save_motion(motion: Motion, path: str | Path) -> None:
     )
 
 
-def load_motion(path: str | Path) -> Motion:
-    """Read the npz `save_motion` writes. Raises `InputError` on anything else."""
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file; no pickles. Raises `InputError` on anything that is not a whole npz."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            fields = {key: data[key] for key in data.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable npz file ({error})") from error
+            return {key: data[key] for key in data.files}
+    # np.load gives a bare array for an npy file, which is no context manager (TypeError, AttributeError).
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise InputError(f"{path}: not a readable npz file: damaged, truncated or another format ({error})") from error
+
+
+def load_motion(path: str | Path) -> Motion:
+    """Read the npz `save_motion` writes. Raises `InputError` on anything else."""
+    fields = read_npz(path)
     missing = {"schema", "name", "robot", "fps", "qpos", "joint_names"} - fields.keys()
     if missing:
         raise InputError(f"{path}: not a motion of ours, lacks {', '.join(sorted(missing))}; it holds {', '.join(fields)}")
-    if int(fields["schema"]) > SCHEMA:
-        raise InputError(f"{path}: schema {int(fields['schema'])}, this version reads up to {SCHEMA}")
-    return Motion(
-        name=str(fields["name"]),
-        robot=str(fields["robot"]),
-        fps=float(fields["fps"]),
-        qpos=fields["qpos"],
-        joint_names=tuple(fields["joint_names"].tolist()),
-        loop=bool(fields.get("loop", False)),
-        source=str(fields.get("source", "")),
-        licence=str(fields.get("licence", "")),
-        schema=int(fields["schema"]),
-    )
+    for key, kinds in (("schema", "iu"), ("fps", "fiu")):
+        if fields[key].size != 1 or fields[key].dtype.kind not in kinds:
+            raise InputError(f"{path}: {key} is {fields[key].dtype} of shape {fields[key].shape}, expected one number")
+    if fields["qpos"].dtype.kind not in "fiu":
+        raise InputError(f"{path}: qpos is {fields['qpos'].dtype}, expected numbers")
+    if fields["schema"].item() > SCHEMA:
+        raise InputError(f"{path}: schema {fields['schema'].item()}, this version reads up to {SCHEMA}")
+    try:
+        return Motion(
+            name=str(fields["name"]),
+            robot=str(fields["robot"]),
+            fps=fields["fps"].item(),
+            qpos=fields["qpos"],
+            joint_names=tuple(fields["joint_names"].reshape(-1).tolist()),
+            loop=bool(fields.get("loop", np.False_).all()),
+            source=str(fields.get("source", "")),
+            licence=str(fields.get("licence", "")),
+            schema=fields["schema"].item(),
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def resample(motion: Motion, fps: float) -> Motion:
