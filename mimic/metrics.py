@@ -82,25 +82,30 @@ def anchor_angle_error(state: KinematicState, reference: KinematicState, anchor:
 
 @dataclass(frozen=True)
 class Metric:
-    """One error: its key in JSON (which carries the unit), its column title, and the value of every frame."""
+    """One error: its key in JSON, its symbol and unit for people, and the value of every frame.
+
+    `headline`: shown in tables, not only in files.
+    """
 
     key: str
-    title: str
+    symbol: str
+    unit: str
     digits: int
     per_frame: Callable[[KinematicState, KinematicState, int], Array]
+    headline: bool = False
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("e_g_mpbpe_mm", "E_g-mpbpe [mm]", 1, global_body_error),
-    Metric("e_mpbpe_mm", "E_mpbpe [mm]", 1, body_error),
-    Metric("e_mpbpe_root_mm", "root-relative [mm]", 1, root_relative_body_error),
-    Metric("e_mpjpe_rad", "E_mpjpe [rad]", 3, joint_error),
-    Metric("e_mpjpe_l2_rad", "L2 [rad]", 3, joint_error_l2),
-    Metric("e_mpjve_rad_s", "E_mpjve [rad/s]", 2, joint_velocity_error),
-    Metric("e_mpbve_mm_frame", "E_mpbve [mm/frame]", 2, body_velocity_error),
-    Metric("e_mpbae_mm_frame2", "E_mpbae [mm/frame^2]", 2, body_acceleration_error),
-    Metric("e_anchor_height_mm", "anchor |dz| [mm]", 1, anchor_height_error),
-    Metric("e_anchor_angle_rad", "anchor angle [rad]", 3, anchor_angle_error),
+    Metric("e_g_mpbpe_mm", "E_g-mpbpe", "mm", 1, global_body_error, headline=True),
+    Metric("e_mpbpe_mm", "E_mpbpe", "mm", 1, body_error, headline=True),
+    Metric("e_mpbpe_root_mm", "root-relative", "mm", 1, root_relative_body_error),
+    Metric("e_mpjpe_rad", "E_mpjpe", "rad", 3, joint_error, headline=True),
+    Metric("e_mpjpe_l2_rad", "L2", "rad", 3, joint_error_l2),
+    Metric("e_mpjve_rad_s", "E_mpjve", "rad/s", 2, joint_velocity_error, headline=True),
+    Metric("e_mpbve_mm_frame", "E_mpbve", "mm/frame", 2, body_velocity_error),
+    Metric("e_mpbae_mm_frame2", "E_mpbae", "mm/frame^2", 2, body_acceleration_error),
+    Metric("e_anchor_height_mm", "anchor |dz|", "mm", 1, anchor_height_error),
+    Metric("e_anchor_angle_rad", "anchor angle", "rad", 3, anchor_angle_error),
 )
 
 SUCCESS_DISTANCE_M = {"success_015": 0.15, "success_05": 0.5}

@@ -1,0 +1,263 @@
+"""Write a trained policy so that it runs without the trainer: ONNX, spec, model, clip and test vectors.
+
+OUT.onnx and, beside it under the same stem: .json (`PolicySpec`), .xml (MJCF), .npz (the clip at the control rate with
+its reference states), .test_vectors.npz (state to observation to action to target, for whoever rewrites the runtime).
+"""
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import onnx
+
+import mimic
+from mimic.config import Config
+from mimic.deploy.graph import Layers, policy_model, ros_model
+from mimic.deploy.policy import Policy, rollout
+from mimic.deploy.spec import MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
+from mimic.mdp.actions import prior_target
+from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
+from mimic.robots import Robot
+from motions.errors import InputError
+from motions.kinematics import KinematicState
+from motions.library import pack
+from motions.motion import Motion, resample, save_motion
+
+ROS_TERMS = (
+    "command", "motion_anchor_pos_b", "motion_anchor_ori_b", "base_lin_vel", "base_ang_vel", "joint_pos", "joint_vel", "actions",
+)  # fmt: skip
+TEST_STEPS = 100
+AGREEMENT = 1e-5  # largest difference between onnxruntime and numpy that an export may have, relative above 1
+
+
+def export_policy(
+    layers: Layers, mean: np.ndarray, std: np.ndarray, config: Config, robot: Robot, motion: Motion, out: str | Path
+) -> Path:
+    """Write the policy at `out` (.onnx) and the files beside it; returns `out`.
+
+    layers: (kernel (in, out), bias (out,)) from input to output, ELU between them. mean, std (N,): the observation's
+    normalizer. The written files are loaded again and run over the beginning of the clip; the network's actions there
+    must equal a numpy evaluation of `layers` to 1e-5. Raises `InputError` where `out` cannot be written.
+    """
+    out = _checked_path(out)
+    spec = make_spec(config, robot, motion)
+    if spec.observation_size != len(mean) or spec.observation_size != len(layers[0][0]):
+        raise ValueError(f"observation of {spec.observation_size}, normalizer of {len(mean)}, first layer of {len(layers[0][0])}")
+    files = {"network": out, "model": out.with_suffix(".xml"), "motion": out.with_suffix(".npz")}
+    network = policy_model(layers, mean, std, spec.observation_clip, _summary(spec))
+    try:
+        files["model"].write_text(robot.mjcf)
+        _write_motion(spec, robot, motion, files["motion"])
+        onnx.save(network, out)
+        write_spec(
+            dataclasses.replace(spec, files={key: side_file(path) for key, path in files.items()}), out.with_suffix(".json")
+        )
+    except OSError as error:
+        raise InputError(f"{out}: cannot write the policy ({error.strerror})") from error
+    _write_test_vectors(Policy.load(out), layers, mean, std, out.with_suffix(".test_vectors.npz"))
+    return out
+
+
+def export_ros_contract(
+    layers: Layers, mean: np.ndarray, std: np.ndarray, config: Config, robot: Robot, motion: Motion, out: str | Path
+) -> Path:
+    """Write the single-file ONNX that motion_tracking_controller (ROS 2) and lerobot read; returns `out`.
+
+    Inputs obs (1, N), time_step (1, 1); outputs actions, joint_pos, joint_vel (1, J), body_pos_w, body_lin_vel_w,
+    body_ang_vel_w (1, K, 3), body_quat_w (1, K, 4) wxyz at frame time_step, clamped to the clip. `actions` is
+    (target - default_joint_pos) / action_scale. Metadata: the reader's comma-separated keys at full precision, and the
+    whole spec as JSON under "mimic". Raises `InputError` when an observation term is not among those the readers know.
+    """
+    if reason := ros_obstacle(config):
+        raise InputError(reason)
+    out = _checked_path(out)
+    spec = make_spec(config, robot, motion)
+    clip = pack([motion], robot.body, robot.tracked_bodies, config.sim.ctrl_dt).frames
+    kp, kd = robot.kp, robot.kd
+    default_joints = np.array(spec.default_joints)
+    priors = prior_target(clip, default_joints=default_joints, kp=kp, kd=kd, config=config.action)
+    places = {term.name: slice(term.start, term.start + term.size) for term in spec.observation}
+    network = ros_model(
+        layers,
+        mean,
+        std,
+        spec.observation_clip,
+        command=places["command"],
+        last_action=places.get("actions"),
+        priors=np.broadcast_to(priors, clip.qpos[:, 7:].shape),
+        default_joints=default_joints,
+        action_scale=np.array(spec.action_scale),
+        reference={
+            "joint_pos": clip.qpos[:, 7:],
+            "joint_vel": clip.qvel[:, 6:],
+            "body_pos_w": clip.xpos,
+            "body_quat_w": clip.xquat,
+            "body_lin_vel_w": clip.xlinvel,
+            "body_ang_vel_w": clip.xangvel,
+        },
+        metadata=_ros_metadata(spec),
+    )
+    try:
+        onnx.save(network, out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot write the policy ({error.strerror})") from error
+    return out
+
+
+def ros_obstacle(config: Config) -> str:
+    """Why a policy of `config` cannot speak the ROS-side contract; empty if it can."""
+    foreign = [name for name in config.observation.actor if name not in ROS_TERMS]
+    if foreign:
+        return f"the ROS-side contract has no observation term {', '.join(foreign)}; it knows {', '.join(ROS_TERMS)}"
+    if "command" not in config.observation.actor:
+        return "the ROS-side contract needs the observation term command, by which the graph knows the reference frame"
+    return ""
+
+
+def make_spec(config: Config, robot: Robot, motion: Motion) -> PolicySpec:
+    """The spec of a policy of `config`; its `files` are still empty."""
+    clip = resample(motion, 1.0 / config.sim.ctrl_dt)
+    return PolicySpec(
+        robot=robot.name,
+        joint_names=robot.joint_names,
+        kp=_floats(robot.kp),
+        kd=_floats(robot.kd),
+        effort=_floats(robot.effort),
+        default_joints=_floats(robot.default_qpos[7:]),
+        action=config.action,
+        action_scale=_floats(config.action.scale * robot.effort / robot.kp),
+        sim=config.sim,
+        observation=_observation_terms(config, robot),
+        observation_clip=config.observation.clip,
+        future_frames=config.observation.future_frames,
+        tracked_bodies=robot.tracked_bodies,
+        anchor_body=robot.anchor_body,
+        end_effectors=robot.end_effectors,
+        termination=config.termination,
+        motion=MotionInfo(clip.name, clip.num_frames, clip.loop, clip.source, clip.licence),
+        provenance=_provenance(config),
+    )
+
+
+def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, ...]:
+    """Sizes by evaluating every term once."""
+    model, bodies, horizon = robot.model, len(robot.tracked_bodies), len(config.observation.future_frames)
+
+    def zeros(*batch: int) -> KinematicState:
+        shapes = (model.nq,), (model.nv,), (bodies, 3), (bodies, 4), (bodies, 3), (bodies, 3)
+        return KinematicState(*(np.zeros((*batch, *shape), np.float32) for shape in shapes))
+
+    layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32))
+    nothing = Observed(zeros(), zeros(), zeros(horizon), np.zeros(model.nu, np.float32), np.float32(0))
+    terms, start = [], 0
+    for name in config.observation.actor:
+        size = len(observe((name,), nothing, layout))
+        terms.append(ObservationTerm(name, start, size, _meaning(TERMS[name])))
+        start += size
+    return tuple(terms)
+
+
+def _meaning(term: Callable) -> str:
+    """The first sentence of a term's docstring: it says what, in which frame, in which unit."""
+    return (term.__doc__ or "").strip().split("\n")[0].split(";")[0].rstrip(".")
+
+
+def _write_motion(spec: PolicySpec, robot: Robot, motion: Motion, path: Path) -> None:
+    """Our motion npz at the control rate, with the reference states added for readers that have no kinematics."""
+    save_motion(resample(motion, 1.0 / spec.ctrl_dt), path)
+    states = pack([motion], robot.body, robot.tracked_bodies, spec.ctrl_dt).frames
+    with np.load(path, allow_pickle=False) as data:
+        fields = dict(data)
+    fields |= {name: values for name, values in states._asdict().items() if name != "qpos"}
+    np.savez_compressed(path, **fields, body_names=np.array(robot.tracked_bodies))
+
+
+def _write_test_vectors(policy: Policy, layers: Layers, mean: np.ndarray, std: np.ndarray, path: Path) -> None:
+    run = rollout(policy, max_steps=TEST_STEPS)
+    plain = numpy_policy(layers, mean, std, policy.spec.observation_clip, run.observations)
+    worst = float(np.abs(plain - run.actions).max())
+    if not worst <= AGREEMENT * max(1.0, float(np.abs(plain).max())):
+        raise RuntimeError(f"{path}: onnxruntime and numpy disagree by {worst:.1e}, expected at most {AGREEMENT:g}")
+    steps = len(run.actions)
+    np.savez_compressed(
+        path,
+        frame=np.arange(steps),
+        qpos=run.states.qpos[:-1],
+        qvel=run.states.qvel[:-1],
+        last_action=np.concatenate([np.zeros_like(run.actions[:1]), run.actions[:-1]]),
+        obs=run.observations,
+        action=run.actions,
+        target=run.targets,
+    )
+
+
+def numpy_policy(layers: Layers, mean: np.ndarray, std: np.ndarray, clip: float, obs: np.ndarray) -> np.ndarray:
+    """The network in numpy at double precision: the oracle of the ONNX graph. obs (B, N) to (B, J)."""
+    x = np.clip((obs.astype(np.float64) - mean) / std, -clip, clip)
+    for i, (kernel, bias) in enumerate(layers):
+        x = x @ kernel.astype(np.float64) + bias
+        if i < len(layers) - 1:
+            x = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+    return x
+
+
+def _ros_metadata(spec: PolicySpec) -> dict[str, str]:
+    return {
+        "joint_names": ",".join(spec.joint_names),
+        "joint_stiffness": _csv(spec.kp),
+        "joint_damping": _csv(spec.kd),
+        "default_joint_pos": _csv(spec.default_joints),
+        "command_names": "motion",
+        "observation_names": ",".join(term.name for term in spec.observation),
+        "action_scale": _csv(spec.action_scale),
+        "anchor_body_name": spec.anchor_body,
+        "body_names": ",".join(spec.tracked_bodies),
+        "mimic": json.dumps(spec.to_json()),
+    }
+
+
+def _summary(spec: PolicySpec) -> dict[str, str]:
+    return {"robot": spec.robot, "motion": spec.motion.name, "joint_names": ",".join(spec.joint_names), **spec.provenance}
+
+
+def _provenance(config: Config) -> dict[str, str]:
+    return {
+        "preset": config.preset,
+        "mimic": mimic.__version__,
+        "mujoco": mujoco.__version__,
+        "onnx": version("onnx"),
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str:
+    """The commit of the checkout this runs from; empty for an installed package."""
+    folder = Path(mimic.__file__).resolve().parents[1]
+    if not (folder / ".git").exists():
+        return ""
+    done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _checked_path(out: str | Path) -> Path:
+    out = Path(out)
+    if out.suffix != ".onnx":
+        raise InputError(f"{out}: the policy file must end in .onnx")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out.parent}: cannot be made ({error.strerror})") from error
+    return out
+
+
+def _floats(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+def _csv(values: tuple[float, ...]) -> str:
+    return ",".join(repr(value) for value in values)

@@ -1,0 +1,226 @@
+"""The runtime: an exported policy in plain MuJoCo, on numpy and onnxruntime alone. JAX is never imported.
+
+A control step is: read the state, observe the reference under the cursor, run the network, turn its action into joint
+position targets, hold them for one control step.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from mimic.deploy.spec import PolicySpec, read_spec, require_side_file, side_file
+from mimic.mdp.actions import prior_target
+from mimic.mdp.observations import BodyLayout, Observed, observe
+from mimic.mdp.terminations import fallen
+from motions.errors import InputError
+from motions.kinematics import Body, KinematicState
+from motions.library import pack
+from motions.motion import Motion, load_motion
+
+LOST_M = 0.5  # a body that has fallen by the height rule and is this far from its reference has nothing left to show
+_BROKEN = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A loaded policy: its spec, network session, simulation model and the clip it came with."""
+
+    spec: PolicySpec
+    session: Any
+    model: mujoco.MjModel
+    motion: Motion
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Policy":
+        """Read PATH.onnx and the files beside it. Raises `InputError` when one is missing, damaged or does not fit."""
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such policy file; expected an .onnx written by `mimic export`")
+        spec = read_spec(path.with_suffix(".json"))
+        if side_file(path).sha256 != spec.files["network"].sha256:
+            raise InputError(
+                f"{path}: not the network that {path.with_suffix('.json').name} describes (checksum differs); is it whole?"
+            )
+        model = _load_model(require_side_file(path.parent, spec.files["model"]), spec)
+        motion = load_motion(require_side_file(path.parent, spec.files["motion"]))
+        return cls(spec, _load_session(path, spec), model, motion)
+
+    @cached_property
+    def body(self) -> Body:
+        return Body(self.spec.robot, self.model)
+
+    @cached_property
+    def tracked_ids(self) -> np.ndarray:
+        return self.body.body_ids(self.spec.tracked_bodies)
+
+    @cached_property
+    def layout(self) -> BodyLayout:
+        return BodyLayout(self.spec.anchor, np.array(self.spec.default_joints, np.float32))
+
+    @cached_property
+    def _gains(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.array(self.spec.kp), np.array(self.spec.kd), np.array(self.spec.action_scale, np.float32)
+
+    @cached_property
+    def _terms(self) -> tuple[str, ...]:
+        return tuple(term.name for term in self.spec.observation)
+
+    def reference(self, motion: Motion) -> KinematicState:
+        """`motion` at the control rate, as the trainer saw it: leading axis of frames, float32."""
+        return pack([motion], self.body, self.spec.tracked_bodies, self.spec.ctrl_dt).frames
+
+    def observation(self, state: KinematicState, clip: KinematicState, frame: int, last_action: np.ndarray) -> np.ndarray:
+        """The observation (N,) float32 with the cursor at `frame` of `clip`; not normalized, the network does that."""
+        last = len(clip.qpos) - 1
+        ahead = np.clip(frame + np.array(self.spec.future_frames, dtype=int), 0, last)
+        observed = Observed(
+            state=state,
+            reference=frame_of(clip, frame),
+            future=KinematicState(*(part[ahead] for part in clip)),
+            last_action=last_action,
+            phase=np.float32(min(frame, last) / max(last, 1)),
+        )
+        return observe(self._terms, observed, self.layout).astype(np.float32, copy=False)
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """The network's action (J,) for one observation (N,)."""
+        return self.session.run(None, {"obs": observation[None]})[0][0]
+
+    def target(self, clip: KinematicState, frame: int, action: np.ndarray) -> np.ndarray:
+        """Joint position targets (J,) [rad] of an action taken with the cursor at `frame`."""
+        kp, kd, scale = self._gains
+        prior = prior_target(
+            frame_of(clip, frame + 1), default_joints=self.layout.default_joints, kp=kp, kd=kd, config=self.spec.action
+        )
+        return prior + scale * action
+
+
+def frame_of(clip: KinematicState, frame: int) -> KinematicState:
+    """One frame; beyond the last one, the last."""
+    index = min(frame, len(clip.qpos) - 1)
+    return KinematicState(*(part[index] for part in clip))
+
+
+def read_state(model: mujoco.MjModel, data: mujoco.MjData, tracked_ids: np.ndarray) -> KinematicState:
+    """The state of `data` as float32, with the tracked bodies' poses and velocities brought up to date.
+
+    After mj_step they lag one physics step behind qpos and qvel.
+    """
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)
+    mujoco.mj_comVel(model, data)
+    xpos, cvel = data.xpos[tracked_ids], data.cvel[tracked_ids]
+    angular = cvel[:, :3]
+    # cvel's linear part is the velocity at the tree's centre of mass; move it to the body's origin
+    linear = cvel[:, 3:] + np.cross(angular, xpos - data.subtree_com[model.body_rootid[tracked_ids]])
+    parts = (data.qpos, data.qvel, xpos, data.xquat[tracked_ids], linear, angular)
+    return KinematicState(*(part.astype(np.float32) for part in parts))
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One run over a clip of `frames` frames: S + 1 states beginning at frame 0, and S control steps between them.
+
+    `states` and `reference` have leading axis S + 1; observations (S, N), actions (S, J), targets (S, J) [rad];
+    `step_ms` (S,): wall time of each control step without the physics [ms]. S + 1 < frames where the run was cut short.
+    """
+
+    name: str
+    frames: int
+    states: KinematicState
+    reference: KinematicState
+    observations: np.ndarray
+    actions: np.ndarray
+    targets: np.ndarray
+    step_ms: np.ndarray
+
+
+def rollout(
+    policy: Policy, motion: Motion | None = None, *, model: mujoco.MjModel | None = None, max_steps: int | None = None
+) -> Rollout:
+    """Track `motion` (the policy's own by default) once from its first frame, deterministically, in C MuJoCo.
+
+    `model`: another simulation model of the same robot. Stops early once the height rule has failed and the tracked
+    bodies are on average `LOST_M` away, or where the physics broke (the state is then NaN).
+    """
+    motion = motion or policy.motion
+    model = model if model is not None else policy.model
+    clip = policy.reference(motion)
+    frames = len(clip.qpos)
+    data = mujoco.MjData(model)
+    data.qpos[:], data.qvel[:] = clip.qpos[0], clip.qvel[0]
+    state = read_state(model, data, policy.tracked_ids)
+    states, observations, actions, targets, step_ms = [state], [], [], [], []
+    action = np.zeros(len(policy.spec.joint_names), np.float32)
+    steps = frames - 1 if max_steps is None else min(max_steps, frames - 1)
+    for frame in range(steps):
+        begin = time.perf_counter()
+        observation = policy.observation(state, clip, frame, action)
+        action = policy.act(observation)
+        data.ctrl[:] = policy.target(clip, frame, action)
+        middle = time.perf_counter()
+        mujoco.mj_step(model, data, policy.spec.sim.n_substeps)
+        after = time.perf_counter()
+        state = read_state(model, data, policy.tracked_ids)
+        step_ms.append(1e3 * (middle - begin + time.perf_counter() - after))
+        if any(data.warning[kind].number for kind in _BROKEN):  # MuJoCo has put the body back to its rest pose
+            state = KinematicState(*(np.full_like(part, np.nan) for part in state))
+        states.append(state)
+        observations.append(observation)
+        actions.append(action)
+        targets.append(data.ctrl.copy())
+        if _lost(policy.spec, state, frame_of(clip, frame + 1)):
+            break
+    return Rollout(
+        name=motion.name,
+        frames=frames,
+        states=KinematicState(*(np.stack(column) for column in zip(*states, strict=True))),
+        reference=KinematicState(*(part[: len(states)] for part in clip)),
+        observations=np.array(observations),
+        actions=np.array(actions),
+        targets=np.array(targets),
+        step_ms=np.array(step_ms),
+    )
+
+
+def _lost(spec: PolicySpec, state: KinematicState, reference: KinematicState) -> bool:
+    if not fallen(state, reference, spec.anchor, spec.end_effector_indices, spec.termination):
+        return False
+    distance_m = np.linalg.norm(state.xpos - reference.xpos, axis=-1).mean()
+    return not distance_m <= LOST_M  # true for NaN too
+
+
+def _load_model(path: Path, spec: PolicySpec) -> mujoco.MjModel:
+    try:
+        model = mujoco.MjModel.from_xml_path(str(path))
+    except ValueError as error:
+        raise InputError(f"{path}: MuJoCo cannot load it: {error}") from error
+    names = Body(spec.robot, model).joint_names
+    if names != spec.joint_names or model.nu != len(names):
+        raise InputError(f"{path}: its joints are not the policy's: {', '.join(names)}; expected {', '.join(spec.joint_names)}")
+    return model
+
+
+def _load_session(path: Path, spec: PolicySpec) -> Any:
+    """One thread: a small network is fastest so, and a robot has other things to do."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base but this
+        raise InputError(f"{path}: onnxruntime cannot load it: {error}") from error
+    found = {i.name: i.shape[-1] for i in session.get_inputs()}, {o.name: o.shape[-1] for o in session.get_outputs()}
+    if found != ({"obs": spec.observation_size}, {"actions": len(spec.joint_names)}):
+        raise InputError(
+            f"{path}: its inputs and outputs are {found}, "
+            f"expected obs of {spec.observation_size} and actions of {len(spec.joint_names)}"
+        )
+    return session

@@ -1,0 +1,201 @@
+"""`PolicySpec`: everything a deployer needs beside the network, and its JSON file.
+
+No JAX here: this module is part of the runtime.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mimic.config import ActionConfig, SimConfig, TerminationConfig, from_dict, to_dict
+from motions.errors import InputError
+
+SCHEMA = 1
+KIND = "mimic policy"
+CONVENTIONS = {
+    "units": "SI, radians",
+    "axes": "right-handed, world z up",
+    "quaternions": "wxyz",
+    "rotation_6d": "first two columns of the rotation matrix, flattened row by row: m00 m01 m10 m11 m20 m21",
+    "qpos": "root x y z, root quaternion wxyz, joints in the order of joint_names",
+    "qvel": "root linear velocity in the world, root angular velocity in the root's own frame, joints",
+    "frames": "a body frame is that body's origin and axes in the MJCF, not its inertial frame",
+    "torque": "clip(kp (target - q) - kd qdot, -effort, effort), at every physics step",
+    "cursor": "at frame f: observe the reference at f, aim at frame f + 1, hold the target for one control step, then f + 1; "
+    "beyond the last frame the last frame stays",
+    "last_action": "the network's own output of the step before, zero at the start",
+}
+FORMULAS = {
+    ("reference", True): "target = q_ref(f+1) + (kd/kp) qdot_ref(f+1) + scale * action",
+    ("reference", False): "target = q_ref(f+1) + scale * action",
+    ("default", True): "target = default_joints + scale * action",
+    ("default", False): "target = default_joints + scale * action",
+}
+
+
+@dataclass(frozen=True)
+class ObservationTerm:
+    """One part of the observation vector: obs[start : start + size]. `meaning` gives its frame and unit."""
+
+    name: str
+    start: int
+    size: int
+    meaning: str
+
+
+@dataclass(frozen=True)
+class MotionInfo:
+    """The reference clip that the policy carries, at the control rate."""
+
+    name: str
+    frames: int
+    loop: bool
+    source: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class SideFile:
+    """A file that belongs to the policy and lies beside it."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """All a deployer must know. Per-joint tuples are in the order of `joint_names`; written to JSON at full precision."""
+
+    robot: str
+    joint_names: tuple[str, ...]
+    kp: tuple[float, ...]
+    """[N m/rad]"""
+    kd: tuple[float, ...]
+    """[N m s/rad]"""
+    effort: tuple[float, ...]
+    """[N m]"""
+    default_joints: tuple[float, ...]
+    """[rad]"""
+    action: ActionConfig
+    action_scale: tuple[float, ...]
+    """Target offset of an action of one [rad]."""
+    sim: SimConfig
+    """Physics step, substeps and contacts of the training; the model file holds the rest."""
+    observation: tuple[ObservationTerm, ...]
+    observation_clip: float
+    """Bound on the normalized observation; the network applies it, as it does the normalization."""
+    future_frames: tuple[int, ...]
+    tracked_bodies: tuple[str, ...]
+    anchor_body: str
+    end_effectors: tuple[str, ...]
+    termination: TerminationConfig
+    motion: MotionInfo
+    files: dict[str, SideFile] = field(default_factory=dict)
+    """network, model (MJCF), motion (npz)."""
+    provenance: dict[str, str] = field(default_factory=dict)
+    """Preset, versions, git commit."""
+
+    @property
+    def ctrl_dt(self) -> float:
+        return self.sim.ctrl_dt
+
+    @property
+    def observation_size(self) -> int:
+        return sum(term.size for term in self.observation)
+
+    @property
+    def anchor(self) -> int:
+        """Index of the anchor among the tracked bodies."""
+        return self.tracked_bodies.index(self.anchor_body)
+
+    @property
+    def end_effector_indices(self) -> tuple[int, ...]:
+        return tuple(self.tracked_bodies.index(name) for name in self.end_effectors)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON tree. Besides the fields: what follows from them, in words and numbers, for readers of the file."""
+        return {
+            "kind": KIND,
+            "schema": SCHEMA,
+            "control_rate_hz": 1.0 / self.ctrl_dt,
+            "action_formula": FORMULAS[self.action.prior, self.action.feed_forward],
+            "observation_size": self.observation_size,
+            "conventions": CONVENTIONS,
+            **to_dict(self),
+        }
+
+
+_DERIVED = ("kind", "schema", "control_rate_hz", "action_formula", "observation_size", "conventions")
+
+
+def write_spec(spec: PolicySpec, path: Path) -> None:
+    path.write_text(json.dumps(spec.to_json(), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_spec(path: Path) -> PolicySpec:
+    """Read and check a spec file. Raises `InputError` when it is missing, truncated, newer, or contradicts itself."""
+    try:
+        table = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); a policy is an .onnx with its .json beside it") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); is the file whole?") from error
+    if not isinstance(table, dict) or table.get("kind") != KIND:
+        raise InputError(f"{path}: not a policy spec: expected a table with kind = {KIND!r}")
+    if not isinstance(table.get("schema"), int) or table["schema"] > SCHEMA:
+        raise InputError(f"{path}: schema {table.get('schema')!r}, this version reads up to {SCHEMA}")
+    return _build({key: value for key, value in table.items() if key not in _DERIVED}, str(path))
+
+
+def _build(table: dict[str, Any], where: str) -> PolicySpec:
+    try:
+        terms = tuple(from_dict(ObservationTerm, t, f"{where}: observation") for t in table["observation"])
+        files = {key: from_dict(SideFile, f, f"{where}: files") for key, f in table["files"].items()}
+        spec: PolicySpec = from_dict(PolicySpec, {**table, "observation": terms, "files": files}, where)
+        _check(spec, where)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{where}: a policy spec lacks or mistypes something: {type(error).__name__} {error}") from error
+    return spec
+
+
+def _check(spec: PolicySpec, where: str) -> None:
+    joints = len(spec.joint_names)
+    for name in ("kp", "kd", "effort", "default_joints", "action_scale"):
+        values = getattr(spec, name)
+        if len(values) != joints or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+            raise InputError(f"{where}: {name} must hold {joints} finite numbers, one per joint")
+    if not (spec.sim.sim_dt > 0 and spec.sim.n_substeps > 0):
+        raise InputError(f"{where}: sim_dt and n_substeps must be above 0")
+    if (spec.action.prior, spec.action.feed_forward) not in FORMULAS:
+        raise InputError(f"{where}: action prior {spec.action.prior!r}, expected reference or default")
+    starts = [0]
+    for term in spec.observation:
+        if term.start != starts[-1]:
+            raise InputError(f"{where}: observation term {term.name!r} starts at {term.start}, expected {starts[-1]}")
+        starts.append(term.start + term.size)
+    for name in (spec.anchor_body, *spec.end_effectors):
+        if name not in spec.tracked_bodies:
+            raise InputError(f"{where}: body {name!r} is not one of the tracked: {', '.join(spec.tracked_bodies)}")
+    missing = {"network", "model", "motion"} - spec.files.keys()
+    if missing:
+        raise InputError(f"{where}: files lacks {', '.join(sorted(missing))}")
+
+
+def side_file(path: Path) -> SideFile:
+    """A `SideFile` of what is on disk now."""
+    return SideFile(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def require_side_file(folder: Path, expected: SideFile) -> Path:
+    """The path of a file beside the policy. Raises `InputError` when it is missing or not the one that was exported."""
+    path = folder / expected.name
+    if not path.is_file():
+        raise InputError(f"{path}: missing; the policy needs it beside it (export again, or copy all files of the export)")
+    if side_file(path) != expected:
+        raise InputError(f"{path}: not the file that was exported with this policy (checksum differs); is it whole? Export again")
+    return path

@@ -1,0 +1,112 @@
+"""The whole-clip protocol: every clip once, from its first frame to its last, deterministic, in plain C MuJoCo.
+
+No JAX: what is evaluated is an exported policy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import mujoco
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mimic.deploy.policy import Policy, Rollout, rollout
+from mimic.metrics import METRICS, SUCCESS_DISTANCE_M, clip_metrics, mean_metrics
+from motions.motion import Motion
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of one policy: a row per clip (`mimic.metrics.clip_metrics`) and the runs they came from.
+
+    `clips`: with the contacts of the training. `all_collisions`: again with every geom that can touch, None if not asked.
+    """
+
+    clips: list[Row]
+    all_collisions: list[Row] | None
+    step_ms: float
+    """Median wall time of a control step without the physics [ms]."""
+    rollouts: list[Rollout] = field(repr=False)
+
+    @property
+    def mean(self) -> Row:
+        return mean_metrics(self.clips)
+
+    def to_json(self) -> dict[str, Any]:
+        """{"clips": [...], "mean": {...}, "step_ms": ..., "all_collisions": {"clips": [...], "mean": {...}}}."""
+        report: dict[str, Any] = {"clips": self.clips, "mean": self.mean, "step_ms": self.step_ms}
+        if self.all_collisions is not None:
+            report["all_collisions"] = {"clips": self.all_collisions, "mean": mean_metrics(self.all_collisions)}
+        return report
+
+
+def evaluate_policy(
+    policy: Policy, motions: Sequence[Motion] | None = None, *, all_collisions: mujoco.MjModel | None = None
+) -> Evaluation:
+    """Run `policy` over `motions` (its own clip by default).
+
+    `all_collisions`: the robot's model with all its contacts on, for the second set of results.
+    """
+    motions = motions or [policy.motion]
+    runs = [rollout(policy, motion) for motion in motions]
+    again = None
+    if all_collisions is not None:
+        again = [measure(policy, rollout(policy, motion, model=all_collisions)) for motion in motions]
+    step_ms = float(np.median(np.concatenate([run.step_ms for run in runs])))
+    return Evaluation([measure(policy, run) for run in runs], again, step_ms, runs)
+
+
+def measure(policy: Policy, run: Rollout) -> Row:
+    """The row of one run."""
+    spec = policy.spec
+    return clip_metrics(
+        run.name,
+        run.frames,
+        run.states,
+        run.reference,
+        anchor=spec.anchor,
+        end_effectors=spec.end_effector_indices,
+        termination=spec.termination,
+    )
+
+
+def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | None = None) -> None:
+    """The tables for people; `contacts` names those of the training."""
+    console = console or Console()
+    console.print(metrics_table(evaluation.clips, f"Whole clip, contacts as trained ({contacts})"))
+    if evaluation.all_collisions is not None:
+        console.print(metrics_table(evaluation.all_collisions, "Whole clip, all collisions"))
+    console.print(f"One control step of the policy takes {evaluation.step_ms:.2f} ms (median, one core, without the physics).")
+
+
+def metrics_table(rows: Sequence[Row], title: str) -> Table:
+    """Clips down, successes and headline errors across; with several clips, their mean at the bottom. Fits 80 columns."""
+    shown = [metric for metric in METRICS if metric.headline]
+    table = Table(title=title, title_justify="left", show_footer=len(rows) > 1, box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    mean = mean_metrics(rows)
+
+    def add_number(header: str, footer: str) -> None:
+        table.add_column(Text(header), footer, justify="right", no_wrap=True)
+
+    table.add_column("clip", "mean", overflow="fold", min_width=8)
+    add_number("frames", f"{mean['completed_frames']:.0f}/{mean['frames']:.0f}")
+    add_number("success\nheight", f"{mean['success_height']:.0%}")
+    for key, bound in SUCCESS_DISTANCE_M.items():
+        add_number(f"\n{bound:g} m", f"{mean[key]:.0%}")
+    for metric in shown:
+        add_number(f"{metric.symbol}\n[{metric.unit}]", _number(mean[metric.key], metric.digits))
+    for row in rows:
+        passed = ["yes" if row[key] else "no" for key in ("success_height", *SUCCESS_DISTANCE_M)]
+        errors = [_number(row[metric.key], metric.digits) for metric in shown]
+        table.add_row(Text(row["name"]), f"{row['completed_frames']}/{row['frames']}", *passed, *errors)
+    return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
