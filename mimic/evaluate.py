@@ -88,7 +88,9 @@ def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | N
 def metrics_table(rows: Sequence[Row], title: str) -> Table:
     """Clips down, successes and headline errors across; with several clips, their mean at the bottom. Fits 80 columns."""
     shown = [metric for metric in METRICS if metric.headline]
-    table = Table(title=title, title_justify="left", show_footer=len(rows) > 1, box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table = Table(
+        title=title, title_justify="left", show_footer=len(rows) > 1, box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1)
+    )
     mean = mean_metrics(rows)
 
     def add_number(header: str, footer: str) -> None:

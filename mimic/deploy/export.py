@@ -6,7 +6,6 @@ its reference states), .test_vectors.npz (state to observation to action to targ
 
 import dataclasses
 import json
-import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -36,16 +35,24 @@ AGREEMENT = 1e-5  # largest difference between onnxruntime and numpy that an exp
 
 
 def export_policy(
-    layers: Layers, mean: np.ndarray, std: np.ndarray, config: Config, robot: Robot, motion: Motion, out: str | Path
+    layers: Layers,
+    mean: np.ndarray,
+    std: np.ndarray,
+    config: Config,
+    robot: Robot,
+    motion: Motion,
+    out: str | Path,
+    provenance: dict[str, str] | None = None,
 ) -> Path:
     """Write the policy at `out` (.onnx) and the files beside it; returns `out`.
 
     layers: (kernel (in, out), bias (out,)) from input to output, ELU between them. mean, std (N,): the observation's
-    normalizer. The written files are loaded again and run over the beginning of the clip; the network's actions there
-    must equal a numpy evaluation of `layers` to 1e-5. Raises `InputError` where `out` cannot be written.
+    normalizer. provenance: more of where the policy comes from (git commit, run), for the spec. The written files are
+    loaded again and run over the beginning of the clip; the network's actions there must equal a numpy evaluation of
+    `layers` to 1e-5. Raises `InputError` where `out` cannot be written.
     """
     out = _checked_path(out)
-    spec = make_spec(config, robot, motion)
+    spec = make_spec(config, robot, motion, provenance)
     if spec.observation_size != len(mean) or spec.observation_size != len(layers[0][0]):
         raise ValueError(f"observation of {spec.observation_size}, normalizer of {len(mean)}, first layer of {len(layers[0][0])}")
     files = {"network": out, "model": out.with_suffix(".xml"), "motion": out.with_suffix(".npz")}
@@ -64,7 +71,14 @@ def export_policy(
 
 
 def export_ros_contract(
-    layers: Layers, mean: np.ndarray, std: np.ndarray, config: Config, robot: Robot, motion: Motion, out: str | Path
+    layers: Layers,
+    mean: np.ndarray,
+    std: np.ndarray,
+    config: Config,
+    robot: Robot,
+    motion: Motion,
+    out: str | Path,
+    provenance: dict[str, str] | None = None,
 ) -> Path:
     """Write the single-file ONNX that motion_tracking_controller (ROS 2) and lerobot read; returns `out`.
 
@@ -76,7 +90,7 @@ def export_ros_contract(
     if reason := ros_obstacle(config):
         raise InputError(reason)
     out = _checked_path(out)
-    spec = make_spec(config, robot, motion)
+    spec = make_spec(config, robot, motion, provenance)
     clip = pack([motion], robot.body, robot.tracked_bodies, config.sim.ctrl_dt).frames
     kp, kd = robot.kp, robot.kd
     default_joints = np.array(spec.default_joints)
@@ -119,7 +133,7 @@ def ros_obstacle(config: Config) -> str:
     return ""
 
 
-def make_spec(config: Config, robot: Robot, motion: Motion) -> PolicySpec:
+def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str, str] | None = None) -> PolicySpec:
     """The spec of a policy of `config`; its `files` are still empty."""
     clip = resample(motion, 1.0 / config.sim.ctrl_dt)
     return PolicySpec(
@@ -140,7 +154,7 @@ def make_spec(config: Config, robot: Robot, motion: Motion) -> PolicySpec:
         end_effectors=robot.end_effectors,
         termination=config.termination,
         motion=MotionInfo(clip.name, clip.num_frames, clip.loop, clip.source, clip.licence),
-        provenance=_provenance(config),
+        provenance={"preset": config.preset, **_versions(), **(provenance or {})},
     )
 
 
@@ -225,23 +239,8 @@ def _summary(spec: PolicySpec) -> dict[str, str]:
     return {"robot": spec.robot, "motion": spec.motion.name, "joint_names": ",".join(spec.joint_names), **spec.provenance}
 
 
-def _provenance(config: Config) -> dict[str, str]:
-    return {
-        "preset": config.preset,
-        "mimic": mimic.__version__,
-        "mujoco": mujoco.__version__,
-        "onnx": version("onnx"),
-        "git_commit": _git_commit(),
-    }
-
-
-def _git_commit() -> str:
-    """The commit of the checkout this runs from; empty for an installed package."""
-    folder = Path(mimic.__file__).resolve().parents[1]
-    if not (folder / ".git").exists():
-        return ""
-    done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+def _versions() -> dict[str, str]:
+    return {"mimic": mimic.__version__, "mujoco": mujoco.__version__, "onnx": version("onnx")}
 
 
 def _checked_path(out: str | Path) -> Path:
