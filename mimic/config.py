@@ -7,15 +7,13 @@ from typing import Any, Literal
 
 from motions.errors import InputError, unknown_name
 
-Backend = Literal["native", "mjx-jax", "mjx-warp"]
-Device = Literal["auto", "cpu", "gpu", "tpu"]
+BACKENDS = ("native", "mjx-jax", "mjx-warp")
+DEVICES = ("auto", "cpu", "gpu", "tpu")
 Collisions = Literal["feet", "all"]
 
 
 @dataclass(frozen=True)
 class SimConfig:
-    backend: Backend | None = None
-    """Physics engine: C MuJoCo on CPU threads (native), MJX in JAX (mjx-jax) or on Warp (mjx-warp). None: the best present."""
     sim_dt: float = 0.005
     """Physics time step [s]."""
     n_substeps: int = 4
@@ -164,7 +162,10 @@ class Config:
     num_envs: int = 256
     env_steps: int = 2_500_000
     """Length of the training, in control steps summed over environments."""
-    device: Device = "auto"
+    backend: str | None = None
+    """Physics engine: native (C MuJoCo on CPU threads), mjx-jax, or mjx-warp (NVIDIA). None: the best one present."""
+    device: str = "auto"
+    """Where the learner runs: auto, cpu, gpu or tpu."""
     save_every_s: float = 60.0
     """Seconds between checkpoints."""
     sim: SimConfig = field(default_factory=SimConfig)

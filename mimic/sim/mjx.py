@@ -1,9 +1,9 @@
 """MJX physics: MuJoCo in JAX (impl jax, any XLA device) or on Warp (impl warp, NVIDIA GPUs; a CPU for tests)."""
 
+import jax
 import jax.numpy as jnp
 from mujoco import mjx
 
-import jax
 from mimic.robots import Robot
 from mimic.sim.physics import PhysicsState
 from motions.errors import InputError

@@ -1,11 +1,11 @@
 """C MuJoCo on CPU threads (`mujoco.batch`), joined to JAX by one callback per control step for the whole batch."""
 
+import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-import jax
-import jax.numpy as jnp
 from mimic.robots import Robot
 from mimic.sim.physics import PhysicsState
 from motions.kinematics import KinematicState

@@ -2,13 +2,11 @@
 
 from typing import NamedTuple, Protocol
 
-from mimic.config import Backend
+from mimic.config import BACKENDS, DEVICES
 from mimic.robots import Robot
 from motions.errors import InputError, unknown_name
 from motions.kinematics import KinematicState
 from motions.rotations import Array
-
-BACKENDS: tuple[Backend, ...] = ("native", "mjx-jax", "mjx-warp")
 
 
 class PhysicsState(NamedTuple):
@@ -49,7 +47,7 @@ def make_physics(robot: Robot, backend: str, n_substeps: int, num_envs: int) -> 
     raise unknown_name("backend", backend, BACKENDS)
 
 
-def choose_backend(backend: Backend | None, device: str) -> tuple[Backend, str]:
+def choose_backend(backend: str | None, device: str) -> tuple[str, str]:
     """Resolve (backend, platform) against what this machine has.
 
     No backend: native on a CPU, mjx-warp on an NVIDIA GPU, mjx-jax on a TPU. Raises `InputError` when the device asked
@@ -57,6 +55,10 @@ def choose_backend(backend: Backend | None, device: str) -> tuple[Backend, str]:
     """
     import jax
 
+    if device not in DEVICES:
+        raise unknown_name("device", device, DEVICES)
+    if backend is not None and backend not in BACKENDS:
+        raise unknown_name("backend", backend, BACKENDS)
     if device == "auto":
         platform = "cpu" if backend == "native" else jax.default_backend()
     else:
@@ -67,12 +69,11 @@ def choose_backend(backend: Backend | None, device: str) -> tuple[Backend, str]:
             raise InputError(f"no {device} found by JAX on this machine; present: {', '.join(present)} (see `mimic doctor`)") from error
     platform = "gpu" if platform in ("cuda", "rocm") else platform
     if backend is None:
-        backend = {"cpu": "native", "gpu": "mjx-warp"}.get(platform, "mjx-jax")  # type: ignore[assignment]
+        backend = {"cpu": "native", "gpu": "mjx-warp"}.get(platform, "mjx-jax")
     if backend == "native" and platform != "cpu":
         raise InputError(f"backend native runs on the CPU, not on {platform}: use --device cpu, or --backend mjx-warp or mjx-jax")
     if backend == "mjx-warp" and platform == "tpu":
         raise InputError("backend mjx-warp does not run on a TPU: use --backend mjx-jax")
     if backend == "mjx-warp" and platform == "cpu" and device != "cpu":
         raise InputError("backend mjx-warp on a CPU is slow and for tests: ask for it with --device cpu, or use --backend native")
-    assert backend is not None
     return backend, platform

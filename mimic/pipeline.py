@@ -1,0 +1,82 @@
+"""What follows a training: export the policy, measure it, picture it. All from a run folder."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
+from mimic.deploy.policy import Policy
+from mimic.evaluate import Evaluation, evaluate_policy
+from mimic.learning.networks import actor_layers
+from mimic.learning.ppo import make_learner
+from mimic.robots import Robot, load_robot
+from mimic.runs import Run, git_commit
+from mimic.train import make_task, restore_state
+from motions.errors import InputError
+from motions.motion import Motion
+
+Layers = list[tuple[np.ndarray, np.ndarray]]
+POLICY, EVALUATION = "policy.onnx", "evaluation.json"
+
+
+def trained_policy(run: Run, say: Callable[[str], None]) -> tuple[Layers, np.ndarray, np.ndarray]:
+    """(layers, mean, std) of the run's newest checkpoint: the averaged actor and its normalizer.
+
+    Raises `InputError` when the run has no readable checkpoint.
+    """
+    with jax.default_device(jax.devices("cpu")[0]):
+        learner = make_learner(run.config, make_task(run.config, run.robot, run.motions, "native"))
+        state = restore_state(run, learner, say)
+    if state is None:
+        raise InputError(f"{run.folder} has no readable checkpoint: train it first")
+    mean, std = (np.asarray(part)[: learner.actor_size] for part in (state.normalizer.mean, state.normalizer.std))
+    return actor_layers(state.average), mean, std
+
+
+def export_run(run: Run, out: Path, say: Callable[[str], None]) -> list[Path]:
+    """Write the policy at `out` with its spec, model and motion, and the ROS-side contract where the terms allow it."""
+    layers, mean, std = trained_policy(run, say)
+    motion = run.motions[0]
+    provenance = {"git_commit": git_commit(), "run": run.folder.name}
+    written = [export_policy(layers, mean, std, run.config, run.robot, motion, out, provenance)]
+    obstacle = ros_obstacle(run.config)
+    if obstacle:
+        say(f"no ROS-side file: {obstacle}")
+    else:
+        ros = out.with_name(out.stem + "_ros.onnx")
+        written.append(export_ros_contract(layers, mean, std, run.config, run.robot, motion, ros, provenance))
+    return written
+
+
+def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Evaluation:
+    """Export the run's policy into its folder and measure that file by the whole-clip protocol."""
+    out = run.folder / POLICY
+    export_run(run, out, lambda text: None if text.startswith("no ROS-side") else say(text))
+    evaluation = evaluate_policy(Policy.load(out), motions or run.motions, all_collisions=_all_collisions(run, say))
+    if motions is None:
+        (run.folder / EVALUATION).write_text(json.dumps(evaluation.to_json(), indent=2) + "\n")
+    return evaluation
+
+
+def _all_collisions(run: Run, say: Callable[[str], None]):
+    """The robot's model with every contact on; None, said, when its file is gone."""
+    if run.config.sim.collisions == "all":
+        return run.robot.model
+    try:
+        robot = load_robot(run.config.robot, sim=replace(run.config.sim, collisions="all"))
+    except InputError as error:
+        say(f"not measured with all collisions on: {error}")
+        return None
+    return robot.model
+
+
+def robot_for(run: Run) -> Robot:
+    """The robot with its visuals, for pictures, where its file can be found; else the stored one."""
+    try:
+        return load_robot(run.config.robot, sim=run.config.sim, visuals=True)
+    except InputError:
+        return run.robot

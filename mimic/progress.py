@@ -1,0 +1,55 @@
+"""What a person sees while training: one live line in a terminal, a plain line every few seconds elsewhere."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+REFRESH_S, PLAIN_EVERY_S = 1.0, 10.0
+SMOOTHING = 0.8  # of the shown falls and errors, which jump from rollout to rollout
+
+
+class Progress:
+    """A context manager; `update` takes the row of metrics of one iteration."""
+
+    def __init__(self, total_env_steps: int, console: Console | None = None) -> None:
+        self.total = total_env_steps
+        self.console = console or Console(stderr=True)
+        self.shown: dict[str, float] = {}
+        self.printed = time.perf_counter()
+        columns = (
+            TextColumn("training"), BarColumn(bar_width=None), TextColumn("{task.percentage:.0f} %"),
+            TextColumn("{task.fields[text]}"), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(),
+        )  # fmt: skip
+        self.bar = RichProgress(*columns, console=self.console, refresh_per_second=1.0 / REFRESH_S)
+        self.live = self.console.is_terminal
+
+    def __enter__(self) -> "Progress":
+        if self.live:
+            self.bar.start()
+            self.task = self.bar.add_task("training", total=self.total, text="")
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.live:
+            self.bar.stop()
+
+    def update(self, row: dict[str, Any]) -> None:
+        for name in ("rollout/falls_per_s", "error/e_mpbpe_mm"):
+            old = self.shown.get(name, row[name])
+            self.shown[name] = SMOOTHING * old + (1.0 - SMOOTHING) * row[name]
+        text = (
+            f"{row['time/env_steps_per_s']:,.0f} env-steps/s  falls/s {self.shown['rollout/falls_per_s']:.2f}  "
+            f"E_mpbpe {self.shown['error/e_mpbpe_mm']:.1f} mm"
+        )
+        if self.live:
+            self.bar.update(self.task, completed=row["env_steps"], text=text)
+            return
+        now = time.perf_counter()
+        if now - self.printed >= PLAIN_EVERY_S or row["env_steps"] >= self.total:
+            self.printed = now
+            left_s = (self.total - row["env_steps"]) / max(row["time/env_steps_per_s"], 1e-9)
+            share = row["env_steps"] / self.total
+            self.console.print(f"{share:5.0%}  {row['env_steps'] / 1e6:.2f} M  {text}  eta {left_s:.0f} s", highlight=False)

@@ -1,0 +1,185 @@
+"""The run folder: config.json, the robot and motions used, metrics.jsonl. Everything a run is, in one place."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mimic import __version__
+from mimic.config import Config, from_dict, to_dict
+from mimic.robots import Robot
+from mimic.robots.store import read_robot, write_robot
+from motions.errors import InputError
+from motions.motion import Motion, load_motion, save_motion
+
+PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
+RESUMABLE = ("env_steps", "device", "save_every_s")  # what a resume may change
+METRICS, CONFIG = "metrics.jsonl", "config.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what it holds."""
+
+    folder: Path
+    config: Config
+    robot: Robot
+    motions: tuple[Motion, ...]
+    resumed: bool = False
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / METRICS
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def tracked_files(self) -> str:
+        return ", ".join(motion.name for motion in self.motions)
+
+
+def require_writable(folder: Path) -> None:
+    """Make `folder` and write a probe in it. Raises `InputError` when that is impossible: before training, not after."""
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write in {folder}: {error.strerror or error}") from error
+
+
+def create_run(folder: Path, config: Config, robot: Robot, motions: tuple[Motion, ...], *, overwrite: bool = False) -> Run:
+    """Start a run folder. Raises `InputError` if `folder` holds a run already (or other files) and not `overwrite`."""
+    refuse_occupied(folder, config, overwrite=overwrite)
+    if (folder / CONFIG).exists():
+        shutil.rmtree(folder)
+    require_writable(folder)
+    (folder / "motions").mkdir()
+    for index, motion in enumerate(motions):
+        save_motion(motion, folder / "motions" / f"{index:04d}-{_file_stem(motion.name)}.npz")
+    write_robot(robot, folder / "robot")
+    (folder / CONFIG).write_text(json.dumps({"config": to_dict(config), **facts()}, indent=2) + "\n")
+    return open_run(folder)
+
+
+def refuse_occupied(folder: Path, config: Config, *, overwrite: bool = False) -> None:
+    """Raise `InputError` unless `folder` is free for a new run of `config`, or holds a run and may be overwritten."""
+    if (folder / CONFIG).exists():
+        if not overwrite:
+            raise InputError(_occupied(folder, config))
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not a run folder; give another --run-dir")
+
+
+def open_run(folder: Path) -> Run:
+    """Read a run folder. Raises `InputError` for anything else."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(f"{folder} is not a run folder: it has no {CONFIG}")
+    try:
+        record = json.loads(path.read_text())
+        config = from_dict(Config, record["config"])
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged: {error!r}") from error
+    robot = read_robot(folder / "robot")
+    files = sorted((folder / "motions").glob("*.npz"))
+    if not files:
+        raise InputError(f"{folder} holds no motions")
+    return Run(folder, config, robot, tuple(load_motion(file) for file in files))
+
+
+def resume_run(folder: Path, config: Config) -> tuple[Run, list[str]]:
+    """Open a run to go on with it: its own config, but for the fields of `RESUMABLE`, which `config` may change.
+
+    Also returns a line for every other difference, so that nobody believes a changed setting was taken.
+    """
+    run = open_run(folder)
+    kept = differences(to_dict(config), to_dict(run.config))
+    wanted = replace(run.config, **{name: getattr(config, name) for name in RESUMABLE})
+    ignored = [line for name, line in kept if name not in RESUMABLE]
+    return replace(run, config=wanted, resumed=True), ignored
+
+
+def differences(new: dict[str, Any], old: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """(key, "key: new (the folder has old)") of every leaf that differs."""
+    found = []
+    for key, value in new.items():
+        name, other = prefix + key, old.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            found += differences(value, other, name + ".")
+        elif (list(value) if isinstance(value, tuple) else value) != (list(other) if isinstance(other, tuple) else other):
+            found.append((name, f"{name}: {value!r} (the folder has {other!r})"))
+    return found
+
+
+def _occupied(folder: Path, config: Config) -> str:
+    try:
+        lines = [line for _, line in differences(to_dict(config), to_dict(open_run(folder).config))]
+        detail = f"with another config ({'; '.join(lines[:3])})" if lines else "with the same config"
+    except InputError:
+        detail = "that cannot be read"
+    return f"{folder} holds a run {detail}: --resume goes on with it, --overwrite replaces it, --run-dir names another folder"
+
+
+def truncate_metrics(path: Path, iteration: int) -> None:
+    """Drop rows after `iteration`: a resumed run writes them again."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["iteration"] <= iteration:
+                kept.append(line)
+        except (json.JSONDecodeError, KeyError):
+            continue  # a row cut off by a kill; the iteration it belongs to is run again
+    path.write_text("".join(line + "\n" for line in kept))
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def facts() -> dict[str, Any]:
+    """What made this run: versions, commit, machine, time."""
+    return {
+        "versions": {"mimic": __version__, "python": platform.python_version()}
+        | {name: metadata.version(name) for name in PACKAGES},
+        "git_commit": git_commit(),
+        "machine": {"system": platform.platform(), "cpu": _cpu_name(), "cores": os.cpu_count()},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def git_commit() -> str:
+    """The source tree's commit, "+" if it has changes, or "" when it is not a git checkout."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        git = ["git", "-C", str(root)]
+        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit.strip() + ("+" if dirty.strip() else "")
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _file_stem(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]

@@ -1,0 +1,218 @@
+"""The training program: build, iterate, show progress, write metrics, save; stop cleanly on a signal."""
+
+import json
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from mimic.checkpoint import Checkpoints
+from mimic.config import Config
+from mimic.learning.ppo import Learner, TrainState, make_learner
+from mimic.progress import Progress
+from mimic.robots import Robot
+from mimic.runs import Run, truncate_metrics
+from mimic.sim.physics import choose_backend, make_physics
+from mimic.tasks.tracking import Tracking
+from motions.errors import InputError
+from motions.library import pack
+from motions.motion import Motion
+
+MAX_INVALID = 0.01  # share of environment steps in which the physics may break
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the text says why and where the evidence lies."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    env_steps: int
+    wall_s: float
+    compile_s: float
+    steps_per_s: float
+    peak_memory_mb: float
+    interrupted: bool
+
+
+def enable_compile_cache() -> None:
+    """Keep compiled programs between processes, in MIMIC_CACHE or the user's cache folder."""
+    folder = os.environ.get("MIMIC_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "mimic")
+    jax.config.update("jax_compilation_cache_dir", os.path.join(folder, "jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def steps_per_iteration(config: Config) -> int:
+    return config.num_envs * config.ppo.rollout_length
+
+
+def num_iterations(config: Config) -> int:
+    """Rollouts that make up `config.env_steps`: the largest whole number, but at least two (one starts the normalizer)."""
+    return max(2, config.env_steps // steps_per_iteration(config))
+
+
+def check_config(config: Config) -> None:
+    """Raise `InputError` for numbers that cannot be trained with."""
+    if config.num_envs < 1 or config.env_steps < 1:
+        raise InputError(f"num_envs ({config.num_envs}) and env_steps ({config.env_steps}) must be at least 1")
+    if steps_per_iteration(config) % config.ppo.num_minibatches:
+        raise InputError(
+            f"num_envs x rollout_length = {config.num_envs} x {config.ppo.rollout_length} does not divide into "
+            f"{config.ppo.num_minibatches} minibatches: choose num_envs divisible by {config.ppo.num_minibatches}"
+        )
+
+
+def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend: str) -> Tracking:
+    library = pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt)
+    physics = make_physics(robot, backend, config.sim.n_substeps, config.num_envs)
+    return Tracking(config, robot, physics, library)
+
+
+def restore_state(run: Run, learner: Learner, warn: Callable[[str], None]) -> TrainState | None:
+    """The newest readable state of a run, or None."""
+    checkpoints = Checkpoints(run.checkpoints)
+    try:
+        like = jax.eval_shape(learner.init, jax.random.key(run.config.seed))
+        restored = checkpoints.restore(like, warn)
+    finally:
+        checkpoints.close()
+    return None if restored is None else restored[0]
+
+
+def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
+    """Train `run` to its configured number of env-steps, from its newest checkpoint if it is resumed.
+
+    Ctrl-C and SIGTERM save first. Raises `TrainingError` when the physics breaks in more than 1 % of the steps.
+    """
+    config = run.config
+    check_config(config)
+    enable_compile_cache()
+    backend, platform = choose_backend(config.backend, config.device)
+    with jax.default_device(jax.devices(platform)[0]):
+        task = make_task(config, run.robot, run.motions, backend)
+        learner = make_learner(config, task)
+        checkpoints = Checkpoints(run.checkpoints)
+        writer = SummaryWriter(str(run.folder))
+        try:
+            state, compile_s, iterate = _start(run, learner, checkpoints, say)
+            say(
+                f"{run.robot.name}, {run.tracked_files}: {config.num_envs} environments on {backend} ({platform}), "
+                f"{config.env_steps / 1e6:.2f} M env-steps; compiled in {compile_s:.1f} s"
+            )
+            return _loop(run, state, iterate, checkpoints, writer, compile_s, say)
+        finally:
+            writer.close()
+            checkpoints.close()
+
+
+def _start(
+    run: Run, learner: Learner, checkpoints: Checkpoints, say: Callable[[str], None]
+) -> tuple[TrainState, float, Callable]:
+    """The first state, and the compiled iteration."""
+    began = time.perf_counter()
+    key = jax.random.key(run.config.seed)
+    restored = checkpoints.restore(jax.eval_shape(learner.init, key), say) if run.resumed else None
+    if restored is not None:
+        state = jax.tree.map(jax.numpy.asarray, restored[0])
+        say(f"resuming from iteration {restored[1]}")
+    else:
+        if run.resumed:
+            say("no checkpoint to resume from: starting at the beginning")
+        state = jax.jit(learner.init)(key)
+    truncate_metrics(run.metrics_path, int(state.iteration) if restored else 0)
+    iterate = jax.jit(learner.iterate, donate_argnums=0).lower(state).compile()
+    jax.block_until_ready(state)
+    return state, time.perf_counter() - began, iterate
+
+
+def _loop(
+    run: Run,
+    state: TrainState,
+    iterate: Callable,
+    checkpoints: Checkpoints,
+    writer: SummaryWriter,
+    compile_s: float,
+    say: Callable[[str], None],
+) -> TrainResult:
+    config, per_iteration = run.config, steps_per_iteration(run.config)
+    first, last = int(state.iteration), num_iterations(config)
+    began = saved = time.perf_counter()
+    iteration = first
+    with _interrupts() as interrupted, Progress(last * per_iteration) as progress, run.metrics_path.open("a") as metrics:
+        while iteration < last and not interrupted():
+            state, log, offender = iterate(state)
+            values = {name: float(value) for name, value in jax.device_get(log).items()}
+            iteration += 1
+            now = time.perf_counter()
+            values["rollout/falls_per_s"] = values["rollout/terminated"] / config.sim.ctrl_dt
+            values["time/env_steps_per_s"] = (iteration - first) * per_iteration / (now - began)
+            row = {"iteration": iteration, "env_steps": iteration * per_iteration, **values}
+            metrics.write(json.dumps(row) + "\n")
+            for name, value in values.items():
+                writer.add_scalar(name, value, iteration * per_iteration)
+            progress.update(row)
+            _guard(run, values, offender, say)
+            if now - saved > config.save_every_s:
+                metrics.flush()
+                checkpoints.save(iteration, state)
+                saved = now
+        jax.block_until_ready(state)
+        wall_s = time.perf_counter() - began
+    checkpoints.save(iteration, state)
+    stopped = iteration < last
+    if stopped:
+        say(f"interrupted: saved at iteration {iteration} of {last} in {run.folder}; go on with --resume")
+    rate = (iteration - first) * per_iteration / max(wall_s, 1e-9)
+    return TrainResult(iteration * per_iteration, wall_s, compile_s, rate, peak_memory_mb(), stopped)
+
+
+def _guard(run: Run, values: dict[str, float], offender: Any, say: Callable[[str], None]) -> None:
+    """Keep the evidence of broken physics, and stop when it is more than a rare event."""
+    share = values["rollout/invalid"]
+    if share == 0.0:
+        return
+    path = run.folder / "invalid_state.npz"
+    kinematics = offender.env_state.physics.kinematics
+    np.savez(path, qpos=kinematics.qpos, qvel=kinematics.qvel, action=offender.action,
+             clip=offender.env_state.clip, frame=offender.env_state.frame)  # fmt: skip
+    if share > MAX_INVALID:
+        raise TrainingError(
+            f"the physics broke (non-finite or faster than allowed) in {share:.1%} of the steps of one rollout, more than "
+            f"{MAX_INVALID:.0%}. The last state before it happened is in {path}. Usual causes: a smaller sim_dt is needed, "
+            f"gains too high for the inertias, or a reference that jumps"
+        )
+    say(f"broken physics in {share:.2e} of the steps: environments reset, state kept in {path}")
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C or SIGTERM into a flag; a second Ctrl-C acts at once."""
+    received: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread, where Python allows no handlers
+        before = {}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far [MB]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
