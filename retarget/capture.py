@@ -1,0 +1,112 @@
+"""`Capture`: the few human points and frames the solver follows, low-passed and sampled at the output rate.
+
+Directions between joint positions carry the limbs, so a file's rest pose does not matter; pelvis, chest, head and
+feet also need orientations, which come from joint rotations calibrated by the skeleton itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import make_interp_spline
+from scipy.signal import butter, sosfiltfilt
+
+from motions.rotations import quat_normalize, quat_to_matrix, quat_unroll
+from motions.skeleton import Skeleton, SkeletonMotion
+from retarget.mapping import SIDES, SourceMap
+
+CUTOFF_HZ = 10.0  # of the zero-phase low-pass: marker noise goes, kicks of 5 m/s stay
+FRAME_ROLES = ("pelvis", "chest", "head", "l_foot", "r_foot")
+
+
+@dataclass(frozen=True)
+class Capture:
+    """F frames at `fps`. `xyz` role -> (F, 3) [m]; `rot` role -> (F, 3, 3) joint rotation in the world.
+
+    `upright` role -> (3, 3): the joint-frame orientation of (forward, left, up) when the person stands straight.
+    Feet have none here: contacts calibrate them.
+    """
+
+    fps: float
+    xyz: dict[str, np.ndarray]
+    rot: dict[str, np.ndarray]
+    upright: dict[str, np.ndarray]
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.xyz["pelvis"])
+
+    @property
+    def leg_length(self) -> float:
+        """Hip to ankle, mean over sides and frames [m]."""
+        parts = (("thigh", "shank"), ("shank", "foot"))
+        return float(
+            sum(np.median(np.linalg.norm(self.xyz[s + a] - self.xyz[s + b], axis=1)) for s in SIDES for a, b in parts) / 2.0
+        )
+
+    @property
+    def hip_half_width(self) -> float:
+        return 0.5 * float(np.median(np.linalg.norm(self.xyz["l_thigh"] - self.xyz["r_thigh"], axis=1)))
+
+
+def capture(motion: SkeletonMotion, roles: SourceMap, fps: float) -> Capture:
+    """Sample a skeleton's motion at `fps` [Hz] (cubic between low-passed frames)."""
+    pos, quat = motion.forward_kinematics()
+    count = int(np.floor((motion.num_frames - 1) / motion.fps * fps + 1e-6)) + 1
+    at = np.arange(count) / fps
+    cutoff = min(CUTOFF_HZ, 0.4 * fps)
+    names = list(roles.joints)
+    index = [roles[name] for name in names]
+    xyz = _sample(pos[:, index], motion.fps, at, cutoff)
+    turning = [name for name in FRAME_ROLES if name in roles]
+    quats = quat_unroll(quat[:, [roles[name] for name in turning]])
+    rot = quat_to_matrix(quat_normalize(_sample(quats, motion.fps, at, cutoff)))
+    points = {name: xyz[:, i] for i, name in enumerate(names)}
+    for side in SIDES:  # a foot without a toe joint: its end site, or straight ahead
+        if side + "toe" not in points:
+            foot = roles[side + "foot"]
+            points[side + "toe"] = points[side + "foot"] + np.einsum(
+                "fij,j->fi", rot[:, turning.index(side + "foot")], _toe_offset(motion.skeleton, foot)
+            )
+    return Capture(
+        fps=fps,
+        xyz=points,
+        rot={name: rot[:, i] for i, name in enumerate(turning)},
+        upright={n: _upright(motion.skeleton, roles, quat[:, roles[n]]) for n in turning if not n.endswith("foot")},
+    )
+
+
+def _sample(values: np.ndarray, fps: float, at: np.ndarray, cutoff: float) -> np.ndarray:
+    """Zero-phase low-pass along axis 0, then a cubic spline read at times `at` [s]."""
+    if cutoff < 0.45 * fps and len(values) > 15:
+        values = sosfiltfilt(butter(2, cutoff, fs=fps, output="sos"), values, axis=0)
+    time = np.arange(len(values)) / fps
+    if len(at) == len(time) and np.allclose(at, time):
+        return values
+    return make_interp_spline(time, values, k=3)(np.minimum(at, time[-1]))
+
+
+def _toe_offset(skeleton: Skeleton, foot: int) -> np.ndarray:
+    children = [j for j, p in enumerate(skeleton.parents) if p == foot and np.linalg.norm(skeleton.offsets[j]) > 0.03]
+    if children:
+        return skeleton.offsets[max(children, key=lambda j: skeleton.offsets[j][0])]
+    return np.array([0.12, 0.0, -0.05])
+
+
+def _upright(skeleton: Skeleton, roles: SourceMap, quat: np.ndarray) -> np.ndarray:
+    """(forward, left, up) as columns, in the joint frame, of a person standing straight.
+
+    In the skeleton's rest pose joint frames are parallel to the world, and a rest pose that stands upright says it
+    directly. Where it does not stand (bones laid along one axis), up is what points up in the median frame.
+    """
+    rest = np.zeros((len(skeleton.parents), 3))
+    for j, parent in enumerate(skeleton.parents[1:], start=1):
+        rest[j] = rest[parent] + skeleton.offsets[j]
+    left = rest[roles["l_thigh"]] - rest[roles["r_thigh"]]
+    legs = 0.5 * (rest[roles["l_thigh"]] + rest[roles["r_thigh"]]) - 0.5 * (rest[roles["l_foot"]] + rest[roles["r_foot"]])
+    up = np.array([0.0, 0.0, 1.0])
+    if legs[2] < 0.8 * np.linalg.norm(legs) or abs(left[2]) > 0.3 * np.linalg.norm(left):
+        up = np.median(quat_to_matrix(quat)[:, 2, :], axis=0)
+        up /= np.linalg.norm(up)
+    left = left - up * (left @ up)
+    left /= np.linalg.norm(left)
+    return np.stack([np.cross(left, up), left, up], axis=1)

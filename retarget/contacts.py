@@ -1,0 +1,130 @@
+"""Which part of which foot stands when, and how high the captured floor lies: from heights and speeds with hysteresis.
+
+A foot stands on its toes, its heel, or both. Captured floors are uneven by centimetres and captured ankles differ
+between sides, so a floor is estimated per foot and per stance and taken out before anything is scaled.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from motions.rotations import Array
+from retarget.capture import Capture
+from retarget.mapping import SIDES
+
+SLOW_ON, SLOW_OFF = 0.25, 0.45  # toe speed [leg lengths / s] below which a stance begins, above which it ends
+HEEL_SLOW = 0.5  # ankle speed [leg lengths / s]
+TOE_BAND, HEEL_BAND = 0.09, 0.035  # heights above the floor [leg lengths] that still count as standing
+MIN_STANCE_S, MAX_GAP_S = 0.06, 0.05
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """For F frames and 2 feet (left, right): `toe`, `heel` (F, 2) bool; `floor` (F, 2) height of the flat-standing
+    ankle joint [m]; `sole_rot` (2, 3, 3): foot-joint-frame orientation of (forward, left, up) when flat."""
+
+    toe: np.ndarray
+    heel: np.ndarray
+    floor: np.ndarray
+    sole_rot: np.ndarray
+
+
+def detect_contacts(capture: Capture) -> Contacts:
+    """Find stances of both feet in a capture."""
+    scale, fps = capture.leg_length, capture.fps
+    toe = np.stack([capture.xyz[s + "toe"] for s in SIDES], axis=1)  # [F, 2, 3]
+    ankle = np.stack([capture.xyz[s + "foot"] for s in SIDES], axis=1)
+    toe_speed = np.linalg.norm(np.gradient(toe, axis=0), axis=-1) * fps / scale
+    ankle_speed = np.linalg.norm(np.gradient(ankle, axis=0), axis=-1) * fps / scale
+    stances = [_stances(toe_speed[:, i], fps) for i in range(2)]
+    base = _toe_floors([[(toe[a:b, i, 2], b - a) for a, b in stances[i]] for i in range(2)], toe[..., 2], scale)
+    toe_on = np.zeros(toe_speed.shape, bool)
+    drift = np.zeros(toe_speed.shape)
+    for i in range(2):
+        kept = [(a, b) for a, b in stances[i] if np.median(toe[a:b, i, 2]) < base[i] + TOE_BAND * scale]
+        for a, b in kept:
+            toe_on[a:b, i] = True
+        drift[:, i] = _between(kept, [np.median(toe[a:b, i, 2]) - base[i] for a, b in kept], len(toe), fps)
+    height = ankle[..., 2] - drift
+    still = toe_on & (ankle_speed < HEEL_SLOW)
+    flat = np.array([np.percentile(height[still[:, i], i], 20) if still[:, i].any() else height[:, i].min() for i in range(2)])
+    if abs(flat[0] - flat[1]) > 0.05 * scale:  # one foot never comes down flat: take the other's floor
+        flat[:] = flat.min()
+    heel_on = (height < flat + HEEL_BAND * scale) & (ankle_speed < HEEL_SLOW)
+    for i in range(2):
+        heel_on[:, i] = _cleaned(heel_on[:, i], fps)
+    soles = np.stack([_sole_frame(capture, side, toe_on[:, i] & heel_on[:, i]) for i, side in enumerate(SIDES)])
+    return Contacts(toe_on, heel_on, drift + flat, soles)
+
+
+def _stances(speed: np.ndarray, fps: float) -> list[tuple[int, int]]:
+    """[start, stop) of the frames that move slowly, with hysteresis."""
+    on = np.zeros(len(speed), bool)
+    low = speed < SLOW_OFF
+    for a, b in intervals(low):
+        on[a:b] = (speed[a:b] < SLOW_ON).any()
+        if on[a]:  # shrink a foot's slow approach to where it is really slow
+            slow = np.flatnonzero(speed[a:b] < SLOW_ON)
+            on[a : a + slow[0]] = False
+    return intervals(_cleaned(on, fps))
+
+
+def _cleaned(on: np.ndarray, fps: float) -> np.ndarray:
+    """Close short gaps, then drop short stances."""
+    on = on.copy()
+    for a, b in intervals(~on):
+        if b - a <= MAX_GAP_S * fps and a > 0 and b < len(on):
+            on[a:b] = True
+    for a, b in intervals(on):
+        if b - a < MIN_STANCE_S * fps and a > 0 and b < len(on):
+            on[a:b] = False
+    return on
+
+
+def intervals(on: np.ndarray) -> list[tuple[int, int]]:
+    """[start, stop) of every run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(np.int8), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
+
+
+def _toe_floors(stances: list[list[tuple[np.ndarray, int]]], heights: np.ndarray, scale: float) -> np.ndarray:
+    """Toe-joint height on the floor per foot: the low quartile of stance heights, weighted by time."""
+    floors = []
+    for i, foot in enumerate(stances):
+        if not foot:
+            floors.append(np.percentile(heights[:, i], 5))
+            continue
+        medians, weights = np.array([np.median(h) for h, _ in foot]), np.array([n for _, n in foot], float)
+        order = np.argsort(medians)
+        share = np.cumsum(weights[order]) / weights.sum()
+        floors.append(medians[order][np.searchsorted(share, 0.25)])
+    low = min(floors)
+    return np.array([min(f, low + 0.05 * scale) for f in floors])
+
+
+def _between(stances: list[tuple[int, int]], values: list[float], count: int, fps: float) -> np.ndarray:
+    """Constant in every stance, linear between, softened over 60 ms. (count,)"""
+    if not stances:
+        return np.zeros(count)
+    at = np.concatenate([[a, b - 1] for a, b in stances])
+    curve = np.interp(np.arange(count), at, np.repeat(values, 2))
+    return gaussian_filter1d(curve, 0.06 * fps, mode="nearest")
+
+
+def _sole_frame(capture: Capture, side: str, flat: np.ndarray) -> np.ndarray:
+    """Columns (forward, left, up) in the foot joint's frame: up is what points up while the foot stands flat."""
+    rot = capture.rot[side + "foot"]
+    toe = capture.xyz[side + "toe"] - capture.xyz[side + "foot"]
+    chosen = flat if flat.any() else np.abs(toe[:, 2]) <= np.percentile(np.abs(toe[:, 2]), 10)
+    up = rot[chosen][:, 2, :].mean(axis=0)
+    up /= np.linalg.norm(up)
+    forward = np.einsum("fij,fi->fj", rot, toe).mean(axis=0)
+    forward = forward - up * (forward @ up)
+    forward /= np.linalg.norm(forward)
+    return np.stack([forward, np.cross(up, forward), up], axis=1)
+
+
+def foot_orientation(capture: Capture, contacts: Contacts) -> Array:
+    """World orientation (F, 2, 3, 3) of (forward, left, up) of both soles."""
+    return np.stack([capture.rot[s + "foot"] @ contacts.sole_rot[i] for i, s in enumerate(SIDES)], axis=1)

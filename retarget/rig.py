@@ -1,0 +1,222 @@
+"""`Rig`: everything the solver must know of one robot, measured once from its model in the zero pose.
+
+In the zero pose (all joints at the model's reference, base upright) a robot is taken to face +x with its
+soles flat; orientations of roles are rotations away from that pose.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from motions.kinematics import Body, forward_kinematics
+from motions.rotations import quat_to_matrix
+from retarget.chain import Chain, build_chain
+from retarget.mapping import ARM_ROLES, SIDES, RobotMap
+
+_SOLE_BAND_M = 0.015  # geom points this close to the lowest belong to the sole
+_LIMIT_SHARE = 0.98  # of a joint's range may be used (PHUMA's feasibility rule)
+
+
+@dataclass(frozen=True)
+class Points:
+    """P points fixed in links; `radius` (P,) [m] makes each a ball, whose lowest height is z - radius."""
+
+    link: np.ndarray
+    offset: np.ndarray
+    radius: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.link)
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """One robot as the solver sees it.
+
+    Bones: `bone_from`, `bone_to` index `joints` (points at the role origins), `bone_roles` names them by their
+    near end. `sole`: balls of both feet with `sole_foot` (P,) in {0, 1}; `heel_toe` (4 points): left heel,
+    left toe, right heel, right toe. `low`, `high` (J,) hard limits [rad].
+    """
+
+    body: Body
+    chain: Chain
+    roles: tuple[str, ...]
+    joints: Points
+    joint_xyz: np.ndarray  # (R, 3) role origins in the zero pose, pelvis frame
+    bones: tuple[tuple[str, str], ...]
+    bone_length: np.ndarray
+    frame_roles: tuple[str, ...]
+    frame_link: np.ndarray
+    frame_rot: np.ndarray  # (K, 3, 3) link-frame orientation of the role frame
+    hip_centre: np.ndarray  # (3,) in the base link
+    ankle_height: float
+    sole: Points
+    sole_foot: np.ndarray
+    heel_toe: Points
+    guard: Points
+    low: np.ndarray
+    high: np.ndarray
+    rest: np.ndarray
+    stiffness: np.ndarray
+
+    def role(self, name: str) -> int:
+        return self.roles.index(name)
+
+    @property
+    def leg_length(self) -> float:
+        """Hip to ankle, mean of both sides [m]."""
+        at = {role: self.joint_xyz[i] for i, role in enumerate(self.roles)}
+        return float(
+            np.mean(
+                [
+                    np.linalg.norm(at[s + "thigh"] - at[s + "shank"]) + np.linalg.norm(at[s + "shank"] - at[s + "foot"])
+                    for s in SIDES
+                ]
+            )
+        )
+
+    @property
+    def hip_half_width(self) -> float:
+        return 0.5 * float(np.linalg.norm((self.joint_xyz[self.role("l_thigh")] - self.joint_xyz[self.role("r_thigh")])[:2]))
+
+
+def build_rig(body: Body, mapping: RobotMap) -> Rig:
+    """Measure a body with its mapping."""
+    chain = build_chain(body)
+    roles = tuple(mapping.bodies)
+    ids = body.body_ids(tuple(mapping.bodies.values()))
+    zero = np.concatenate([[0.0, 0, 0, 1, 0, 0, 0], body.model.qpos0[7:]])
+    xpos, xquat = forward_kinematics(body, zero)
+    xmat = quat_to_matrix(xquat)
+
+    def in_link(body_id: int, world: np.ndarray) -> np.ndarray:
+        """Points (P, 3) given in the zero pose, as offsets in the link that carries `body_id`."""
+        local = (np.atleast_2d(world) - xpos[body_id]) @ xmat[body_id]
+        return chain.body_pos[body_id] + local @ chain.body_rot[body_id].T
+
+    at = {role: xpos[i] for role, i in zip(roles, ids)}
+    bones = [(s + a, s + b) for s in SIDES for a, b in (("thigh", "shank"), ("shank", "foot"))]
+    if all(role in roles for role in ARM_ROLES):
+        bones += [(s + a, s + b) for s in SIDES for a, b in (("upper_arm", "forearm"), ("forearm", "hand"))]
+    frame_roles = tuple(r for r in ("pelvis", "chest", "head", "l_foot", "r_foot") if r in roles)
+    frame_ids = [ids[roles.index(r)] for r in frame_roles]
+
+    sole_link, sole_offset, sole_radius, sole_foot, ends, heights = [], [], [], [], [], []
+    for side, role in enumerate(("l_foot", "r_foot")):
+        foot_id = int(ids[roles.index(role)])
+        balls, radius = _geom_balls(body.model, _with_descendants(body.model, foot_id), xpos, xmat)
+        low = balls[:, 2] - radius
+        keep = low < low.min() + _SOLE_BAND_M
+        balls, radius = _hull8(balls[keep], radius[keep])
+        sole_offset.append(in_link(foot_id, balls))
+        sole_radius.append(radius)
+        sole_link.append(np.full(len(balls), chain.body_link[foot_id]))
+        sole_foot.append(np.full(len(balls), side))
+        ground, middle = low.min(), 0.5 * (balls[:, 1].min() + balls[:, 1].max())
+        r = float(radius.max())
+        ends += [
+            (foot_id, in_link(foot_id, np.array([x, middle, ground + r]))[0], r) for x in (balls[:, 0].min(), balls[:, 0].max())
+        ]
+        heights.append(at[role][2] - ground)
+
+    limits = body.joint_range.copy()
+    for name, (low_limit, high_limit) in mapping.limits.items():
+        j = body.joint_names.index(name)
+        limits[j] = max(limits[j, 0], low_limit), min(limits[j, 1], high_limit)
+    finite = np.isfinite(limits).all(axis=1)
+    middle, half = limits.mean(axis=1), 0.5 * (limits[:, 1] - limits[:, 0])
+    low = np.where(finite, middle - _LIMIT_SHARE * half, limits[:, 0])
+    high = np.where(finite, middle + _LIMIT_SHARE * half, limits[:, 1])
+    rest = np.array([mapping.rest.get(n, 0.0) for n in body.joint_names])
+    return Rig(
+        body=body,
+        chain=chain,
+        roles=roles,
+        joints=Points(chain.body_link[ids], chain.body_pos[ids], np.zeros(len(ids))),
+        joint_xyz=np.stack([at[r] for r in roles]),
+        bones=tuple(bones),
+        bone_length=np.array([np.linalg.norm(at[a] - at[b]) for a, b in bones]),
+        frame_roles=frame_roles,
+        frame_link=chain.body_link[frame_ids],
+        frame_rot=np.stack([chain.body_rot[i] @ xmat[i].T for i in frame_ids]),
+        hip_centre=0.5 * (at["l_thigh"] + at["r_thigh"]),
+        ankle_height=float(np.mean(heights)),
+        sole=Points(np.concatenate(sole_link), np.concatenate(sole_offset), np.concatenate(sole_radius)),
+        sole_foot=np.concatenate(sole_foot),
+        heel_toe=Points(
+            np.array([chain.body_link[e[0]] for e in ends]), np.stack([e[1] for e in ends]), np.array([e[2] for e in ends])
+        ),
+        guard=_guard_points(body, chain, mapping, xpos, xmat),
+        low=low,
+        high=high,
+        rest=np.clip(rest, low, high),
+        stiffness=np.array([mapping.stiffness.get(n, 0.5) for n in body.joint_names]),
+    )
+
+
+def _with_descendants(model: mujoco.MjModel, body_id: int) -> list[int]:
+    found = [body_id]
+    for b in range(body_id + 1, model.nbody):
+        if model.body_parentid[b] in found:
+            found.append(b)
+    return found
+
+
+def _geom_balls(model: mujoco.MjModel, bodies: list[int], xpos: np.ndarray, xmat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Balls (P, 3), (P,) that span the geoms of `bodies`: colliding ones if there are any, else all."""
+    geoms = [g for g in range(model.ngeom) if model.geom_bodyid[g] in bodies]
+    colliding = [g for g in geoms if model.geom_contype[g] or model.geom_conaffinity[g]]
+    centres, radii = [], []
+    for g in colliding or geoms:
+        b, size = model.geom_bodyid[g], model.geom_size[g]
+        local, radius = _local_balls(model, g, model.geom_type[g], size)
+        rot = xmat[b] @ quat_to_matrix(model.geom_quat[g])
+        centres.append(xpos[b] + xmat[b] @ model.geom_pos[g] + local @ rot.T)
+        radii.append(np.full(len(local), radius))
+    if not centres:  # a foot without geometry: its origin
+        return xpos[bodies[:1]], np.zeros(1)
+    return np.concatenate(centres), np.concatenate(radii)
+
+
+def _local_balls(model: mujoco.MjModel, geom: int, kind: int, size: np.ndarray) -> tuple[np.ndarray, float]:
+    types = mujoco.mjtGeom
+    if kind == types.mjGEOM_SPHERE:
+        return np.zeros((1, 3)), size[0]
+    if kind == types.mjGEOM_CAPSULE:
+        return np.array([[0, 0, -size[1]], [0, 0, size[1]]]), size[0]
+    if kind == types.mjGEOM_MESH:
+        mesh = model.geom_dataid[geom]
+        start = model.mesh_vertadr[mesh]
+        return model.mesh_vert[start : start + model.mesh_vertnum[mesh]].astype(float), 0.0
+    if kind == types.mjGEOM_CYLINDER:
+        size = np.array([size[0], size[0], size[1]])
+    corners = np.stack(np.meshgrid(*[[-1, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    return corners * size, 0.0
+
+
+def _hull8(balls: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The balls furthest out in eight horizontal directions."""
+    angles = np.arange(8) * np.pi / 4 + 1e-3
+    reach = balls[:, :2] @ np.stack([np.cos(angles), np.sin(angles)]) + radius[:, None]
+    keep = sorted(set(np.argmax(reach, axis=0).tolist()))
+    return balls[keep], radius[keep]
+
+
+def _guard_points(body: Body, chain: Chain, mapping: RobotMap, xpos: np.ndarray, xmat: np.ndarray) -> Points:
+    """Balls of the other mapped bodies (hands, knees, head, ...), at most two a body, that must stay above ground."""
+    link, offset, radii = [], [], []
+    feet = {mapping.bodies["l_foot"], mapping.bodies["r_foot"]}
+    for name in dict.fromkeys(mapping.bodies.values()):
+        if name in feet:
+            continue
+        b = int(body.body_ids((name,))[0])
+        if not (body.model.geom_bodyid == b).any():
+            continue
+        balls, radius = _geom_balls(body.model, [b], xpos, xmat)
+        local = (balls - xpos[b]) @ xmat[b]
+        far = np.argsort(-np.linalg.norm(local, axis=1))[:2]
+        link += [chain.body_link[b]] * len(far)
+        offset += list(chain.body_pos[b] + local[far] @ chain.body_rot[b].T)
+        radii += list(radius[far])
+    return Points(np.array(link, int), np.array(offset).reshape(-1, 3), np.array(radii))

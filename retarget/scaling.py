@@ -1,0 +1,112 @@
+"""`Targets`: a capture in the robot's proportions. The world shrinks by the ratio of leg lengths, so a foot that
+stands still for the human stands still for the robot; limbs keep their directions, not their lengths."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from retarget.capture import Capture
+from retarget.contacts import Contacts, foot_orientation, intervals
+from retarget.mapping import SIDES
+from retarget.rig import Rig
+
+LEG_REACH = 0.99  # the robot's legs count as this much shorter, so that straight human knees stay off the singularity
+STANCE_WIDENING = 0.4  # share of the hip-width difference by which feet move outwards
+SWAY_S = 0.12  # width of the smoothing of the sway that keeps the body over a standing foot
+
+
+class Targets(NamedTuple):
+    """Per frame, in the robot's world: F frames, bones and frames in the order of the `Rig`.
+
+    bone_dir (F, N, 3) unit; hip_centre (F, 3) [m]; frame_rot (F, K, 3, 3); ankle (F, 2, 3) [m];
+    stand (F, 4) 0/1 for (left heel, left toe, right heel, right toe); valid (F,) 0 in padding.
+    """
+
+    bone_dir: np.ndarray
+    bone_weight: np.ndarray
+    hip_centre: np.ndarray
+    frame_rot: np.ndarray
+    ankle: np.ndarray
+    stand: np.ndarray
+    valid: np.ndarray
+
+
+def build_targets(capture: Capture, contacts: Contacts, rig: Rig) -> tuple[Targets, float]:
+    """The targets of a whole clip, and the scale that was used."""
+    scale = LEG_REACH * rig.leg_length / capture.leg_length
+    pelvis_rot = capture.rot["pelvis"] @ capture.upright["pelvis"]
+    lateral = _level(pelvis_rot[:, :, 1], pelvis_rot[:, :, 0])
+    widening = STANCE_WIDENING * max(0.0, rig.hip_half_width - scale * capture.hip_half_width)
+    stands = contacts.toe | contacts.heel
+    floor = contacts.floor
+
+    ankle = np.stack([capture.xyz[s + "foot"] for s in SIDES], axis=1) * scale
+    ankle[..., 2] += rig.ankle_height - scale * floor
+    for i, sign in enumerate((1.0, -1.0)):
+        ankle[:, i] += widening * sign * _held(lateral, stands[:, i])
+
+    hips = 0.5 * (capture.xyz["l_thigh"] + capture.xyz["r_thigh"]) * scale
+    load = _load(stands, capture.fps)
+    level = gaussian_filter1d(floor.mean(axis=1), 0.1 * capture.fps, mode="nearest")
+    hips[:, 2] += rig.ankle_height - scale * level
+    hips += widening * load[:, None] * lateral
+
+    frames = {"pelvis": pelvis_rot}
+    for role in ("chest", "head"):
+        frames[role] = capture.rot[role] @ capture.upright[role] if role in capture.rot else pelvis_rot
+    feet = foot_orientation(capture, contacts)
+    frames["l_foot"], frames["r_foot"] = feet[:, 0], feet[:, 1]
+
+    directions, weights = [], []
+    for near, far in rig.bones:
+        if near in capture.xyz and far in capture.xyz:
+            bone = capture.xyz[far] - capture.xyz[near]
+            directions.append(bone / np.linalg.norm(bone, axis=1, keepdims=True))
+            weights.append(1.0)
+        else:
+            directions.append(np.zeros((capture.num_frames, 3)))
+            weights.append(0.0)
+    stand = np.stack([contacts.heel[:, 0], contacts.toe[:, 0], contacts.heel[:, 1], contacts.toe[:, 1]], axis=1)
+    targets = Targets(
+        bone_dir=np.stack(directions, axis=1),
+        bone_weight=np.broadcast_to(np.array(weights), (capture.num_frames, len(weights))).copy(),
+        hip_centre=hips,
+        frame_rot=np.stack([frames[r] for r in rig.frame_roles], axis=1),
+        ankle=ankle,
+        stand=stand.astype(float),
+        valid=np.ones(capture.num_frames),
+    )
+    return targets, scale
+
+
+def _level(left: np.ndarray, forward: np.ndarray) -> np.ndarray:
+    """The horizontal unit vector to the left (F, 3), from the heading of `forward` where the body lies on its side."""
+    flat = left * [1.0, 1.0, 0.0]
+    other = np.stack([-forward[:, 1], forward[:, 0], np.zeros(len(forward))], axis=1)
+    weak = np.linalg.norm(flat, axis=1, keepdims=True) < 0.3
+    flat = np.where(weak, other, flat)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+
+
+def _held(vector: np.ndarray, stands: np.ndarray) -> np.ndarray:
+    """`vector` (F, 3), constant while the foot stands (its mean there), the gap spread over the swings between."""
+    stances = intervals(stands)
+    if not stances:
+        return vector
+    held = vector.copy()
+    at, gap = [], []
+    for a, b in stances:
+        mean = vector[a:b].mean(axis=0)
+        held[a:b] = mean
+        at += [a, b - 1]
+        gap += [mean - vector[a], mean - vector[b - 1]]
+    gap = np.stack(gap)
+    correction = np.stack([np.interp(np.arange(len(vector)), at, gap[:, i]) for i in range(3)], axis=1)
+    return np.where(stands[:, None], held, vector + correction)
+
+
+def _load(stands: np.ndarray, fps: float) -> np.ndarray:
+    """+1 while only the left foot stands, -1 while only the right does, 0 otherwise; smooth. (F,)"""
+    single = stands[:, 0].astype(float) - stands[:, 1].astype(float)
+    return gaussian_filter1d(single, SWAY_S * fps, mode="nearest")
