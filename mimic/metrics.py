@@ -145,8 +145,8 @@ def clip_metrics(
         "success_height": int(completed == frames),
         **{key: int(whole and bool(np.all(distance_m <= bound))) for key, bound in SUCCESS_DISTANCE_M.items()},
     }
-    part = (KinematicState(*(column[:completed] for column in s)) for s in (state, reference))
-    errors = frame_errors(*part, anchor)
+    done, aim = (KinematicState(*(column[:completed] for column in s)) for s in (state, reference))
+    errors = frame_errors(done, aim, anchor)
     return row | {key: float(np.mean(values)) if len(values) else None for key, values in errors.items()}
 
 

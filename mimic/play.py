@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from mimic.deploy.policy import Policy
@@ -21,4 +22,11 @@ def play(path: str | Path, video: str | Path | None = None, console: Console | N
     )
     evaluation = evaluate_policy(policy)
     print_evaluation(evaluation, spec.sim.collisions, console)
+    if video is not None:
+        from mimic.view.video import write_video
+
+        run = evaluation.rollouts[0]
+        shown = np.isfinite(run.states.qpos).all(axis=1)  # where the physics broke there is nothing to see
+        write_video(Path(video), policy.model, run.states.qpos[shown], run.reference.qpos[shown], fps=1 / spec.ctrl_dt)
+        console.print(f"video: {video}", markup=False)
     return evaluation
