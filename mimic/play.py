@@ -27,6 +27,6 @@ def play(path: str | Path, video: str | Path | None = None, console: Console | N
 
         run = evaluation.rollouts[0]
         shown = np.isfinite(run.states.qpos).all(axis=1)  # where the physics broke there is nothing to see
-        write_video(Path(video), policy.model, run.states.qpos[shown], run.reference.qpos[shown], fps=1 / spec.ctrl_dt)
-        console.print(f"video: {video}", markup=False)
+        drawn_by = write_video(video, policy.model, run.states.qpos[shown], run.reference.qpos[shown], 1 / spec.ctrl_dt)
+        console.print(f"video: {video} (drawn by {drawn_by})", markup=False)
     return evaluation

@@ -117,3 +117,12 @@ def test_play_prints_and_returns_the_same(policy: Policy, tmp_path: Path):
     result = play(path, console=Console(file=out, width=80))
     assert result.clips == evaluate_policy(policy).clips
     assert "sway" in out.getvalue()
+
+
+def test_play_films(tmp_path: Path):
+    size = make_spec(CONFIG, ROBOT, MOTION).observation_size
+    layers = [(np.zeros((size, 4), np.float32), np.zeros(4, np.float32))]
+    short = tiny_motion(frames=12)
+    path = export_policy(layers, np.zeros(size), np.ones(size), CONFIG, ROBOT, short, tmp_path / "zero.onnx")
+    play(path, tmp_path / "film.mp4", Console(file=io.StringIO()))
+    assert b"ftyp" in (tmp_path / "film.mp4").read_bytes()[:16]
