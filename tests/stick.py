@@ -18,9 +18,10 @@ def stick_body() -> Body:
           <joint name="{side}_hip_x" axis="1 0 0" range="-1 1"/>
           <joint name="{side}_hip_y" axis="0 1 0" pos="0 0 .01" range="-2 2"/>
           <geom type="capsule" size=".03" fromto="0 0 0 0 0 -.4"/>
-          <body name="{side}_foot" pos="0 0 -.4">
+          <body name="{side}_shin" pos="0 0 -.4">
             <joint name="{side}_knee" axis="0 1 0" range="-2 2"/>
             <geom type="capsule" size=".03" fromto="0 0 0 0 0 -.4"/>
+            <body name="{side}_foot" pos="0 0 -.4"><geom type="sphere" size=".04"/></body>
           </body>
         </body>"""
     mjcf = f"""<mujoco><compiler angle="radian"/><worldbody>

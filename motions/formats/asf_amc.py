@@ -7,16 +7,16 @@ the BVH files made from this database, whose joint names are used where a bone h
 """
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from motions.errors import InputError, unknown_name
+from motions.formats.asf import AsfSkeleton, compose, read_asf
 from motions.formats.text import parse_floats, read_lines
 from motions.formats.units import HEIGHT_M, RawAnimation, body_height, change_axes, choose_axes, guess_scale
 from motions.motion import MIN_FRAMES
-from motions.rotations import quat_conj, quat_from_axis_angle, quat_mul, quat_unroll
+from motions.rotations import quat_conj, quat_mul, quat_unroll
 from motions.skeleton import Skeleton, SkeletonMotion
 
 DEFAULT_FPS = 120.0  # the CMU database's capture rate; an AMC file does not say
@@ -47,28 +47,6 @@ BVH_NAMES = {
         ("thumb", "{s}Thumb"),
     )
 }
-
-
-@dataclass
-class _Bone:
-    """One bone: rest `vector` from start to end [file units], `axes` wxyz, `dof` names in file order."""
-
-    name: str
-    vector: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    axes: np.ndarray = field(default_factory=lambda: np.array([1.0, 0.0, 0.0, 0.0]))
-    order: str = "XYZ"
-    dof: tuple[str, ...] = ()
-    parent: str = ""
-
-
-@dataclass
-class AsfSkeleton:
-    """What an ASF file says: bones by name, the root first, parents before children."""
-
-    bones: dict[str, _Bone]
-    root_position: np.ndarray
-    unit_length: float
-    degrees: bool
 
 
 def read_amc(
@@ -125,13 +103,13 @@ def find_asf(path: Path, asf: str | Path | None = None) -> tuple[Path, str]:
     for candidate in here:
         if candidate.stem.lower() == path.stem.lower():
             return candidate, "same name"
-    number = re.match(r"\d+", path.stem)
-    subject = [p for p in here if number and re.match(r"\d+", p.stem) and int(re.match(r"\d+", p.stem)[0]) == int(number[0])]
-    if len(subject) > 1:
+    subject = _subject(path)
+    of_subject = [p for p in here if subject is not None and _subject(p) == subject]
+    if len(of_subject) > 1:
         ending = path.stem[path.stem.find("-") :] if "-" in path.stem else ""
-        subject = [p for p in subject if (ending and p.stem.endswith(ending)) or (not ending and p.stem.isdigit())]
-    if len(subject) == 1:
-        return subject[0], f"the file of subject {number[0]} in the folder"
+        of_subject = [p for p in of_subject if (ending and p.stem.endswith(ending)) or (not ending and p.stem.isdigit())]
+    if len(of_subject) == 1:
+        return of_subject[0], f"the file of subject {subject} in the folder"
     listing = ", ".join(p.name for p in here) or "no .asf at all"
     raise InputError(
         f"{path}: its skeleton is needed: {path.stem}.asf, or the subject's .asf in the same folder, or give one with "
@@ -139,143 +117,10 @@ def find_asf(path: Path, asf: str | Path | None = None) -> tuple[Path, str]:
     )
 
 
-def read_asf(path: str | Path) -> AsfSkeleton:
-    """Read a skeleton file. Raises `InputError` naming file and line."""
-    path = Path(path)
-    lines = read_lines(path)
-    bones = {"root": _Bone("root", dof=("tx", "ty", "tz", "rx", "ry", "rz"))}
-    skeleton = AsfSkeleton(bones, np.zeros(3), 1.0, True)
-    section, bone, parents = "", None, {}
-    seen: set[str] = set()
-    for number, line in enumerate(lines, start=1):
-        words = line.split("#", 1)[0].split()
-        if not words:
-            continue
-        where = f"{path}, line {number}"
-        if words[0].startswith(":"):
-            section = words[0].lower()
-            seen.add(section)
-        elif section == ":units":
-            if words[0] == "length":
-                skeleton.unit_length = _positive(words, path, number)
-            elif words[0] == "angle":
-                skeleton.degrees = words[-1].lower().startswith("deg")
-        elif section == ":root":
-            _read_root_line(skeleton, words, path, number)
-        elif section == ":bonedata":
-            if words[0] == "begin":
-                bone = _Bone("")
-            elif bone is None:
-                raise InputError(f"{where}: {words[0]!r} before 'begin'")
-            elif words[0] == "end":
-                _keep_bone(bone, bones, where)
-                bone = None
-            else:
-                _read_bone_line(bone, words, skeleton.degrees, path, number)
-        elif section == ":hierarchy" and words[0] not in ("begin", "end"):
-            for name in words[1:]:
-                if name in parents:
-                    raise InputError(f"{where}: bone {name!r} has a second parent")
-                parents[name] = words[0]
-    missing = {":root", ":bonedata", ":hierarchy"} - seen
-    if missing:
-        raise InputError(f"{path}: no {', '.join(sorted(missing))} section: not an ASF skeleton, or truncated")
-    skeleton.bones = _ordered(bones, parents, path)
-    return skeleton
-
-
-def _positive(words: list[str], path: Path, number: int) -> float:
-    value = parse_floats(words[1:2] or ["nothing"], path, number)[0]
-    if value <= 0:
-        raise InputError(f"{path}, line {number}: {words[0]} {value:g}, expected a number above 0")
-    return value
-
-
-def _vector(words: list[str], path: Path, number: int) -> np.ndarray:
-    if len(words) < 4:
-        raise InputError(f"{path}, line {number}: {words[0]} with {len(words) - 1} values, expected 3")
-    return np.array(parse_floats(words[1:4], path, number))
-
-
-def _read_root_line(skeleton: AsfSkeleton, words: list[str], path: Path, number: int) -> None:
-    root = skeleton.bones["root"]
-    if words[0] == "order":
-        root.dof = tuple(w.lower() for w in words[1:])
-        if sorted(root.dof) != ["rx", "ry", "rz", "tx", "ty", "tz"]:
-            raise InputError(f"{path}, line {number}: root order {' '.join(words[1:])}, expected TX TY TZ RX RY RZ in some order")
-    elif words[0] == "axis":
-        root.order = _axis_order(words[-1], path, number)
-    elif words[0] == "position":
-        skeleton.root_position = _vector(words, path, number)
-    elif words[0] == "orientation" and np.any(_vector(words, path, number)):
-        raise InputError(f"{path}, line {number}: root orientation {' '.join(words[1:])}; only 0 0 0 is supported")
-
-
-def _read_bone_line(bone: _Bone, words: list[str], degrees: bool, path: Path, number: int) -> None:
-    if words[0] == "name":
-        bone.name = words[-1]
-    elif words[0] == "direction":
-        direction = _vector(words, path, number)
-        bone.vector = direction * (np.linalg.norm(bone.vector) or 1.0)
-    elif words[0] == "length":
-        length = parse_floats(words[1:2] or ["nothing"], path, number)[0]
-        bone.vector = bone.vector / (np.linalg.norm(bone.vector) or 1.0) * length
-    elif words[0] == "axis":
-        bone.order = _axis_order(words[-1], path, number)
-        angles = _vector(words, path, number) * (np.pi / 180.0 if degrees else 1.0)
-        bone.axes = _compose(dict(zip("XYZ", angles)), bone.order)
-    elif words[0] == "dof":
-        bone.dof = tuple(w.lower() for w in words[1:])
-        bad = [w for w in bone.dof if w not in ("rx", "ry", "rz")]
-        if bad:
-            raise InputError(
-                f"{path}, line {number}: bone {bone.name!r} has the degree of freedom {bad[0]!r}; rx, ry, rz are read"
-            )
-
-
-def _axis_order(word: str, path: Path, number: int) -> str:
-    if sorted(word.upper()) != ["X", "Y", "Z"]:
-        raise InputError(f"{path}, line {number}: axis order {word!r}, expected one like XYZ")
-    return word.upper()
-
-
-def _keep_bone(bone: _Bone, bones: dict[str, _Bone], where: str) -> None:
-    if not bone.name:
-        raise InputError(f"{where}: the bone that ends here has no name")
-    if bone.name in bones:
-        raise InputError(f"{where}: a second bone {bone.name!r}")
-    bones[bone.name] = bone
-
-
-def _ordered(bones: dict[str, _Bone], parents: dict[str, str], path: Path) -> dict[str, _Bone]:
-    """The bones depth first from the root, with parents filled in."""
-    for name in (*parents, *parents.values()):
-        if name not in bones:
-            raise InputError(f"{path}: the hierarchy names a bone that has no data: {unknown_name('bone', name, bones)}")
-    result = {}
-
-    def visit(name: str) -> None:
-        result[name] = bones[name]
-        for child, parent in parents.items():
-            if parent == name:
-                bones[child].parent = name
-                visit(child)
-
-    visit("root")
-    lost = [name for name in bones if name not in result]
-    if lost:
-        raise InputError(f"{path}: bone {lost[0]!r} is not connected to the root in the hierarchy")
-    return result
-
-
-def _compose(angles: dict[str, np.ndarray], order: str) -> np.ndarray:
-    """Rotations about *fixed* axes applied in `order` (XYZ: Rz Ry Rx); angles [rad], missing axes are zero."""
-    shape = np.shape(next(iter(angles.values()), 0.0))
-    quat = np.broadcast_to(np.array([1.0, 0.0, 0.0, 0.0]), (*shape, 4))
-    for letter in order:
-        if letter in angles:
-            quat = quat_mul(quat_from_axis_angle(np.eye(3)["XYZ".index(letter)], np.asarray(angles[letter])), quat)
-    return quat
+def _subject(path: Path) -> int | None:
+    """The number a file's name starts with."""
+    number = re.match(r"\d+", path.stem)
+    return int(number[0]) if number else None
 
 
 def _read_frames(lines: list[str], skeleton: AsfSkeleton, path: Path, asf: Path) -> tuple[dict[str, np.ndarray], bool]:
@@ -331,7 +176,7 @@ def _animate(source: AsfSkeleton, values: dict[str, np.ndarray], radians_per_uni
         parents.append(index[bone.parent] if bone.parent else -1)
         offsets.append(source.bones[bone.parent].vector if bone.parent else np.zeros(3))
         angles = {d[1].upper(): values[name][:, k] * radians_per_unit for k, d in enumerate(bone.dof) if d[0] == "r"}
-        turn = np.broadcast_to(_compose(angles, bone.order), (frames, 4))
+        turn = np.broadcast_to(compose(angles, bone.order), (frames, 4))
         axes = np.broadcast_to(bone.axes, (frames, 4))
         quats.append(quat_mul(quat_mul(axes, turn), quat_conj(axes)))
         if name not in has_child:

@@ -22,7 +22,7 @@ QUAT_ORDERS = ("wxyz", "xyzw")
 
 # What decides the order; see `decide_quat_order`.
 MIN_UP, FALLEN_FRACTION = 0.5, 0.3
-LOWEST_BODY_M = (-0.15, 0.35)
+LOWEST_BODY = (-0.2, 0.6)  # height of the lowest body's origin over the root's; a knee, on a body without ankles
 MAX_SLIDE_M_S, MIN_WRONG_SLIDE_M_S, SLIDE_RATIO = 0.3, 0.5, 4.0
 
 
@@ -94,7 +94,7 @@ def decide_quat_order(qpos: np.ndarray, body: "Body", fps: float, path: object =
         reading = as_wxyz(qpos, order)
         up = 1.0 - 2.0 * (reading[:, 4] ** 2 + reading[:, 5] ** 2)
         lowest, slide[order] = _stance(reading, body, fps)
-        upright[order] = np.percentile(up, 5) > MIN_UP and LOWEST_BODY_M[0] < lowest < LOWEST_BODY_M[1]
+        upright[order] = np.percentile(up, 5) > MIN_UP and LOWEST_BODY[0] < lowest < LOWEST_BODY[1]
         fallen[order] = np.mean(up < 0) > FALLEN_FRACTION
     for order, other in (QUAT_ORDERS, QUAT_ORDERS[::-1]):
         if upright[order] and fallen[other]:
@@ -116,11 +116,15 @@ def decide_quat_order(qpos: np.ndarray, body: "Body", fps: float, path: object =
 
 
 def _stance(qpos: np.ndarray, body: "Body", fps: float) -> tuple[float, float]:
-    """Median height of the lowest body's origin [m] and median horizontal speed of the lower foot [m/s] (inf without feet)."""
+    """Median height of the lowest body's origin over the root's, and median horizontal speed of the lower foot [m/s].
+
+    Without feet the speed is infinite.
+    """
     from motions.kinematics import forward_kinematics
 
     pos = forward_kinematics(body, qpos)[0][:, 1:]  # [F, bodies, 3]
-    lowest = float(np.median(pos[..., 2].min(axis=1)))
+    root_height_m = max(float(np.median(qpos[:, 2])), 1e-6)
+    lowest = float(np.median(pos[..., 2].min(axis=1))) / root_height_m
     if not body.foot_bodies or len(qpos) < 2:
         return lowest, np.inf
     feet = pos[:, body.body_ids(body.foot_bodies) - 1]

@@ -49,14 +49,14 @@ def read_wbt(path: str | Path, body: "Body | None" = None, fps: float | None = N
         notes.append(f"{fps:g} frames per second as given (the file says {rate[0]:g})")
     if "joint_names" in data:
         joint_names, root = _named(data, joint_pos, body_pos, body, path)
+        root_pose = np.concatenate([body_pos[:, root], body_quat[:, root]], axis=1)
     elif body is None:
         raise InputError(f"{path}: holds no joint names; give the robot it was made for")
     else:
-        joint_names, root = tuple(body.joint_names), 0
+        joint_names = body.joint_names
         if joint_pos.shape[1] != len(joint_names):
             raise InputError(f"{path}: {joint_pos.shape[1]} joints, but robot {body.name!r} has {len(joint_names)}")
-    root_pose = np.concatenate([body_pos[:, root], body_quat[:, root]], axis=1)
-    if "joint_names" not in data:
+        root_pose = np.concatenate([body_pos[:, 0], body_quat[:, 0]], axis=1)
         order, sentence = _unnamed_order(root_pose, joint_pos, body_pos, body, path)
         joint_pos = joint_pos[:, order]
         notes.append(sentence)
