@@ -48,6 +48,12 @@ def test_a_folder_is_no_file(tmp_path, stick, suffix):
         read(tmp_path / f"clip{suffix}", stick)
 
 
+@pytest.mark.parametrize("path", ["/dev/null/clip.bvh", "/dev/zero", "x" * 300 + ".bvh"])
+def test_paths_that_cannot_be_files(stick, path):
+    with pytest.raises(InputError, match=r"no such file|is a device|cannot be read"):
+        read(path, stick)
+
+
 @pytest.mark.parametrize("name", ["clip.fbx", "clip.pkl", "clip", "clip.BVHX"])
 def test_unknown_suffixes_list_the_known(tmp_path, stick, name):
     (tmp_path / name).write_text("x")

@@ -1,5 +1,6 @@
 """Reading text files so that every failure names the file, the line and what was expected there."""
 
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,15 @@ from motions.errors import InputError
 def check_file(path: str | Path) -> Path:
     """`path` as a Path to a non-empty regular file; raises `InputError` otherwise."""
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, expected a motion file")
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
     try:
-        size = path.stat().st_size
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if size == 0:
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: is a {'folder' if stat.S_ISDIR(status.st_mode) else 'device'}, expected a motion file")
+    if status.st_size == 0:
         raise InputError(f"{path}: the file is empty")
     return path
 
