@@ -24,7 +24,7 @@ lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff format --check .
 
 type: $(STAMP)  ## pyright
-	$(BIN)/pyright $(ARGS)
+	$(BIN)/pyright --pythonpath $(BIN)/python $(ARGS)
 
 bench: $(STAMP)  ## training speed on this machine, beside its raw physics
 	$(BIN)/mimic bench speed $(ARGS)

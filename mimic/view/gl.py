@@ -4,6 +4,12 @@ The context is made here rather than by `mujoco.Renderer`, which decides at impo
 """
 
 import importlib
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -23,12 +29,28 @@ from mimic.view.stage import (
     GRID_M,
     Stage,
     light_direction,
+    make_stage,
 )
 
 _SOFTWARE_CELL_M = 0.008  # without a graphics card, vertices of a mesh closer than this are one
 _EDGE_LUMA = 36.0  # ... and neighbouring pixels whose r + g + b differ by more are smoothed, instead of multisampling
 _FLOOR_TOLERANCE = 2e-3  # what is nearer than the floor by more than this part of its distance is not the floor
 _EXTENT_M = 3.0  # MuJoCo scales clipping planes, fog and shadow by the model's extent
+
+_CONTEXTS = {"Darwin": ("cgl",), "Windows": ("glfw",)}  # elsewhere EGL, then OSMesa
+_OFF = ("off", "disable", "disabled", "false", "0")  # values of MUJOCO_GL with which MuJoCo itself makes no context
+_PROBE_TIMEOUT_S = 60.0
+_PROBE = "import sys; from mimic.view.gl import probe; print('renders with:', probe(sys.argv[1]))"
+
+
+class GLFound(NamedTuple):
+    """A context that renders on this machine, and the device that draws behind it."""
+
+    context: str
+    device: str
+
+    def __str__(self) -> str:
+        return f"{self.context} ({self.device})"
 
 
 class GLRenderer:
@@ -156,9 +178,49 @@ class GLRenderer:
         self._scene.nlight = 2
 
 
+@cache
+def find_gl() -> GLFound | None:
+    """The first OpenGL context that renders, tried in a process of its own since drivers may crash; None without any."""
+    if os.environ.get("MUJOCO_GL", "").lower() in _OFF:
+        return None
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    for context in _CONTEXTS.get(platform.system(), ("egl", "osmesa")):
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", _PROBE, context],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=_PROBE_TIMEOUT_S,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        _, said, device = done.stdout.partition("renders with: ")
+        if done.returncode == 0 and said:
+            return GLFound(context, device.strip())
+    return None
+
+
+def probe(context: str) -> str:
+    """Make a context in this process, draw something, and name the device. Raises (or crashes) where that fails."""
+    model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><geom size=".3"/></worldbody></mujoco>')
+    renderer = GLRenderer(make_stage(model), (64, 64), context)
+    camera = Camera(np.zeros(3), 2.0, 90.0, -10.0)
+    image = renderer.render(np.zeros(0), None, camera)
+    device = _device()
+    renderer.close()
+    if np.ptp(image) < 30:
+        raise RuntimeError("the picture is blank")
+    return device
+
+
+def _device() -> str:
+    """What draws for the current context."""
+    from OpenGL import GL  # only once a context is current: importing it earlier would settle its platform
+
+    return (GL.glGetString(GL.GL_RENDERER) or b"unknown").decode(errors="replace")
+
+
 def _is_software() -> bool:
     """Whether the current context draws on the CPU (Mesa's llvmpipe and its kin)."""
-    from OpenGL import GL  # only after a context has been made current: importing it earlier would fix its platform
-
-    text = GL.glGetString(GL.GL_RENDERER)
-    return any(word in (text or b"").lower() for word in (b"llvmpipe", b"softpipe", b"swrast", b"software"))
+    return any(word in _device().lower() for word in ("llvmpipe", "softpipe", "swrast", "software"))

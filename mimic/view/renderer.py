@@ -1,29 +1,19 @@
-"""Which renderer a machine has: OpenGL through EGL or OSMesa, else the software one; found out without risking the process."""
+"""A renderer for this machine: OpenGL through EGL or OSMesa where one of them works, else the software one."""
 
-import importlib
-import os
-import platform
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
-from functools import cache
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import mujoco
 import numpy as np
 
 from mimic.view.camera import Camera
-from mimic.view.gl import GLRenderer
+from mimic.view.gl import GLRenderer, find_gl
 from mimic.view.raster import RasterRenderer
 from mimic.view.stage import make_stage
 from motions.errors import unknown_name
 
 RendererName = Literal["auto", "egl", "osmesa", "cgl", "glfw", "raster"]
-_CONTEXTS = {"Darwin": ("cgl",), "Windows": ("glfw",)}  # elsewhere EGL, then OSMesa
-_OFF = ("off", "disable", "disabled", "false", "0")  # values of MUJOCO_GL with which MuJoCo itself makes no context
-_PROBE_TIMEOUT_S = 60.0
-_PROBE = "import sys; from mimic.view.renderer import probe; print('renders with:', probe(sys.argv[1]))"
 
 
 class Renderer(Protocol):
@@ -34,13 +24,6 @@ class Renderer(Protocol):
     def render(self, qpos: np.ndarray | None, ghost_qpos: np.ndarray | None, camera: Camera) -> np.ndarray: ...
 
     def close(self) -> None: ...
-
-
-class GLFound(NamedTuple):
-    """A context that renders on this machine, and what draws behind it."""
-
-    context: str
-    device: str
 
 
 def make_renderer(model: mujoco.MjModel, size: tuple[int, int], renderer: RendererName = "auto") -> Renderer:
@@ -62,39 +45,3 @@ def make_renderer(model: mujoco.MjModel, size: tuple[int, int], renderer: Render
         except Exception as error:  # whatever a driver throws here, a picture must come
             warnings.warn(f"OpenGL through {found.context} failed ({error}); drawing in software", stacklevel=2)
     return makers["raster"]()
-
-
-@cache
-def find_gl() -> GLFound | None:
-    """The first OpenGL context that renders, tried in a process of its own since drivers may crash; None without any."""
-    if os.environ.get("MUJOCO_GL", "").lower() in _OFF:
-        return None
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    for context in _CONTEXTS.get(platform.system(), ("egl", "osmesa")):
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", _PROBE, context],
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=_PROBE_TIMEOUT_S,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        _, said, device = done.stdout.partition("renders with: ")
-        if done.returncode == 0 and said:
-            return GLFound(context, device.strip())
-    return None
-
-
-def probe(context: str) -> str:
-    """Make a context in this process, draw something, and name the device. Raises (or crashes) where that fails."""
-    model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><geom size=".3"/></worldbody></mujoco>')
-    renderer = GLRenderer(make_stage(model), (64, 64), context)
-    camera = Camera(np.zeros(3), 2.0, 90.0, -10.0)
-    image = renderer.render(np.zeros(0), None, camera)
-    device = importlib.import_module("OpenGL.GL").glGetString(importlib.import_module("OpenGL.GL").GL_RENDERER)
-    renderer.close()
-    if np.ptp(image) < 30:
-        raise RuntimeError("the picture is blank")
-    return device.decode()
