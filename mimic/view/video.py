@@ -51,7 +51,7 @@ def write_video(
         writer = imageio_ffmpeg.write_frames(
             str(partial),
             size,
-            fps=fps / every,
+            fps=fps / every,  # pyright: ignore[reportArgumentType]: a float is fine
             codec="libx264",
             pix_fmt_out="yuv420p",
             quality=_QUALITY,

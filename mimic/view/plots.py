@@ -1,0 +1,134 @@
+"""Plots of a run, as files: the learning curve, the error of every frame, the joints beside their reference."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mimic.metrics import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, INK, GREY = "#2f7fd6", "#cc6a2c", "#30343b", "#9aa1ab"
+_SMOOTH = 0.03  # part of a curve that its smoothed line averages over
+_DPI = 110
+
+
+def plot_learning(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Body error, falls and reward over env-steps, from the rows of metrics.jsonl; `path` ends in .png or .svg.
+
+    Thin: every iteration. Thick: a running mean. Each panel names its last value.
+    """
+    steps = np.array([row["env_steps"] for row in rows]) / 1e6
+    figure, panels = _figure(3, (7.5, 6.6))
+    panel = panels[0]
+    for key, colour, label in (
+        ("error/e_g_mpbpe_mm", GREY, "E_g-mpbpe, in the world"),
+        ("error/e_mpbpe_mm", BLUE, "E_mpbpe, re-anchored"),
+    ):
+        _curve(panel, steps, rows, key, colour, label, "{:.1f} mm")
+    panel.set_yscale("log")
+    for axis_formatter in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+        axis_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "1235" else "")
+    panel.set_ylabel("body error [mm]")
+    panel.legend(frameon=False, loc="upper right")
+    _curve(panels[1], steps, rows, "rollout/falls_per_s", ORANGE, "", "{:.3f}")
+    panels[1].set_ylabel("falls per second")
+    panels[1].set_ylim(bottom=0)
+    _curve(panels[2], steps, rows, "rollout/reward", INK, "", "{:.4f}")
+    panels[2].set_ylabel("reward per step")
+    panels[2].set_xlabel("env-steps [million]")
+    return _save(figure, path)
+
+
+def plot_errors(
+    path: str | Path, errors: Mapping[str, np.ndarray], fps: float, *, completed: int | None = None, title: str = ""
+) -> Path:
+    """The error of every frame of one clip (`mimic.metrics.frame_errors`), positions above, joints below.
+
+    `completed`: frames up to the fall, if there was one; what follows is shaded.
+    """
+    figure, panels = _figure(2, (7.5, 4.6))
+    for panel, keys in ((panels[0], ("e_g_mpbpe_mm", "e_mpbpe_mm")), (panels[1], ("e_mpjpe_rad",))):
+        for key, colour in zip(keys, (GREY, BLUE) if len(keys) > 1 else (ORANGE,)):
+            values = np.asarray(errors[key])
+            metric = next(metric for metric in METRICS if metric.key == key)
+            counted = values[:completed]
+            label = f"{metric.symbol}, mean {counted.mean():.{metric.digits}f} {metric.unit}"
+            panel.plot(np.arange(len(values)) / fps, values, color=colour, linewidth=1.2, label=label)
+            panel.axhline(counted.mean(), color=colour, linewidth=0.8, linestyle=(0, (4, 3)))
+        if completed is not None and completed < len(errors[keys[0]]):
+            panel.axvspan(completed / fps, len(errors[keys[0]]) / fps, color=ORANGE, alpha=0.15, linewidth=0)
+        panel.set_ylim(bottom=0)
+        panel.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.98), borderaxespad=0, ncols=2)
+    panels[0].set_ylabel("body error [mm]")
+    panels[1].set_ylabel("joint error [rad]")
+    panels[1].set_xlabel("time [s]")
+    panels[0].set_title(title, loc="left")
+    return _save(figure, path)
+
+
+def plot_joints(
+    path: str | Path, qpos: np.ndarray, reference_qpos: np.ndarray, joint_names: Sequence[str], fps: float, *, columns: int = 5
+) -> Path:
+    """One small panel per joint: its angle [deg] over time, and the reference's. `qpos` (F, 7 + J)."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(joint_names) // columns)
+    figure = Figure(figsize=(2.3 * columns, 1.35 * rows + 0.4), dpi=_DPI, layout="constrained")
+    panels = np.atleast_1d(figure.subplots(rows, columns, sharex=True)).ravel()
+    time = np.arange(len(qpos)) / fps
+    for index, (panel, name) in enumerate(zip(panels, joint_names)):
+        panel.plot(time, np.degrees(reference_qpos[:, 7 + index]), color=BLUE, linewidth=1.4)
+        panel.plot(time, np.degrees(qpos[:, 7 + index]), color=INK, linewidth=0.8)
+        panel.set_title(name.removesuffix("_joint"), fontsize=7, pad=2)
+        panel.tick_params(labelsize=6, length=2, colors=INK)
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in panels[len(joint_names) :]:
+        panel.set_visible(False)
+    figure.supxlabel("time [s]", fontsize=8)
+    figure.supylabel("joint angle [deg]: controller dark, reference blue", fontsize=8)
+    return _save(figure, path)
+
+
+def _figure(panels: int, size: tuple[float, float]) -> "tuple[Figure, Sequence[Axes]]":
+    """A figure of panels one above the other that share their x axis. No pyplot: no state, no display."""
+    from matplotlib.figure import Figure  # slow to import, and not every command draws
+
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    axes = figure.subplots(panels, 1, sharex=True)
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.6)
+        panel.margins(x=0.01)
+    return figure, axes
+
+
+def _curve(
+    panel: "Axes", steps: np.ndarray, rows: Sequence[Mapping[str, Any]], key: str, colour: str, label: str, last: str
+) -> None:
+    values = np.array([row.get(key, np.nan) for row in rows], dtype=float)
+    smooth = _running_mean(values, max(1, round(_SMOOTH * len(values))))
+    panel.plot(steps, values, color=colour, linewidth=0.5, alpha=0.35)
+    panel.plot(steps, smooth, color=colour, linewidth=1.8, label=label or None)
+    if np.isfinite(smooth[-1]):
+        text = last.format(smooth[-1])
+        panel.annotate(text, (steps[-1], smooth[-1]), (0, 5), textcoords="offset points", ha="right", color=colour, fontsize=9)
+
+
+def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """Mean of the last `width` values at every place (fewer at the start); NaNs are left out."""
+    known = np.isfinite(values)
+    total, count = np.cumsum(np.where(known, values, 0.0)), np.cumsum(known)
+    total[width:], count[width:] = total[width:] - total[:-width], count[width:] - count[:-width]
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _save(figure: "Figure", path: str | Path) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, facecolor="white")
+    return path
