@@ -3,6 +3,7 @@
 Distances along `Camera.rays` are depths [m].
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import mujoco
@@ -11,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from mimic.view.camera import Camera
 from mimic.view.edges import smooth_edges
-from mimic.view.shapes import Capsule, Ellipsoid, Polyhedron, geom_shape
+from mimic.view.shapes import Ellipsoid, Polyhedron, Rod, Shape, geom_shape
 from mimic.view.stage import (
     BACKGROUND,
     FADE_M,
@@ -30,6 +31,9 @@ _SHADOW_REACH_M, _SHADOW_PIXELS = 3.0, 400  # half the width of the shadow's map
 _SHADOW_DARKNESS, _SHADOW_BLUR = 0.42, 2.2  # [pixels of the map]
 _COMPASS = np.stack([np.cos(np.linspace(0, 2 * np.pi, 25)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 25)[:-1])])
 _NEAR_M = 0.05
+
+
+Pose = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
 class Layer(NamedTuple):
@@ -58,7 +62,7 @@ class RasterRenderer:
         light = (1 - _SHADOW_DARKNESS * shadows[0]) * (1 - _SHADOW_DARKNESS * GHOST_ALPHA * shadows[1])
         light[[0, -1]] = light[:, [0, -1]] = 1.0  # the border stands for all that lies outside
         image = _floor(rays, camera, self.stage.floor_z, light)
-        solid, ghost = (_cast(pose, self._shapes, rays, camera) for pose in poses)
+        solid, ghost = (cast(pose, self._shapes, rays, camera) for pose in poses)
         _paint(image, solid, solid.geom >= 0, self.stage.rgb, 1.0, rays, camera)
         before = (ghost.geom >= 0) & (ghost.depth < solid.depth - GHOST_BEHIND_M)
         _paint(image, ghost, before, np.broadcast_to(GHOST, self.stage.rgb.shape), GHOST_ALPHA, rays, camera)
@@ -69,16 +73,21 @@ class RasterRenderer:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _pose(self, qpos: np.ndarray | None) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """World position (3,) and axes (3, 3) of every drawn geom; nothing without a qpos."""
+    def _pose(self, qpos: np.ndarray | None) -> Pose:
+        """The drawn geoms of a robot in this pose; nothing without one."""
         if qpos is None:
             return {}
         self._data.qpos[:] = qpos
         mujoco.mj_kinematics(self.stage.model, self._data)
-        return {g: (self._data.geom_xpos[g].copy(), self._data.geom_xmat[g].reshape(3, 3).copy()) for g in self._shapes}
+        return pose_of(self._data, self._shapes)
 
 
-def _cast(pose: dict, shapes: dict, rays: np.ndarray, camera: Camera) -> Layer:
+def pose_of(data: mujoco.MjData, geoms: Iterable[int]) -> Pose:
+    """Where these geoms are: position (3,) [m] and axes (3, 3) in the world."""
+    return {int(geom): (data.geom_xpos[geom].copy(), data.geom_xmat[geom].reshape(3, 3).copy()) for geom in geoms}
+
+
+def cast(pose: Pose, shapes: dict[int, Shape], rays: np.ndarray, camera: Camera) -> Layer:
     """The nearest hit of every ray."""
     height, width = rays.shape[:2]
     depth = np.full((height, width), np.inf, np.float32)
@@ -94,11 +103,12 @@ def _cast(pose: dict, shapes: dict, rays: np.ndarray, camera: Camera) -> Layer:
         match shape:
             case Ellipsoid():
                 t, normal = _hit_ellipsoid(origin, local, shape)
-            case Capsule():
-                t, normal = _hit_capsule(origin, local, shape)
+            case Rod():
+                t, normal = _hit_rod(origin, local, shape)
             case Polyhedron():
                 pixels, _ = camera.project(shape.corners @ axes.T + pos, (width, height))
-                t, normal = _hit_polyhedron(origin, local, shape, pixels - [box[1].start, box[0].start])
+                corner = [box[1].start + 0.5, box[0].start + 0.5]  # where Pillow has its pixel (0, 0)
+                t, normal = _hit_polyhedron(origin, local, shape, pixels - corner)
         nearer = (t > _NEAR_M) & (t < layer.depth[box])
         layer.depth[box][nearer] = t[nearer]
         layer.normal[box][nearer] = normal[nearer] @ axes.T.astype(np.float32)
@@ -106,11 +116,11 @@ def _cast(pose: dict, shapes: dict, rays: np.ndarray, camera: Camera) -> Layer:
     return layer
 
 
-def _outline(shape: Ellipsoid | Capsule | Polyhedron) -> np.ndarray:
+def _outline(shape: Shape) -> np.ndarray:
     """Points (P, 3) in the shape's frame whose hull contains it."""
     if isinstance(shape, Polyhedron):
         return shape.corners
-    half = shape.radii if isinstance(shape, Ellipsoid) else np.array([shape.radius, shape.radius, shape.half + shape.radius])
+    half = shape.radii if isinstance(shape, Ellipsoid) else np.array([shape.radius, shape.radius, shape.reach])
     return np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * half
 
 
@@ -133,20 +143,29 @@ def _hit_ellipsoid(origin: np.ndarray, rays: np.ndarray, shape: Ellipsoid) -> tu
     return t, normal / np.linalg.norm(normal, axis=-1, keepdims=True)
 
 
-def _hit_capsule(origin: np.ndarray, rays: np.ndarray, shape: Capsule) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest of the hits with the open cylinder about z and the two end spheres."""
+def _hit_rod(origin: np.ndarray, rays: np.ndarray, shape: Rod) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of the hits with the open cylinder about z and with its ends."""
     radius, half = shape.radius, shape.half
-    d_sq = np.einsum("...i,...i", rays, rays)
     level = rays[..., :2]
     t = _smaller_root(np.einsum("...i,...i", level, level), level @ origin[:2], float(origin[:2] @ origin[:2]) - radius**2)
     z = origin[2] + np.where(np.isfinite(t), t, 0) * rays[..., 2]
     t = np.where(np.abs(z) <= half, t, np.inf)
     for end in (-half, half):
-        o = origin - np.array([0, 0, end], np.float32)
-        t = np.minimum(t, _smaller_root(d_sq, rays @ o, float(o @ o) - radius**2))
-    point = origin + np.where(np.isfinite(t), t, 0)[..., None] * rays
-    point[..., 2] -= np.clip(point[..., 2], -half, half)
-    return t, point / radius
+        if shape.round_ends:
+            o = origin - np.array([0, 0, end], np.float32)
+            t = np.minimum(t, _smaller_root(np.einsum("...i,...i", rays, rays), rays @ o, float(o @ o) - radius**2))
+        else:
+            flat = (end - origin[2]) / np.where(np.abs(rays[..., 2]) < 1e-9, 1e-9, rays[..., 2])
+            beside_sq = np.sum((origin[:2] + flat[..., None] * level) ** 2, axis=-1)
+            t = np.where((beside_sq <= radius**2) & (flat > 0), np.minimum(t, flat), t)
+    normal = origin + np.where(np.isfinite(t), t, 0)[..., None] * rays
+    if shape.round_ends:
+        normal[..., 2] -= np.clip(normal[..., 2], -half, half)
+        return t, normal / radius
+    on_end = np.abs(np.abs(normal[..., 2]) - half) < 1e-4
+    upright = np.sign(normal[..., 2:]) * np.array([0, 0, 1], np.float32)
+    normal[..., 2] = 0
+    return t, np.where(on_end[..., None], upright, normal / radius)
 
 
 def _smaller_root(a: np.ndarray, b: np.ndarray, c: float) -> np.ndarray:
@@ -236,7 +255,7 @@ def _line(coordinate: np.ndarray, footprint: np.ndarray) -> np.ndarray:
     return np.clip((GRID_LINE_M - distance) / wide + 0.5, 0, 1) * np.minimum(1, 2 * GRID_LINE_M / footprint)
 
 
-def _shadow_map(pose: dict, shapes: dict, camera: Camera, floor_z: float) -> np.ndarray:
+def _shadow_map(pose: Pose, shapes: dict[int, Shape], camera: Camera, floor_z: float) -> np.ndarray:
     """How much of the key light is kept from the floor around the camera's target, in [0, 1]; (pixels y, pixels x)."""
     canvas = Image.new("L", (_SHADOW_PIXELS, _SHADOW_PIXELS))
     if not pose:
@@ -256,8 +275,8 @@ def _shadow_map(pose: dict, shapes: dict, camera: Camera, floor_z: float) -> np.
             outermost = np.argmax(spots @ _COMPASS, axis=0)  # in order around the shadow: its outline
             draw.polygon([tuple(spot) for spot in spots[outermost].tolist()], fill=255)
             continue
-        half = shape.half if isinstance(shape, Capsule) else 0.0
-        radius = scale * (shape.radius if isinstance(shape, Capsule) else float(shape.radii.mean()))
+        half, radius_m = (shape.half, shape.radius) if isinstance(shape, Rod) else (0.0, float(shape.radii.mean()))
+        radius = scale * radius_m
         ends = to_map(pos + np.array([[-half], [half]]) * axes[:, 2])
         draw.line([tuple(end) for end in ends], fill=255, width=max(1, round(2 * radius)))
         for x, y in ends:

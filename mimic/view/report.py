@@ -85,9 +85,8 @@ def _headline(metrics: Mapping[str, Any]) -> str:
     clips, mean = metrics["clips"], metrics["mean"]
     done = sum(clip["completed_frames"] == clip["frames"] for clip in clips)
     what = f"{done} of {len(clips)} clips" if len(clips) > 1 else ("The clip" if done else "The clip was not")
-    text = (
-        f"{what} completed, mean body error {mean['e_mpbpe_mm']:.1f} mm re-anchored, {mean['e_g_mpbpe_mm']:.1f} mm in the world."
-    )
+    anchored, world = (_number(mean[key], 1) for key in ("e_mpbpe_mm", "e_g_mpbpe_mm"))
+    text = f"{what} completed, mean body error {anchored} mm re-anchored, {world} mm in the world."
     return f'<p class="soft">{_text(text)}</p>'
 
 

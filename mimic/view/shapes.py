@@ -1,4 +1,4 @@
-"""Geoms as simple shapes for the software renderer: ellipsoids, capsules and convex polyhedra, each in its own frame."""
+"""Geoms as simple shapes for the software renderer, each in its own frame: ellipsoids, rods and convex polyhedra."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,6 @@ import mujoco
 import numpy as np
 
 _MESH_DIRECTIONS = 72  # a mesh is drawn as the hull of its outermost points in this many directions
-_CYLINDER_SIDES = 16
 
 
 @dataclass(frozen=True)
@@ -17,11 +16,17 @@ class Ellipsoid:
 
 
 @dataclass(frozen=True)
-class Capsule:
-    """All points within `radius` [m] of the segment from (0, 0, -half) to (0, 0, half) [m]."""
+class Rod:
+    """A cylinder about z from -half to half [m], its ends round (a capsule) or flat."""
 
     radius: float
     half: float
+    round_ends: bool
+
+    @property
+    def reach(self) -> float:
+        """How far it goes along z, ends included [m]."""
+        return self.half + self.radius * self.round_ends
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Polyhedron:
     round: float
 
 
-Shape = Ellipsoid | Capsule | Polyhedron
+Shape = Ellipsoid | Rod | Polyhedron
 
 
 def geom_shape(model: mujoco.MjModel, geom: int) -> Shape:
@@ -47,9 +52,9 @@ def geom_shape(model: mujoco.MjModel, geom: int) -> Shape:
         case kinds.mjGEOM_ELLIPSOID:
             return Ellipsoid(size.copy())
         case kinds.mjGEOM_CAPSULE:
-            return Capsule(float(size[0]), float(size[1]))
+            return Rod(float(size[0]), float(size[1]), round_ends=True)
         case kinds.mjGEOM_CYLINDER:
-            return _cylinder(float(size[0]), float(size[1]))
+            return Rod(float(size[0]), float(size[1]), round_ends=False)
         case kinds.mjGEOM_MESH:
             mesh = model.geom_dataid[geom]
             first = model.mesh_vertadr[mesh]
@@ -64,15 +69,6 @@ def _box(centre: np.ndarray, half: np.ndarray) -> Polyhedron:
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
     faces = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
     return _polyhedron(centre + signs * half, faces, 0.0)
-
-
-def _cylinder(radius: float, half: float) -> Polyhedron:
-    n = _CYLINDER_SIDES
-    angle = 2 * np.pi * np.arange(n) / n
-    ring = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    corners = np.concatenate([np.column_stack([ring, np.full(n, z)]) for z in (-half, half)])
-    sides = [(i, (i + 1) % n, n + (i + 1) % n, n + i) for i in range(n)]
-    return _polyhedron(corners, (*sides, tuple(range(n - 1, -1, -1)), tuple(range(n, 2 * n))), 0.0)
 
 
 def _hull(vertices: np.ndarray) -> Polyhedron:
