@@ -1,5 +1,6 @@
 """Mocap to robot. Imports motions only; receives a Body."""
 
-from retarget.pipeline import retarget
+from retarget.pipeline import ground, retarget
+from retarget.quality import QualityReport, quality_table
 
-__all__ = ["retarget"]
+__all__ = ["QualityReport", "ground", "quality_table", "retarget"]

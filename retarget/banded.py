@@ -46,8 +46,7 @@ def invert_lower(lower: Array) -> Array:
 def solve_block_pentadiagonal(diagonal: Array, first: Array, second: Array, rhs: Array) -> Array:
     """Solve H x = rhs for symmetric positive H with blocks H[f,f] = diagonal (F, n, n), H[f+1,f] = first (F-1, n, n),
     H[f+2,f] = diag(second) (F-2, n): block Cholesky forwards, substitution backwards. Returns (F, n)."""
-    frames, n, _ = diagonal.shape
-    dtype = diagonal.dtype
+    n, dtype = diagonal.shape[-1], diagonal.dtype
     first = jnp.concatenate([jnp.zeros((1, n, n), dtype), first])
     second = jnp.concatenate([jnp.zeros((2, n), dtype), second])
 

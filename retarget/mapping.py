@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 from motions.errors import InputError
@@ -118,7 +119,7 @@ def _meeting_joint(skeleton: Skeleton, a: int, b: int) -> int:
 
 def _check_chain(skeleton: Skeleton, joints: dict[str, int], roles: list[str]) -> None:
     present = [role for role in roles if role in joints]
-    for near, far in zip(present, present[1:]):
+    for near, far in pairwise(present):
         if joints[near] not in _ancestors(skeleton, joints[far])[1:]:
             names = skeleton.joint_names
             raise InputError(
@@ -131,11 +132,13 @@ def _check_chain(skeleton: Skeleton, joints: dict[str, int], roles: list[str]) -
 class RobotMap:
     """How one robot stands for a human: the body of every role and how its joints prefer to rest.
 
-    `bodies` role -> body; `limits` joint -> (low, high) [rad], inside the model's; `rest` joint -> [rad];
+    `bodies` role -> body; `offsets` role -> point in that body's frame [m] (its origin where not given);
+    `limits` joint -> (low, high) [rad], inside the model's; `rest` joint -> [rad];
     `stiffness` joint -> pull towards rest, 1 / [rad].
     """
 
     bodies: Mapping[str, str]
+    offsets: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     rest: Mapping[str, float] = field(default_factory=dict)
     stiffness: Mapping[str, float] = field(default_factory=dict)
@@ -178,7 +181,9 @@ def map_robot(body: Body, mapping: RobotMap | str | Path | None = None) -> Robot
     body.body_ids(tuple(mapping.bodies.values()))
     joints = set(body.joint_names)
     keep = lambda table: {name: value for name, value in table.items() if name in joints}  # noqa: E731
-    return RobotMap(dict(mapping.bodies), keep(mapping.limits), keep(mapping.rest), keep(mapping.stiffness))
+    return RobotMap(
+        dict(mapping.bodies), dict(mapping.offsets), keep(mapping.limits), keep(mapping.rest), keep(mapping.stiffness)
+    )
 
 
 def _parse(text: str, where: str) -> RobotMap:
@@ -193,4 +198,12 @@ def _parse(text: str, where: str) -> RobotMap:
     if wrong:
         raise InputError(f"{where}: unknown role(s) {', '.join(sorted(wrong))}; roles are {', '.join(ROBOT_ROLES)}")
     limits = {name: (float(low), float(high)) for name, (low, high) in table.get("limits", {}).items()}
-    return RobotMap(table["bodies"], limits, table.get("rest", {}), table.get("stiffness", {}))
+    bodies, offsets = {}, {}
+    for role, value in table["bodies"].items():
+        if isinstance(value, dict) and value.keys() == {"body", "offset"} and len(value["offset"]) == 3:
+            bodies[role], offsets[role] = value["body"], tuple(map(float, value["offset"]))
+        elif isinstance(value, str):
+            bodies[role] = value
+        else:
+            raise InputError(f"{where}: {role} is {value!r}, expected a body's name or {{ body = ..., offset = [x, y, z] }}")
+    return RobotMap(bodies, offsets, limits, table.get("rest", {}), table.get("stiffness", {}))

@@ -1,37 +1,114 @@
-"""`retarget`: one captured motion onto one robot, with the numbers that say whether to trust it."""
+"""`retarget`: one captured motion onto one robot, with the numbers that say whether to trust it; `ground`: the
+same clean-up of the feet for a motion that is already on the robot."""
 
 import time
+from functools import lru_cache
 from pathlib import Path
 
-from motions.kinematics import Body
-from motions.motion import Motion
+import numpy as np
+
+from motions.errors import InputError
+from motions.kinematics import Body, forward_kinematics
+from motions.motion import MIN_FRAMES, Motion
+from motions.rotations import quat_to_matrix
 from motions.skeleton import SkeletonMotion
-from retarget.capture import capture
+from retarget.capture import Capture, capture
 from retarget.contacts import detect_contacts
-from retarget.mapping import RobotMap, map_robot, map_source
-from retarget.rig import build_rig
+from retarget.mapping import SIDES, RobotMap, map_robot, map_source
+from retarget.quality import QualityReport, measure, world_points
+from retarget.rig import Rig, build_rig
 from retarget.scaling import build_targets
 from retarget.solve import Weights, solve
 
 MAX_FPS = 60.0
-_RIGS = {}
+DEFAULT_WEIGHTS = Weights()
+GROUND_STIFFNESS = 10.0  # pull of every joint to where it was, 1 / [rad]: only the feet may change much
 
 
-def _rig(body, mapping):
-    key = (id(body.model), str(mapping))
-    if key not in _RIGS:
-        _RIGS[key] = build_rig(body, map_robot(body, mapping))
-    return _RIGS[key]
+def retarget(
+    source: SkeletonMotion,
+    body: Body,
+    *,
+    mapping: RobotMap | str | Path | None = None,
+    fps: float | None = None,
+    weights: Weights = DEFAULT_WEIGHTS,
+    iterations: int = 25,
+) -> tuple[Motion, QualityReport]:
+    """Solve a whole captured clip for a robot.
 
-
-def retarget(source: SkeletonMotion, body: Body, *, mapping: RobotMap | str | Path | None = None, fps: float | None = None, weights: Weights = Weights(), iterations: int = 20):
-    fps = min(source.fps, MAX_FPS) if fps is None else fps
-    rig = _rig(body, mapping)
+    `mapping`: a `RobotMap`, the path of a TOML file, or None for the shipped one that fits the body's names.
+    `fps`: of the result [Hz]; by default the source's, at most 60. Raises `InputError` for a skeleton without
+    the limbs needed, a robot without a mapping, or a clip too short.
+    """
+    fps = min(source.fps, MAX_FPS) if fps is None else float(fps)
+    if not np.isfinite(fps) or fps <= 0:
+        raise InputError(f"retargeting {source.name!r}: fps is {fps}, expected a number above 0")
+    if (source.num_frames - 1) / source.fps * fps < MIN_FRAMES - 1:
+        raise InputError(
+            f"{source.name!r} has {source.num_frames} frame(s) at {source.fps:g} Hz: fewer than {MIN_FRAMES} frames at {fps:g} Hz"
+        )
+    rig = rig_of(body, mapping)
     human = capture(source, map_source(source.skeleton), fps)
-    contacts = detect_contacts(human)
-    targets, scale = build_targets(human, contacts, rig)
-    t=time.time()
+    targets, scale = build_targets(human, detect_contacts(human), rig)
+    start = time.perf_counter()
     solution = solve(rig, targets, fps, weights, iterations)
-    dt=time.time()-t
+    solve_s = time.perf_counter() - start
     motion = Motion(source.name, body.name, fps, solution.qpos, body.joint_names, source=source.source, licence=source.licence)
-    return motion, (rig, human, contacts, targets, solution, dt)
+    report = measure(
+        motion, rig, targets, scale=scale, iterations=solution.iterations, converged=solution.converged, solve_s=solve_s
+    )
+    return motion, report
+
+
+def ground(
+    motion: Motion, body: Body, *, mapping: RobotMap | str | Path | None = None, weights: Weights = DEFAULT_WEIGHTS
+) -> tuple[Motion, QualityReport]:
+    """Put a robot's motion on the ground: standing feet stop sliding, floating and sinking; the rest stays as it was.
+
+    For motions that came from elsewhere (video, diffusion). It is retargeting from the robot to itself.
+    """
+    if motion.joint_names != body.joint_names:
+        raise InputError(f"motion {motion.name!r} has the joints {', '.join(motion.joint_names)}; {body.name!r} has others")
+    rig = rig_of(body, mapping)
+    own = capture_of_robot(rig, motion)
+    targets, scale = build_targets(own, detect_contacts(own), rig, reach=1.0)
+    targets = targets._replace(rest=motion.qpos[:, 7:], stiffness=np.full_like(motion.qpos[:, 7:], GROUND_STIFFNESS))
+    start = time.perf_counter()
+    solution = solve(rig, targets, motion.fps, weights, 25)
+    solve_s = time.perf_counter() - start
+    fixed = Motion(
+        motion.name, body.name, motion.fps, solution.qpos, body.joint_names, motion.loop, motion.source, motion.licence
+    )
+    report = measure(
+        fixed, rig, targets, scale=scale, iterations=solution.iterations, converged=solution.converged, solve_s=solve_s
+    )
+    return fixed, report
+
+
+def capture_of_robot(rig: Rig, motion: Motion) -> Capture:
+    """A robot's motion as if it had been captured: role joints, toes, and orientations away from the zero pose."""
+    points = world_points(rig, motion.qpos)
+    xyz = {role: points["joints"][:, i] for i, role in enumerate(rig.roles)}
+    _, xquat = forward_kinematics(rig.body, motion.qpos)
+    zero = np.concatenate([[0.0, 0, 0, 1, 0, 0, 0], rig.body.model.qpos0[7:]])
+    away = quat_to_matrix(forward_kinematics(rig.body, zero)[1])
+    xmat = quat_to_matrix(xquat)
+    rot = {}
+    for role in rig.frame_roles:
+        b = int(rig.body.body_ids((rig.mapping.bodies[role],))[0])
+        rot[role] = xmat[:, b] @ away[b].T
+    for i, side in enumerate(SIDES):
+        xyz[side + "toe"] = points["heel_toe"][:, 2 * i + 1]
+    return Capture(fps=motion.fps, xyz=xyz, rot=rot, upright={r: np.eye(3) for r in rot if not r.endswith("foot")})
+
+
+def rig_of(body: Body, mapping: RobotMap | str | Path | None = None) -> Rig:
+    """The `Rig` of a body, measured once: the compiled solver is kept with it."""
+    if isinstance(mapping, RobotMap):
+        return build_rig(body, map_robot(body, mapping))
+    return _shipped_rig(body, mapping)
+
+
+@lru_cache(maxsize=16)
+def _shipped_rig(body: Body, mapping: str | Path | None) -> Rig:
+    return build_rig(body, map_robot(body, mapping))

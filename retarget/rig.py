@@ -40,6 +40,7 @@ class Rig:
     """
 
     body: Body
+    mapping: RobotMap
     chain: Chain
     roles: tuple[str, ...]
     joints: Points
@@ -95,7 +96,8 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         local = (np.atleast_2d(world) - xpos[body_id]) @ xmat[body_id]
         return chain.body_pos[body_id] + local @ chain.body_rot[body_id].T
 
-    at = {role: xpos[i] for role, i in zip(roles, ids)}
+    shift = np.array([mapping.offsets.get(role, (0.0, 0.0, 0.0)) for role in roles])
+    at = {role: xpos[i] + xmat[i] @ offset for role, i, offset in zip(roles, ids, shift)}
     bones = [(s + a, s + b) for s in SIDES for a, b in (("thigh", "shank"), ("shank", "foot"))]
     if all(role in roles for role in ARM_ROLES):
         bones += [(s + a, s + b) for s in SIDES for a, b in (("upper_arm", "forearm"), ("forearm", "hand"))]
@@ -131,9 +133,12 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
     rest = np.array([mapping.rest.get(n, 0.0) for n in body.joint_names])
     return Rig(
         body=body,
+        mapping=mapping,
         chain=chain,
         roles=roles,
-        joints=Points(chain.body_link[ids], chain.body_pos[ids], np.zeros(len(ids))),
+        joints=Points(
+            chain.body_link[ids], chain.body_pos[ids] + np.einsum("rij,rj->ri", chain.body_rot[ids], shift), np.zeros(len(ids))
+        ),
         joint_xyz=np.stack([at[r] for r in roles]),
         bones=tuple(bones),
         bone_length=np.array([np.linalg.norm(at[a] - at[b]) for a, b in bones]),

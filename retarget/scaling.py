@@ -20,7 +20,8 @@ class Targets(NamedTuple):
     """Per frame, in the robot's world: F frames, bones and frames in the order of the `Rig`.
 
     bone_dir (F, N, 3) unit; hip_centre (F, 3) [m]; frame_rot (F, K, 3, 3); ankle (F, 2, 3) [m];
-    stand (F, 4) 0/1 for (left heel, left toe, right heel, right toe); valid (F,) 0 in padding.
+    stand (F, 4) 0/1 for (left heel, left toe, right heel, right toe); rest (F, J) [rad] where joints are pulled to,
+    stiffness (F, J) how hard, 1 / [rad]; valid (F,) 0 in padding.
     """
 
     bone_dir: np.ndarray
@@ -29,12 +30,14 @@ class Targets(NamedTuple):
     frame_rot: np.ndarray
     ankle: np.ndarray
     stand: np.ndarray
+    rest: np.ndarray
+    stiffness: np.ndarray
     valid: np.ndarray
 
 
-def build_targets(capture: Capture, contacts: Contacts, rig: Rig) -> tuple[Targets, float]:
+def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float = LEG_REACH) -> tuple[Targets, float]:
     """The targets of a whole clip, and the scale that was used."""
-    scale = LEG_REACH * rig.leg_length / capture.leg_length
+    scale = reach * rig.leg_length / capture.leg_length
     pelvis_rot = capture.rot["pelvis"] @ capture.upright["pelvis"]
     lateral = _level(pelvis_rot[:, :, 1], pelvis_rot[:, :, 0])
     widening = STANCE_WIDENING * max(0.0, rig.hip_half_width - scale * capture.hip_half_width)
@@ -75,6 +78,8 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig) -> tuple[Targe
         frame_rot=np.stack([frames[r] for r in rig.frame_roles], axis=1),
         ankle=ankle,
         stand=stand.astype(float),
+        rest=np.tile(rig.rest, (capture.num_frames, 1)),
+        stiffness=np.tile(rig.stiffness, (capture.num_frames, 1)),
         valid=np.ones(capture.num_frames),
     )
     return targets, scale

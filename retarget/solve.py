@@ -14,12 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from motions.rotations import Array, quat_exp, quat_mul, quat_normalize, quat_to_matrix
+from motions.rotations import Array, quat_conj, quat_exp, quat_log, quat_mul, quat_normalize, quat_to_matrix
 from retarget.banded import solve_block_pentadiagonal
 from retarget.chain import joint_axes, link_frames, point_jacobian, points_on, rotation_jacobian
 from retarget.rig import Points, Rig
 from retarget.scaling import Targets
 
+LIMIT_MARGIN = 0.005  # [rad]
+APPROACH = (0.02, 0.05, 0.1, 0.3, 1.0)  # firmness of ground, slide and limits in the first iterations
+TOLERANCE = 3e-3  # relative change of the cost below which an iteration counts as settled
+MAX_STEP = 0.7  # of any coordinate in those iterations [rad], [m]
 _PAD_STEP = 1.25  # clip lengths are padded to a geometric series, so that few programs are compiled
 
 
@@ -46,22 +50,26 @@ class Weights:
     """speed of a standing heel or toe [m/s]"""
     penetration: float = 0.002
     """depth of any point below the ground [m]"""
+    limit: float = 0.01
+    """excess over a joint limit, before the clip that makes it hard [rad]"""
     root_acc: float = 6.0
     """[m/s^2]"""
     root_angular_acc: float = 40.0
     """[rad/s^2]"""
     joint_acc: float = 60.0
     """[rad/s^2]"""
-    damping: float = 1.0
-    """Levenberg-Marquardt: size of a step, in [rad] and [m], that costs one unit at the start"""
+    damping: float = 0.1
+    """Levenberg-Marquardt damping at the start"""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """qpos (F, 7 + J), the cost after each iteration (I,), and whether it converged."""
+    """qpos (F, 7 + J), the final cost, Gauss-Newton iterations used, and whether the cost had settled."""
 
     qpos: np.ndarray
-    cost: np.ndarray
+    cost: float
+    iterations: int
+    converged: bool
 
 
 def solve(rig: Rig, targets: Targets, fps: float, weights: Weights, iterations: int = 20) -> Solution:
@@ -70,8 +78,8 @@ def solve(rig: Rig, targets: Targets, fps: float, weights: Weights, iterations: 
     padded = padded_length(frames)
     batch = jax.tree.map(lambda x: jnp.asarray(_pad(x, padded), jnp.float32), targets)
     batch = batch._replace(valid=batch.valid.at[frames:].set(0.0))
-    qpos, cost = _program(rig, weights, iterations)(batch, jnp.float32(fps))
-    return Solution(np.asarray(qpos[:frames], np.float64), np.asarray(cost))
+    qpos, cost, count, converged = _program(rig, weights, iterations)(batch, jnp.float32(fps))
+    return Solution(np.asarray(qpos[:frames], np.float64), float(cost), int(count) + len(APPROACH), bool(converged))
 
 
 def padded_length(frames: int) -> int:
@@ -91,33 +99,42 @@ def _program(rig: Rig, weights: Weights, iterations: int):
     return jax.jit(partial(_solve_clip, rig, weights, iterations))
 
 
-def _solve_clip(rig: Rig, weights: Weights, iterations: int, targets: Targets, fps: Array) -> tuple[Array, Array]:
+def _solve_clip(rig: Rig, weights: Weights, iterations: int, targets: Targets, fps: Array) -> tuple:
     with jax.default_matmul_precision("highest"):
         state = _initial_state(rig, targets)
+
+        def approach(state, firmness):
+            direction = _newton_step(rig, weights, targets, fps, state, jnp.float32(1.0), firmness)
+            return _moved(state, jnp.clip(direction, -MAX_STEP, MAX_STEP)), None
+
+        state, _ = jax.lax.scan(approach, state, jnp.asarray(APPROACH, jnp.float32))
         cost = _cost(rig, weights, targets, fps, state)
 
-        def step(carry, _):
-            state, cost, damping = carry
-            direction = _newton_step(rig, weights, targets, fps, state, damping)
-            trial = _moved(rig, state, direction)
+        def unfinished(carry):
+            _, _, _, count, quiet = carry
+            return (count < iterations) & (quiet < 2)
+
+        def step(carry):
+            state, cost, damping, count, quiet = carry
+            trial = _moved(state, _newton_step(rig, weights, targets, fps, state, damping, jnp.float32(1.0)))
             trial_cost = _cost(rig, weights, targets, fps, trial)
             better = trial_cost < cost
+            quiet = jnp.where(better & (trial_cost < cost * (1.0 - TOLERANCE)), 0, quiet + better)
             state = jax.tree.map(lambda new, old: jnp.where(better, new, old), trial, state)
             cost = jnp.where(better, trial_cost, cost)
-            damping = jnp.clip(jnp.where(better, damping * 0.3, damping * 10.0), 1e-3, 1e6)
-            return (state, cost, damping), cost
+            damping = jnp.clip(jnp.where(better, damping * 0.2, damping * 10.0), 1e-3, 1e6)
+            return state, cost, damping, count + 1, quiet
 
-        start = (state, cost, jnp.float32(1.0 / weights.damping**2))
-        (state, _, _), costs = jax.lax.scan(step, start, None, length=iterations)
-    return jnp.concatenate(state, axis=-1), costs
+        start = (state, cost, jnp.float32(weights.damping), jnp.int32(0), jnp.int32(0))
+        state, cost, _, count, quiet = jax.lax.while_loop(unfinished, step, start)
+    return jnp.concatenate(state, axis=-1), cost, count, quiet >= 2
 
 
 def _initial_state(rig: Rig, targets: Targets) -> tuple[Array, Array, Array]:
     rot = targets.frame_rot[:, rig.frame_roles.index("pelvis")]
     quat = _matrix_to_quat(rot)
     pos = targets.hip_centre - rot @ jnp.asarray(rig.hip_centre, rot.dtype)
-    joints = jnp.broadcast_to(jnp.asarray(rig.rest, rot.dtype), (len(rot), len(rig.rest)))
-    return pos, quat, joints
+    return pos, quat, targets.rest
 
 
 def _matrix_to_quat(m: Array) -> Array:
@@ -139,11 +156,10 @@ def _matrix_to_quat(m: Array) -> Array:
     return quat_normalize(jnp.take_along_axis(options, best[:, None, None], axis=1)[:, 0])
 
 
-def _moved(rig: Rig, state: tuple[Array, Array, Array], step: Array) -> tuple[Array, Array, Array]:
+def _moved(state: tuple[Array, Array, Array], step: Array) -> tuple[Array, Array, Array]:
     pos, quat, joints = state
-    low, high = jnp.asarray(rig.low, joints.dtype), jnp.asarray(rig.high, joints.dtype)
     quat = quat_normalize(quat_mul(quat_exp(step[:, 3:6]), quat))
-    return pos + step[:, :3], quat, jnp.clip(joints + step[:, 6:], low, high)
+    return pos + step[:, :3], quat, joints + step[:, 6:]
 
 
 def _all_points(rig: Rig) -> Points:
@@ -153,7 +169,7 @@ def _all_points(rig: Rig) -> Points:
     return Points(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("link", "offset", "radius")))
 
 
-def _residuals(rig: Rig, weights: Weights, targets: Targets, state: tuple, jacobian: bool) -> tuple:
+def _residuals(rig: Rig, weights: Weights, targets: Targets, state: tuple, firmness: Array, jacobian: bool) -> tuple:
     """Per-frame residuals (F, M), their Jacobian (F, M, 6 + J) or None, and standing points with theirs (for sliding)."""
     pos, quat, joints = state
     chain, dtype = rig.chain, joints.dtype
@@ -195,13 +211,14 @@ def _residuals(rig: Rig, weights: Weights, targets: Targets, state: tuple, jacob
     hip = first + 4
     add(points[:, hip] - targets.hip_centre, 1.0 / weights.hip_centre, lambda: point_jac[:, hip])
     end_height = points[:, ends, 2] - jnp.asarray(rig.heel_toe.radius, dtype)
-    add(end_height, targets.stand / weights.ground, lambda: point_jac[:, ends, 2])
+    add(end_height, firmness * targets.stand / weights.ground, lambda: point_jac[:, ends, 2])
     low = np.arange(hip + 1, len(everything))
     depth = points[:, low, 2] - jnp.asarray(everything.radius[low], dtype)
-    add(jnp.minimum(depth, 0.0), 1.0 / weights.penetration, lambda: point_jac[:, low, 2] * (depth < 0.0)[..., None])
+    add(jnp.minimum(depth, 0.0), firmness / weights.penetration, lambda: point_jac[:, low, 2] * (depth < 0.0)[..., None])
     eye = jnp.concatenate([jnp.zeros((chain.num_joints, 6), dtype), jnp.eye(chain.num_joints, dtype=dtype)], axis=1)
-    rest = jnp.asarray(rig.rest, dtype)
-    add(joints - rest, jnp.asarray(rig.stiffness, dtype), lambda: jnp.broadcast_to(eye, (len(pos), *eye.shape)))
+    over = joints - jnp.clip(joints, jnp.asarray(rig.low + LIMIT_MARGIN, dtype), jnp.asarray(rig.high - LIMIT_MARGIN, dtype))
+    add(over, firmness / weights.limit, lambda: jnp.broadcast_to(eye, (len(pos), *eye.shape)) * (over != 0.0)[..., None])
+    add(joints - targets.rest, targets.stiffness, lambda: jnp.broadcast_to(eye, (len(pos), *eye.shape)))
 
     residual = jnp.concatenate(rows, axis=1) * targets.valid[:, None]
     full = jnp.concatenate(jac, axis=1) * targets.valid[:, None, None] if jacobian else None
@@ -233,15 +250,12 @@ def _temporal(rig: Rig, weights: Weights, targets: Targets, fps: Array) -> tuple
 def _differences(state: tuple[Array, Array, Array]) -> Array:
     """First differences (F-1, nv) of the pose; the base rotation as world rotation vectors."""
     pos, quat, joints = state
-    conj = quat[:-1] * jnp.asarray([1.0, -1, -1, -1], quat.dtype)
-    d = quat_mul(quat[1:], conj)
-    d = jnp.where(d[:, :1] < 0, -d, d)
-    turn = 2.0 * d[:, 1:] * jnp.where(d[:, :1] > 0.999, 1.0, jnp.arccos(jnp.clip(d[:, :1], 0, 1)) / jnp.sqrt(1.0001 - d[:, :1] ** 2))
+    turn = quat_log(quat_mul(quat[1:], quat_conj(quat[:-1])))
     return jnp.concatenate([pos[1:] - pos[:-1], turn, joints[1:] - joints[:-1]], axis=1)
 
 
 def _cost(rig: Rig, weights: Weights, targets: Targets, fps: Array, state: tuple) -> Array:
-    residual, _, (ends, _) = _residuals(rig, weights, targets, state, jacobian=False)
+    residual, _, (ends, _) = _residuals(rig, weights, targets, state, jnp.float32(1.0), jacobian=False)
     acc_weight, slide_weight = _temporal(rig, weights, targets, fps)
     step = _differences(state)
     acc = acc_weight * (step[1:] - step[:-1])
@@ -249,10 +263,13 @@ def _cost(rig: Rig, weights: Weights, targets: Targets, fps: Array, state: tuple
     return jnp.sum(residual**2) + jnp.sum(acc**2) + jnp.sum(slide**2)
 
 
-def _newton_step(rig: Rig, weights: Weights, targets: Targets, fps: Array, state: tuple, damping: Array) -> Array:
+def _newton_step(
+    rig: Rig, weights: Weights, targets: Targets, fps: Array, state: tuple, damping: Array, firmness: Array
+) -> Array:
     """The damped Gauss-Newton step (F, nv) within the joint limits."""
-    residual, jac, (ends, ends_jac) = _residuals(rig, weights, targets, state, jacobian=True)
+    residual, jac, (ends, ends_jac) = _residuals(rig, weights, targets, state, firmness, jacobian=True)
     acc_weight, slide_weight = _temporal(rig, weights, targets, fps)
+    slide_weight = firmness * slide_weight
     nv = jac.shape[-1]
     diagonal = jnp.einsum("fmi,fmj->fij", jac, jac)
     gradient = jnp.einsum("fmi,fm->fi", jac, residual)
@@ -273,14 +290,7 @@ def _newton_step(rig: Rig, weights: Weights, targets: Targets, fps: Array, state
     gradient = gradient.at[:-2].add(acc).at[1:-1].add(-2.0 * acc).at[2:].add(acc)
     own = jnp.zeros_like(gradient).at[:-2].add(w2).at[1:-1].add(4.0 * w2).at[2:].add(w2)
     next_one = jnp.zeros((frames - 1, nv), gradient.dtype).at[:-1].add(-2.0 * w2).at[1:].add(-2.0 * w2)
-    # joints at a limit that would be pushed out stay there
-    joints = state[2]
-    low, high = jnp.asarray(rig.low, joints.dtype), jnp.asarray(rig.high, joints.dtype)
-    slope = gradient[:, 6:]
-    stuck = ((joints <= low + 1e-6) & (slope > 0)) | ((joints >= high - 1e-6) & (slope < 0))
-    free = jnp.concatenate([jnp.ones((frames, 6), bool), ~stuck], axis=1).astype(gradient.dtype)
     eye = jnp.eye(nv, dtype=gradient.dtype)
-    diagonal = (diagonal + (own + damping)[..., None] * eye) * free[:, :, None] * free[:, None, :] + (1 - free)[..., None] * eye
-    first = (first + next_one[..., None] * eye) * free[1:, :, None] * free[:-1, None, :]
-    second = w2 * free[2:] * free[:-2]  # H[f + 2, f], diagonal
-    return -solve_block_pentadiagonal(diagonal, first, second, gradient * free)
+    diagonal = diagonal + (own + damping)[..., None] * eye
+    first = first + next_one[..., None] * eye
+    return -solve_block_pentadiagonal(diagonal, first, w2, gradient)

@@ -1,0 +1,191 @@
+"""The numbers that say whether a retargeted clip may be trusted.
+
+Five percentages after PHUMA (2025): fidelity, joint feasibility, non-floating, non-penetration, non-skating;
+then the worst cases they hide.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from motions.kinematics import forward_kinematics
+from motions.motion import Motion
+from motions.rotations import quat_to_matrix
+from retarget.mapping import SIDES
+from retarget.rig import Points, Rig
+from retarget.scaling import Targets
+
+NEAR_M, NEAR_RAD = 0.10, np.deg2rad(10.0)
+FLOAT_M = PENETRATION_M = 0.01
+SKATE_M_S = 0.10
+JOINT_SPEED_RAD_S = 20.0  # taken as every joint's limit: MJCF has none
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """Quality of one clip on one robot; percentages are 0 to 100, of frames unless said otherwise.
+
+    fidelity: joints over frames within 10 cm of the scaled target and 10 degrees of the bone's direction.
+    joint_feasibility: frames with all joints within 98 % of their range and below 20 rad/s.
+    non_floating, non_penetration, non_skating: of a standing foot's frames, those with its lowest point at most 1 cm
+    above ground, at most 1 cm below (this one also while it swings), and its standing points slower than 10 cm/s.
+    """
+
+    name: str
+    robot: str
+    frames: int
+    fps: float
+    fidelity: float
+    joint_feasibility: float
+    non_floating: float
+    non_penetration: float
+    non_skating: float
+    worst_penetration_m: float
+    worst_body_penetration_m: float
+    limit_violations: int
+    max_joint_jump_rad: float
+    keypoint_error_mm: float
+    foot_slide_mm_s: float
+    scale: float
+    iterations: int
+    converged: bool
+    solve_s: float
+    solve_fps: float
+
+    def to_dict(self) -> dict:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+_COLUMNS = (
+    ("clip", "name", "{}"),
+    ("robot", "robot", "{}"),
+    ("frames", "frames", "{}"),
+    ("fidelity %", "fidelity", "{:.1f}"),
+    ("feasible %", "joint_feasibility", "{:.1f}"),
+    ("not floating %", "non_floating", "{:.1f}"),
+    ("not sunk %", "non_penetration", "{:.1f}"),
+    ("not skating %", "non_skating", "{:.1f}"),
+    ("deepest cm", "worst_penetration_m", "{:.2f}"),
+    ("jump rad", "max_joint_jump_rad", "{:.3f}"),
+    ("keypoints mm", "keypoint_error_mm", "{:.1f}"),
+    ("slide mm/s", "foot_slide_mm_s", "{:.1f}"),
+    ("frames/s", "solve_fps", "{:.0f}"),
+)
+
+
+def quality_table(reports: Sequence[QualityReport]) -> str:
+    """The reports as an aligned text table."""
+    rows = [[head for head, _, _ in _COLUMNS]]
+    for report in reports:
+        values = report.to_dict()
+        values["worst_penetration_m"] *= 100.0  # its column is in centimetres
+        rows.append([form.format(values[key]) for _, key, form in _COLUMNS])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows)
+
+
+def measure(
+    motion: Motion,
+    rig: Rig,
+    targets: Targets,
+    *,
+    scale: float = 1.0,
+    iterations: int = 0,
+    converged: bool = True,
+    solve_s: float = float("nan"),
+) -> QualityReport:
+    """Measure a motion against the targets it was solved for, by plain forward kinematics."""
+    joints, fps = motion.qpos[:, 7:], motion.fps
+    points = world_points(rig, motion.qpos)
+    sole_height = points["sole"][..., 2] - rig.sole.radius
+    foot_height = np.stack([sole_height[:, rig.sole_foot == i].min(axis=1) for i in range(2)], axis=1)  # [F, 2]
+    ends, stand = points["heel_toe"], targets.stand > 0.5
+    standing = np.stack([stand[:, :2].any(axis=1), stand[:, 2:].any(axis=1)], axis=1)
+    speed = np.linalg.norm(np.diff(ends[..., :2], axis=0), axis=-1) * fps  # [F - 1, 4]
+    pinned = stand[1:] & stand[:-1]
+    fast = (speed > SKATE_M_S) & pinned
+    skating = np.stack([fast[:, :2].any(axis=1), fast[:, 2:].any(axis=1)], axis=1)
+    holding = np.stack([pinned[:, :2].any(axis=1), pinned[:, 2:].any(axis=1)], axis=1)
+
+    want = target_joints(rig, targets)
+    error = np.linalg.norm(points["joints"] - want, axis=-1)  # [F, R]
+    good = []
+    for i, (near, far) in enumerate(rig.bones):
+        used = targets.bone_weight[0, i] > 0
+        bone = points["joints"][:, rig.role(far)] - points["joints"][:, rig.role(near)]
+        cos = np.sum(bone * targets.bone_dir[:, i], axis=1) / np.linalg.norm(bone, axis=1)
+        if used:
+            good.append((np.arccos(np.clip(cos, -1, 1)) < NEAR_RAD) & (error[:, rig.role(far)] < NEAR_M))
+    limits = rig.body.joint_range
+    margin = 0.01 * (limits[:, 1] - limits[:, 0])  # 98 % of the range, centred
+    inside = (joints >= limits[:, 0] + margin - 1e-6) & (joints <= limits[:, 1] - margin + 1e-6)
+    velocity = np.abs(np.diff(joints, axis=0)) * fps
+    slow = np.concatenate([velocity, velocity[-1:]]).max(axis=1) < JOINT_SPEED_RAD_S
+    violations = int(((joints < limits[:, 0] - 1e-6) | (joints > limits[:, 1] + 1e-6)).sum())
+    used_roles = [i for i, role in enumerate(rig.roles) if role != "head"]
+    return QualityReport(
+        name=motion.name,
+        robot=motion.robot,
+        frames=motion.num_frames,
+        fps=fps,
+        fidelity=_percent(np.stack(good)),
+        joint_feasibility=_percent(inside.all(axis=1) & slow),
+        non_floating=_percent(foot_height[standing] < FLOAT_M),
+        non_penetration=_percent(foot_height > -PENETRATION_M),
+        non_skating=_percent(~skating[holding]),
+        worst_penetration_m=float(max(0.0, -foot_height.min())),
+        worst_body_penetration_m=float(max(0.0, -(points["guard"][..., 2] - rig.guard.radius).min(initial=np.inf))),
+        limit_violations=violations,
+        max_joint_jump_rad=float(np.abs(np.diff(joints, axis=0)).max()),
+        keypoint_error_mm=float(1e3 * error[:, used_roles].mean()),
+        foot_slide_mm_s=float(1e3 * np.median(speed[pinned])) if pinned.any() else 0.0,
+        scale=float(scale),
+        iterations=iterations,
+        converged=converged,
+        solve_s=float(solve_s),
+        solve_fps=float(motion.num_frames / solve_s),
+    )
+
+
+def _percent(ok: np.ndarray) -> float:
+    return float(100.0 * ok.mean()) if ok.size else 100.0
+
+
+def world_points(rig: Rig, qpos: np.ndarray) -> dict[str, np.ndarray]:
+    """The rig's point sets (`joints`, `heel_toe`, `sole`, `guard`) in the world, each (F, P, 3), by numpy kinematics."""
+    xpos, xquat = forward_kinematics(rig.body, qpos)
+    xmat, chain = quat_to_matrix(xquat), rig.chain
+    first_body = {int(link): b for b, link in reversed(list(enumerate(chain.body_link))) if b > 0}
+
+    def place(points: Points) -> np.ndarray:
+        placed = np.zeros((len(qpos), len(points), 3))
+        for i, (link, offset) in enumerate(zip(points.link, points.offset)):
+            b = first_body[int(link)]
+            in_body = chain.body_rot[b].T @ (offset - chain.body_pos[b])
+            placed[:, i] = xpos[:, b] + xmat[:, b] @ in_body
+        return placed
+
+    return {name: place(getattr(rig, name)) for name in ("joints", "heel_toe", "sole", "guard")}
+
+
+def target_joints(rig: Rig, targets: Targets) -> np.ndarray:
+    """Where every role joint of the robot should be, (F, R, 3): from the hip centre along the robot's own lengths."""
+    rot = {role: targets.frame_rot[:, i] for i, role in enumerate(rig.frame_roles)}
+    zero = dict(zip(rig.roles, rig.joint_xyz))
+    at = {"pelvis": targets.hip_centre - rot["pelvis"] @ rig.hip_centre}
+    if "chest" in zero:
+        at["chest"] = at["pelvis"] + rot["pelvis"] @ (zero["chest"] - zero["pelvis"])
+        if "head" in zero:
+            at["head"] = at["chest"] + rot["chest"] @ (zero["head"] - zero["chest"])
+    for side in SIDES:
+        at[side + "thigh"] = at["pelvis"] + rot["pelvis"] @ (zero[side + "thigh"] - zero["pelvis"])
+        if side + "upper_arm" in zero:
+            base = "chest" if "chest" in zero else "pelvis"
+            at[side + "upper_arm"] = at[base] + rot[base] @ (zero[side + "upper_arm"] - zero[base])
+    for i, (near, far) in enumerate(rig.bones):
+        at[far] = at[near] + rig.bone_length[i] * targets.bone_dir[:, i]
+    for i, side in enumerate(SIDES):
+        at[side + "foot"] = targets.ankle[:, i]
+    return np.stack([at[role] for role in rig.roles], axis=1)
