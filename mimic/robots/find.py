@@ -58,8 +58,10 @@ def _from_spec(spec_path: Path, folders: tuple[Path, ...]) -> Source:
         for folder in folders:
             for found in sorted(folder.rglob(file)):
                 return Source(found, table, spec_path)
-    tried = [f"{', '.join(table['files'])} beside {spec_path.name}"]
-    tried.append(f"the folders of {ENV_VAR} ({os.pathsep.join(map(str, folders)) or 'not set'})")
+    first, *others = table["files"]
+    files = first + (f" (or {len(others)} other names)" if others else "")
+    where = ", ".join(str(f) if f.is_dir() else f"{f}, which does not exist" for f in folders)
+    tried = [f"{files} beside {spec_path.name}", f"the folders of {ENV_VAR} ({where or 'not set'})"]
     if module := table.get("robot_descriptions"):
         found, why = _from_robot_descriptions(module)
         if found:

@@ -1,13 +1,15 @@
 """`Robot`: a simulated robot with everything a controller needs to know about it, and `load_robot`, which makes one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
 from mimic.config import SimConfig
-from mimic.robots.edit import compile_spec, finish, parse, strip
+from mimic.robots.clean import clean, compile_spec, parse, to_xml
+from mimic.robots.derive import derive_traits
+from mimic.robots.edit import finish
 from mimic.robots.find import Source, builtin_specs, find_robot, search_folders
 from mimic.robots.traits import Traits, fits, read_toml, traits_from_toml
 from motions.kinematics import Body
@@ -68,12 +70,16 @@ def load_robot(
     sim = sim or SimConfig()
     source = find_robot(name_or_path, search_folders() if search is None else search)
     spec = parse(source.mjcf)
-    said = strip(spec, source.mjcf, visuals=visuals)
+    said = clean(spec, source.mjcf, visuals=False)
     plain = compile_spec(spec, source.mjcf)
+    Body(source.mjcf.stem, plain)  # refuses what has no free root, or joints other than hinges
     name, traits = _traits(source, plain)
+    if visuals:  # traits never depend on the looks, so they come from the plain model first
+        spec = parse(source.mjcf)
+        said = clean(spec, source.mjcf, visuals=True)
     finish(spec, traits, sim)
     model = compile_spec(spec, source.mjcf)
-    mjcf = spec.to_xml()
+    mjcf = to_xml(spec)
     if not visuals:
         model = mujoco.MjModel.from_xml_string(mjcf)  # to the last bit what whoever gets the XML will simulate
     return Robot(
@@ -97,12 +103,16 @@ def load_robot(
 
 
 def _traits(source: Source, model: mujoco.MjModel) -> tuple[str, Traits]:
-    """From the spec that came with the MJCF, else from a known spec whose joints it has."""
+    """From the spec that came with the MJCF, else from a known spec that fits it, else derived from the MJCF alone."""
     if source.table is not None:
         return source.table["name"], traits_from_toml(source.table, model, str(source.spec_path))
-    body = Body(source.mjcf.stem, model)
     for path in builtin_specs().values():
         table = read_toml(path)
-        if fits(table, body.joint_names):
-            return table["name"], traits_from_toml(table, model, path.name)
-    raise NotImplementedError
+        if fits(table, model):
+            traits = traits_from_toml(table, model, path.name)
+            said = f"{source.mjcf.name} has the joints of the known robot {table['name']!r}, so {path.name} describes it"
+            return table["name"], replace(traits, assumptions=(said, *traits.assumptions))
+    name = source.mjcf.stem
+    if name in builtin_specs() or name.startswith("scene"):  # another robot's name, or a name that says nothing
+        name = f"{source.mjcf.resolve().parent.name}_{name}"
+    return name, derive_traits(model, source.mjcf)

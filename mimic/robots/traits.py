@@ -90,11 +90,14 @@ def traits_from_toml(table: dict[str, Any], model: mujoco.MjModel, where: str) -
     )
 
 
-def fits(table: dict[str, Any], joint_names: tuple[str, ...]) -> bool:
-    """Whether a spec describes exactly these joints: every joint matches a pattern, every pattern a joint."""
-    patterns = list(table["joints"])
-    return all(any(fnmatchcase(n, p) for p in patterns) for n in joint_names) and all(
-        any(fnmatchcase(n, p) for n in joint_names) for p in patterns
+def fits(table: dict[str, Any], model: mujoco.MjModel) -> bool:
+    """Whether a spec describes this model: joints and patterns match each other to the last one, its bodies exist."""
+    joints, patterns = [model.joint(i).name for i in range(1, model.njnt)], list(table["joints"])
+    bodies = {model.body(i).name for i in range(model.nbody)}
+    return (
+        all(any(fnmatchcase(n, p) for p in patterns) for n in joints)
+        and all(any(fnmatchcase(n, p) for n in joints) for p in patterns)
+        and bodies.issuperset([*table["bodies"]["tracked"], *table["bodies"]["feet"]])
     )
 
 
@@ -129,15 +132,21 @@ def _default_qpos(pose: dict[str, Any], names: list[str], where: str) -> np.ndar
 
 
 def _foot_geoms(bodies: dict[str, Any], model: mujoco.MjModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Geoms by which the feet touch the ground, by pattern; without a match, every colliding geom of the foot bodies."""
-    ids = {model.body(name).id for name in bodies["feet"]}
-    of_feet = [i for i in range(model.ngeom) if model.geom_bodyid[i] in ids]
+    """Geoms by which the feet touch the ground: those of the patterns if every pattern finds one on every foot."""
     patterns = bodies.get("foot_geoms", [])
-    named = tuple(model.geom(i).name for i in of_feet if any(fnmatchcase(model.geom(i).name, p) for p in patterns))
-    if named:
-        return named, ()
-    touching = tuple(model.geom(i).name for i in of_feet if model.geom_contype[i] or model.geom_conaffinity[i])
+    feet = [foot_candidates(model, model.body(name).id, colliding=False) for name in bodies["feet"]]
+    if patterns and all(any(fnmatchcase(g, p) for g in foot) for foot in feet for p in patterns):
+        return tuple(g for foot in feet for g in foot if any(fnmatchcase(g, p) for p in patterns)), ()
+    touching = tuple(g for name in bodies["feet"] for g in foot_candidates(model, model.body(name).id))
     if not touching:
-        raise InputError(f"no geom of the feet {', '.join(bodies['feet'])} can collide")
-    said = (f"no foot geoms named {', '.join(patterns)}: the feet touch by {', '.join(touching)}",) if patterns else ()
-    return touching, said
+        raise InputError(f"the feet {', '.join(bodies['feet'])} have no geoms to stand on")
+    said = f"no foot geoms named {', '.join(patterns)}: the feet touch the ground by all of theirs, {', '.join(touching)}"
+    return touching, (said,) if patterns else ()
+
+
+def foot_candidates(model: mujoco.MjModel, body_id: int, *, colliding: bool = True) -> tuple[str, ...]:
+    """Names of a body's geoms; with `colliding` those that touch something, unless none does, then all."""
+    geoms = [i for i in range(model.ngeom) if model.geom_bodyid[i] == body_id]
+    paired = set(model.pair_geom1) | set(model.pair_geom2)
+    touching = [i for i in geoms if model.geom_contype[i] or model.geom_conaffinity[i] or i in paired]
+    return tuple(model.geom(i).name for i in (touching or geoms if colliding else geoms))
