@@ -1,12 +1,17 @@
 """Checkpoints of the whole training state (orbax), the newest readable one first."""
 
+import gc
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+
+from motions.errors import InputError
 
 KEEP = 3
 
@@ -16,9 +21,10 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         for name in ("absl", "orbax"):
-            logging.getLogger(name).setLevel(logging.ERROR)  # orbax narrates every save
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # orbax narrates every save; what is damaged, we say
         options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False, create=True)
-        self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
+        handler = ocp.StandardCheckpointHandler()  # named, or orbax guesses the kind from the newest, possibly damaged one
+        self._manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handler)
 
     def save(self, iteration: int, state: Any) -> None:
         """Write `state` (any pytree, random keys included) and return when it is on disk."""
@@ -26,34 +32,63 @@ class Checkpoints:
             self._manager.save(iteration, args=ocp.args.StandardSave(_without_keys(state)))
             self._manager.wait_until_finished()
 
-    def restore(self, like: Any, warn: Callable[[str], None]) -> tuple[Any, int] | None:
-        """The newest state that can be read, and its iteration; None if there is none.
+    def restore(self, like: Any, warn: Callable[[str], None], *, discard: bool = False) -> tuple[Any, int] | None:
+        """The newest state that can be read, and its iteration; None if there is no checkpoint.
 
-        `like` gives structure, shapes and types. A checkpoint that cannot be read is reported through `warn`,
-        deleted, and the one before it is tried.
+        `like` gives structure, shapes and types. A checkpoint that cannot be read is reported through `warn` and the
+        one before it is tried; with `discard` it is deleted once that worked, so that the run can write it again.
+        Raises `InputError`, and deletes nothing, when there are checkpoints and none of them can be read.
         """
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _without_keys(like))
+        damaged: list[int] = []
+        reason = ""
         for iteration in sorted(self._manager.all_steps(), reverse=True):
             try:
-                plain = self._manager.restore(iteration, args=ocp.args.StandardRestore(target))
+                with _no_reports_from_collected_coroutines():
+                    plain = self._manager.restore(iteration, args=ocp.args.StandardRestore(target))
             except Exception as error:  # orbax raises many types for damaged files; each means: try the one before
-                reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-                warn(f"checkpoint {iteration} is damaged ({reason}); using the one before it")
-                self._manager.delete(iteration)
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+                damaged.append(iteration)
                 continue
+            for bad in damaged:
+                warn(f"checkpoint {bad} is damaged; using the one before it, {iteration}")
+                if discard:
+                    self._manager.delete(bad)
             return _with_keys(plain, like), iteration
+        if damaged:
+            raise InputError(f"none of the checkpoints in {self._manager.directory} can be read ({reason})")
         return None
 
     def close(self) -> None:
         self._manager.close()
 
 
+@contextmanager
+def _no_reports_from_collected_coroutines() -> Iterator[None]:
+    """Of a damaged file, orbax's abandoned readers each print a traceback when Python collects them."""
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    except Exception:
+        gc.collect()
+        raise
+    finally:
+        sys.unraisablehook = before
+
+
 def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    """Of an array, or of the shape and type of one."""
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _without_keys(state: Any) -> Any:
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state)
+    def plain(leaf: Any) -> Any:
+        if not _is_key(leaf):
+            return leaf
+        return jax.random.key_data(leaf) if isinstance(leaf, jax.Array) else jax.eval_shape(jax.random.key_data, leaf)
+
+    return jax.tree.map(plain, state)
 
 
 def _with_keys(plain: Any, like: Any) -> Any:
