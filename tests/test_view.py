@@ -178,6 +178,12 @@ def test_video_without_reference(tmp_path: Path, model: mujoco.MjModel, walk: np
 def test_a_video_that_fails_leaves_nothing(tmp_path: Path, model: mujoco.MjModel, walk: np.ndarray):
     with pytest.raises(ValueError, match="differ in shape"):
         write_video(tmp_path / "a.mp4", model, walk, walk[:-1], 10.0, size=SIZE, renderer="raster")
+    with pytest.raises(InputError, match=r"ends in \.mp4"):
+        write_video(tmp_path / "a.gif", model, walk, None, 10.0, size=SIZE, renderer="raster")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write in"):
+        write_video(tmp_path / "file" / "a.mp4", model, walk, None, 10.0, size=SIZE, renderer="raster")
+    (tmp_path / "file").unlink()
     with pytest.raises(ValueError, match="even"):
         write_video(tmp_path / "a.mp4", model, walk, None, 10.0, size=(161, 120), renderer="raster")
     assert not list(tmp_path.iterdir())

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mimic.view.camera import Camera, follow, view_azimuth
 from mimic.view.renderer import RendererName, make_renderer
 from mimic.view.stage import GHOST, ROBOT_DARK, geom_positions, make_stage
+from motions.errors import InputError
 
 Overlay = Literal["beside", "over"]
 _BESIDE_M = (0.6, 2.0)  # the ghost's distance to the right of the robot, at least and at most
@@ -36,14 +37,15 @@ def write_video(
 
     `reference_qpos` (F, nq), if any, is drawn as a translucent ghost beside the robot or over it. `every` n-th frame is
     kept. `size` (width, height) must be even. The file appears when it is whole. For looks, pass a model with its
-    visual meshes (`load_robot(..., visuals=True)`); any model of the same joints will do.
+    visual meshes (`load_robot(..., visuals=True)`); any model of the same joints will do. Raises `InputError` for a
+    path that is no .mp4 or cannot be written.
     """
-    import imageio_ffmpeg  # looks for its program when imported
+    import imageio_ffmpeg
 
     if size[0] % 2 or size[1] % 2:
         raise ValueError(f"H.264 wants an even width and height, got {size}")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _writable(path, ".mp4")
+    _require_ffmpeg()
     partial = path.with_name(f".{path.stem}.partial.mp4")
     keep = range(0, len(qpos), every)
     drawer = make_renderer(model, size, renderer)
@@ -89,6 +91,7 @@ def contact_sheet(
     """Write a PNG of `frames` moments spread evenly over the clip, each of `size`; returns the renderer's name."""
     keep = np.unique(np.linspace(0, len(qpos) - 1, frames).round().astype(int))
     rows = -(-len(keep) // columns)
+    path = _writable(path, ".png")
     sheet = Image.new("RGB", (columns * size[0], rows * size[1]), "white")
     drawer = make_renderer(model, size, renderer)
     try:
@@ -97,7 +100,7 @@ def contact_sheet(
             sheet.paste(Image.fromarray(image), (index % columns * size[0], index // columns * size[1]))
     finally:
         drawer.close()
-    _save(sheet, path)
+    sheet.save(path)
     return drawer.name
 
 
@@ -112,6 +115,7 @@ def picture(
     renderer: RendererName = "auto",
 ) -> str:
     """Write a PNG of one pose `qpos` (nq); returns the renderer's name."""
+    path = _writable(path, ".png")
     reference = None if reference_qpos is None else reference_qpos[None]
     drawer = make_renderer(model, size, renderer)
     try:
@@ -119,7 +123,7 @@ def picture(
         image = drawer.render(qpos, ghost, camera)
     finally:
         drawer.close()
-    _save(Image.fromarray(image), path)
+    Image.fromarray(image).save(path)
     return drawer.name
 
 
@@ -178,6 +182,25 @@ def _labelled(image: np.ndarray, title: str, time: str, legend: bool) -> np.ndar
     return np.asarray(canvas)
 
 
-def _save(image: Image.Image, path: str | Path) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+def _writable(path: str | Path, suffix: str) -> Path:
+    """The path, its folder made. Raises `InputError` for another suffix or where nothing can be written."""
+    path = Path(path)
+    if path.suffix.lower() != suffix:
+        raise InputError(f"{path}: expected a file name that ends in {suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(None, "no permission")
+    except OSError as error:
+        raise InputError(f"cannot write in {path.parent}: {error.strerror}") from error
+    return path
+
+
+def _require_ffmpeg() -> None:
+    """Raise `InputError` where imageio-ffmpeg brought no program and none is installed."""
+    import imageio_ffmpeg
+
+    try:
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise InputError("no ffmpeg for videos: install one, or name it in IMAGEIO_FFMPEG_EXE") from error
