@@ -7,6 +7,7 @@ instant. `InputError` becomes one line and exit code 2.
 import dataclasses
 import json
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,9 +44,11 @@ def read_motions(
     scale: float | None = None,
 ) -> "tuple[list[Motion], list[QualityReport | None]]":
     """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others."""
+    from rich.console import Console
+
     from motions.formats import read_motion_file
     from motions.motion import Motion
-    from retarget import retarget
+    from retarget import quality_table, retarget
 
     motions, reports = [], []
     for path in paths:
@@ -59,10 +62,17 @@ def read_motions(
         source = found.motion
         say(f"{path}: a captured skeleton of {source.num_frames} frames, retargeted to {robot.name}")
         motion, report = retarget(source, robot.body)
-        say(f"{path}: {report.summary()}")
+        Console(stderr=True).print(quality_table([report]))
         motions.append(motion)
         reports.append(report)
     return motions, reports
+
+
+def preset_clip(config: Config) -> str:
+    """The shipped clip a preset trains on by default: of the humanoid, or else a captured skeleton to be retargeted."""
+    from motions.clips import demo_bvh
+
+    return str(demo_bvh())
 
 
 def find_robot(config: Config) -> "Robot":
@@ -92,12 +102,14 @@ class Demo:
 
         stopwatch = Stopwatch()
         config = make_preset("humanoid")
-        config = dataclasses.replace(config, motion=(str(demo_bvh()),), seed=self.seed, env_steps=self.env_steps or config.env_steps)
+        steps = self.env_steps or config.env_steps
+        config = dataclasses.replace(config, motion=(str(demo_bvh()),), seed=self.seed, env_steps=steps)
         with stopwatch("read and retarget"):
             robot = find_robot(config)
             motions, reports = read_motions(config.motion, robot)
         run = create_run(self.run_dir, config, robot, tuple(motions), overwrite=True)
-        return run_demo(run, reports[0], stopwatch, say)
+        quality = reports[0].to_dict() if reports[0] is not None else None
+        return run_demo(run, quality, stopwatch, say)
 
 
 @dataclass(frozen=True)
@@ -122,6 +134,7 @@ class Train:
         config = self.config
         check_config(config)
         choose_backend(config.backend, config.device)
+        quality = None
         folder = self.run_dir or Path("runs") / "-".join([config.preset, *(Path(p).stem for p in config.motion[:1])])
         if self.resume:
             run, ignored = resume_run(folder, config)
@@ -133,23 +146,30 @@ class Train:
             require_writable(folder)
             robot = find_robot(config)
             paths = config.motion or (str(preset_clip(config)),)
-            motions, _ = read_motions(paths, robot, quat_order=config.quat_order, fps=config.fps)
+            motions, reports = read_motions(paths, robot, quat_order=config.quat_order, fps=config.fps)
             run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
-        return train_and_measure(run)
+            quality = reports[0]
+        return train_and_measure(run, None if quality is None else quality.to_dict())
 
 
-def train_and_measure(run: "Run") -> int:
-    """Train, then print what the controller can do; pictures and plots go to the run folder."""
+def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
+    """Train, then print what the controller can do; video, plots and report go to the run folder."""
     from mimic.evaluate import print_evaluation
     from mimic.pipeline import evaluate_run
+    from mimic.reporting import report_run
     from mimic.train import train
 
     result = train(run, say)
     if result.interrupted:
         return EXIT_INTERRUPTED
-    say(f"{result.env_steps / 1e6:.2f} M env-steps in {result.wall_s:.0f} s ({result.steps_per_s:,.0f}/s), peak {result.peak_memory_mb:.0f} MB")
-    print_evaluation(evaluate_run(run, None, say), run.config.sim.collisions)
-    say(f"everything is in {run.folder}")
+    say(
+        f"{result.env_steps / 1e6:.2f} M env-steps in {result.wall_s:.0f} s ({result.steps_per_s:,.0f}/s), "
+        f"peak {result.peak_memory_mb:.0f} MB"
+    )
+    evaluation = evaluate_run(run, None, say)
+    print_evaluation(evaluation, run.config.sim.collisions)
+    report_run(run, evaluation, quality, say)
+    say(f"everything is in {run.folder}: report.html, video.mp4, policy.onnx")
     return 0
 
 
@@ -281,9 +301,27 @@ class Bench:
     json: Path | None = None
 
     def run(self) -> int:
-        from mimic.bench import run_bench
+        config = make_preset(self.robot if self.robot in PRESETS else "g1")
+        given = {name: getattr(self, name) for name in ("num_envs", "env_steps") if getattr(self, name) is not None}
+        config = dataclasses.replace(config, robot=self.robot, backend=self.backend, device=self.device, **given)
+        robot = find_robot(config)
+        began = time.perf_counter()
+        motions, reports = read_motions(self.motion or (preset_clip(config),), robot, quat_order=self.quat_order, fps=self.fps)
+        if self.what == "retarget":
+            rows = [report.to_dict() for report in reports if report is not None]
+            write_json(self.json, {"clips": rows, "wall_s": time.perf_counter() - began})
+            return 0
+        from mimic import bench
 
-        return run_bench(self, say=say)
+        if self.what == "speed":
+            speed = bench.bench_speed(config, robot, tuple(motions), say)
+            bench.print_speed(speed)
+            write_json(self.json, speed._asdict())
+            return 0
+        rows = bench.bench_learn(config, robot, tuple(motions), self.seeds, self.run_dir, say)
+        bench.print_learn(rows, self.target_mm)
+        write_json(self.json, {"target_mm": self.target_mm, "seeds": rows})
+        return 0
 
 
 @dataclass(frozen=True)
@@ -390,7 +428,10 @@ def _parse_train(argv: list[str]) -> Train:
 
     presets = "\n".join(f"  {name:12} {(make.__doc__ or '').strip().splitlines()[0]}" for name, make in PRESETS.items())
     if not argv or argv[0] in ("-h", "--help"):
-        print(f"usage: mimic train PRESET [options]\n\n{Train.__doc__}\n\npresets:\n{presets}\n\n`mimic train PRESET --help` lists all options.")
+        print(
+            f"usage: mimic train PRESET [options]\n\n{Train.__doc__}\n\npresets:\n{presets}\n\n"
+            "`mimic train PRESET --help` lists all options."
+        )
         sys.exit(0 if argv else EXIT_INPUT)
     if argv[0].startswith("-"):
         raise InputError(f"mimic train wants a preset first, got {argv[0]!r}. Known: {', '.join(PRESETS)}")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -45,8 +46,9 @@ class TrainResult:
 
 def enable_compile_cache() -> None:
     """Keep compiled programs between processes, in MIMIC_CACHE or the user's cache folder."""
-    folder = os.environ.get("MIMIC_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "mimic")
-    jax.config.update("jax_compilation_cache_dir", os.path.join(folder, "jax"))
+    caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = Path(os.environ.get("MIMIC_CACHE", caches / "mimic"))
+    jax.config.update("jax_compilation_cache_dir", str(folder / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 

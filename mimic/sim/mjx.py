@@ -38,11 +38,13 @@ class MjxPhysics:
         return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32))
 
     def step(self, state: PhysicsState, ctrl: Array) -> PhysicsState:
-        data = self.data.replace(
-            qpos=state.kinematics.qpos, qvel=state.kinematics.qvel, qacc_warmstart=state.qacc_warmstart, ctrl=ctrl
-        )
-        # "highest": TF32 on newer GPUs silently degrades the solver
-        with jax.default_matmul_precision("highest"):
-            data = jax.lax.fori_loop(0, self.n_substeps, lambda _, d: mjx.step(self.model, d), data)
+        data = self.advance(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, ctrl)
         kinematics = kinematic_state(self.robot.body, data.qpos, data.qvel, self.tracked_ids)
         return PhysicsState(kinematics, data.qacc_warmstart)
+
+    def advance(self, qpos: Array, qvel: Array, qacc_warmstart: Array, ctrl: Array) -> mjx.Data:
+        """The physics alone: `n_substeps` steps."""
+        data = self.data.replace(qpos=qpos, qvel=qvel, qacc_warmstart=qacc_warmstart, ctrl=ctrl)
+        # "highest": TF32 on newer GPUs silently degrades the solver
+        with jax.default_matmul_precision("highest"):
+            return jax.lax.fori_loop(0, self.n_substeps, lambda _, d: mjx.step(self.model, d), data)

@@ -66,7 +66,8 @@ def choose_backend(backend: str | None, device: str) -> tuple[str, str]:
             platform = jax.devices(device)[0].platform
         except RuntimeError as error:
             present = sorted({d.platform for d in jax.devices()})
-            raise InputError(f"no {device} found by JAX on this machine; present: {', '.join(present)} (see `mimic doctor`)") from error
+            found = ", ".join(present)
+            raise InputError(f"no {device} found by JAX on this machine; present: {found} (see `mimic doctor`)") from error
     platform = "gpu" if platform in ("cuda", "rocm") else platform
     if backend is None:
         backend = {"cpu": "native", "gpu": "mjx-warp"}.get(platform, "mjx-jax")

@@ -1,0 +1,173 @@
+"""`mimic bench`: speed (against raw physics), learn (env-steps to a target), retarget (speed and quality)."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from mujoco.batch import Batch
+from rich.console import Console
+from rich.table import Table
+
+from mimic.config import Config
+from mimic.learning.ppo import Learner, TrainState, make_learner
+from mimic.learning.rollout import collect
+from mimic.pipeline import evaluate_run
+from mimic.robots import Robot
+from mimic.runs import create_run
+from mimic.sim.physics import choose_backend
+from mimic.tasks.tracking import EnvState, Tracking
+from mimic.train import enable_compile_cache, make_task, peak_memory_mb, steps_per_iteration, train
+from motions.motion import Motion
+from motions.rotations import Array
+
+WARM_ITERATIONS, ROUNDS = 5, 9
+
+
+class Speed(NamedTuple):
+    """Rates [1/s]. `ratio`: learning included, against raw physics at the same states and controls."""
+
+    backend: str
+    num_envs: int
+    physics_steps_per_s: float
+    env_steps_per_s: float
+    train_steps_per_s: float
+    ratio: float
+    peak_memory_mb: float
+    compile_s: float
+
+
+def bench_speed(config: Config, robot: Robot, motions: tuple[Motion, ...], say: Callable[[str], None]) -> Speed:
+    """Time training iterations, rollouts alone, and raw physics replaying the run's own states and controls.
+
+    The three are timed in turns, `ROUNDS` times, and medians are taken, so that a busy machine slows all of them alike.
+    """
+    enable_compile_cache()
+    backend, platform = choose_backend(config.backend, config.device)
+    with jax.default_device(jax.devices(platform)[0]):
+        task = make_task(config, robot, motions, backend)
+        learner = make_learner(config, task)
+        began = time.perf_counter()
+        state = jax.jit(learner.init)(jax.random.key(config.seed))
+        iterate = jax.jit(learner.iterate, donate_argnums=0).lower(state).compile()
+        jax.block_until_ready(state)
+        compile_s = time.perf_counter() - began
+        record = jax.jit(lambda s: _record(task, learner, config, s))
+        for _ in range(WARM_ITERATIONS):
+            state, *_ = iterate(state)
+        states, controls = record(state)
+        replay = _native_replay(robot, config, states, controls) if backend == "native" else _mjx_replay(task, states, controls)
+        times: dict[str, list[float]] = {"train": [], "rollout": [], "physics": []}
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            state, *_ = jax.block_until_ready(iterate(state))
+            trained = time.perf_counter()
+            jax.block_until_ready(record(state))
+            rolled = time.perf_counter()
+            replay()
+            replayed = time.perf_counter()
+            for name, seconds in zip(times, np.diff([began, trained, rolled, replayed]), strict=True):
+                times[name].append(seconds)
+    count = steps_per_iteration(config)
+    median = {name: float(np.median(values)) for name, values in times.items()}
+    physics_rate = count * config.sim.n_substeps / median["physics"]
+    train_rate = count / median["train"]
+    ratio = train_rate / (physics_rate / config.sim.n_substeps)
+    return Speed(
+        backend, config.num_envs, physics_rate, count / median["rollout"], train_rate, ratio, peak_memory_mb(), compile_s
+    )
+
+
+class _Recorder:
+    """A task that also notes what its physics is asked: `place` becomes (physics row (nq + 2 nv,), control (nu,))."""
+
+    def __init__(self, task: Tracking) -> None:
+        self.task = task
+        self.action_size, self.reset, self.observe = task.action_size, task.reset, task.observe
+        self.init_sampler, self.update_sampler = task.init_sampler, task.update_sampler
+
+    def step(self, env_state: EnvState, action: Array) -> tuple[EnvState, Any]:
+        kinematics = env_state.physics.kinematics
+        next_state, result = self.task.step(env_state, action)
+        ctrl = self.task.target(self.task.library.lookup(env_state.clip, env_state.frame + 1), action)
+        row = jnp.concatenate([kinematics.qpos, kinematics.qvel, env_state.physics.qacc_warmstart])
+        return next_state, result._replace(place=(row, ctrl))
+
+
+def _record(task: Tracking, learner: Learner, config: Config, state: TrainState) -> tuple[Array, Array]:
+    """Physics rows (T, B, nq + 2 nv) and controls (T, B, nu) of one rollout of the stochastic policy."""
+    _, collected = collect(
+        _Recorder(task), learner.networks, state.params, state.normalizer, state.env_state, state.sampler, state.key,
+        length=config.ppo.rollout_length, obs_clip=config.observation.clip,
+    )  # fmt: skip
+    return collected.transitions.place  # type: ignore[return-value]
+
+
+def _native_replay(robot: Robot, config: Config, states: Array, controls: Array) -> Callable[[], None]:
+    """Raw `mujoco.batch` stepping of recorded states and controls: no Python but one call per control step."""
+    model = robot.model
+    rows, ctrl = np.asarray(states, np.float64), np.asarray(controls, np.float64)
+    batch = Batch(model, rows.shape[1], persistent=True)
+    views = [batch.bind(name) for name in ("qpos", "qvel", "qacc_warmstart")]
+    ctrl_view = batch.bind("ctrl")
+    columns = np.cumsum([model.nq, model.nv])
+    parts = [np.split(row, columns, axis=1) for row in rows]
+
+    def replay() -> None:
+        for part, control in zip(parts, ctrl, strict=True):
+            for view, values in zip(views, part, strict=True):
+                view[:] = values
+            ctrl_view[:] = control
+            batch.step(nstep=config.sim.n_substeps)
+
+    return replay
+
+
+def _mjx_replay(task: Tracking, states: Array, controls: Array) -> Callable[[], None]:
+    model = task.robot.model
+
+    def one(row: Array, ctrl: Array) -> Array:
+        qpos, qvel, warmstart = jnp.split(row, np.cumsum([model.nq, model.nv]))
+        data = task.physics.advance(qpos, qvel, warmstart, ctrl)
+        return data.qpos
+
+    run = jax.jit(lambda s, c: jax.lax.map(lambda pair: jax.vmap(one)(*pair), (s, c)))
+    jax.block_until_ready(run(states, controls))
+    return lambda: jax.block_until_ready(run(states, controls))
+
+
+def bench_learn(
+    config: Config, robot: Robot, motions: tuple[Motion, ...], seeds: tuple[int, ...], folder: Path, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Train once per seed and measure each policy by the whole-clip protocol."""
+    rows = []
+    for seed in seeds:
+        run = create_run(folder / f"seed{seed}", dataclasses.replace(config, seed=seed), robot, motions, overwrite=True)
+        result = train(run, say)
+        mean = evaluate_run(run, None, say).mean
+        rows.append({"seed": seed, "env_steps": result.env_steps, "wall_s": result.wall_s, **mean})
+    return rows
+
+
+def print_speed(speed: Speed) -> None:
+    table = Table("quantity", "value", title=f"{speed.backend}, {speed.num_envs} environments")
+    for name, value in speed._asdict().items():
+        table.add_row(name, value if isinstance(value, str) else f"{value:,.3f}" if value < 10 else f"{value:,.0f}")
+    Console().print(table)
+
+
+def print_learn(rows: list[dict[str, Any]], target_mm: float) -> None:
+    """A row per seed, then the median and whether the target is met by all."""
+    names = ("seed", "env_steps", "wall_s", "success_height", "completed_frames", "e_mpbpe_mm", "e_g_mpbpe_mm", "e_mpjpe_rad")
+    table = Table(*names)
+    for row in rows:
+        table.add_row(*(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names))
+    Console().print(table)
+    median = float(np.median([row["e_mpbpe_mm"] for row in rows]))
+    complete = all(row["success_height"] == 1 for row in rows)
+    verdict = "reached" if complete and median <= target_mm else "not reached"
+    print(f"median E_mpbpe {median:.1f} mm, {'all' if complete else 'not all'} seeds complete: {target_mm:g} mm {verdict}")

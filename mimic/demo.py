@@ -1,0 +1,69 @@
+"""`mimic demo`: what follows once the motion is read: train, measure, export, film, report, with a stopwatch."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mimic.evaluate import print_evaluation
+from mimic.pipeline import evaluate_run
+from mimic.reporting import report_run
+from mimic.runs import Run
+from mimic.train import peak_memory_mb, train
+
+EXIT_INTERRUPTED = 130
+
+
+class Stopwatch:
+    """Seconds per phase: `with stopwatch("train"): ...`."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.phases: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.phases[phase] = time.perf_counter() - began
+
+    @property
+    def total_s(self) -> float:
+        return time.perf_counter() - self.began
+
+
+def run_demo(run: Run, quality: dict[str, Any] | None, stopwatch: Stopwatch, say: Callable[[str], None]) -> int:
+    """Train `run` and make everything a user would want of it; prints a summary, and writes it as demo.json."""
+    with stopwatch("train"):
+        result = train(run, say)
+    if result.interrupted:
+        return EXIT_INTERRUPTED
+    with stopwatch("evaluate and export"):
+        evaluation = evaluate_run(run, None, say)
+    with stopwatch("video and report"):
+        written = report_run(run, evaluation, quality, say)
+    print_evaluation(evaluation, run.config.sim.collisions)
+    mean = evaluation.mean
+    summary = {
+        "env_steps": result.env_steps,
+        "steps_per_s": result.steps_per_s,
+        "success_height": mean["success_height"],
+        "e_mpbpe_mm": mean["e_mpbpe_mm"],
+        "peak_memory_mb": peak_memory_mb(),
+        "total_s": stopwatch.total_s,
+        **{f"{phase.replace(' ', '_')}_s": seconds for phase, seconds in stopwatch.phases.items()},
+    }
+    (run.folder / "demo.json").write_text(json.dumps(summary, indent=2) + "\n")
+    title = f"demo: {stopwatch.total_s / 60:.1f} minutes, peak memory {peak_memory_mb() / 1000:.2f} GB"
+    table = Table("phase", "seconds", title=title)
+    for phase, seconds in stopwatch.phases.items():
+        table.add_row(phase, f"{seconds:.0f}")
+    Console().print(table)
+    for path in written:
+        say(f"wrote {path}")
+    say(f"watch {run.folder / 'video.mp4'}, read {run.folder / 'report.html'}, deploy {run.folder / 'policy.onnx'}")
+    return 0

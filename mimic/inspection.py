@@ -1,0 +1,125 @@
+"""`mimic inspect`: what is in a motion, a robot or a run."""
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from mimic.robots import Robot, load_robot
+from motions.errors import InputError
+from motions.kinematics import finite_difference_qvel
+from motions.motion import Motion
+from motions.skeleton import SkeletonMotion
+
+ROBOT_SUFFIXES = (".xml", ".toml")
+
+
+def inspect_path(path: str, robot_name: str | None, quat_order: str | None, fps: float | None) -> int:
+    """Print what is in `path`: a run folder, a robot (name or file) or a motion file. Raises `InputError` for the rest."""
+    console = Console()
+    place = Path(path)
+    if place.is_dir():
+        return _inspect_run(place, console)
+    if place.suffix.lower() in ROBOT_SUFFIXES or (not place.exists() and not place.suffix):
+        return _inspect_robot(load_robot(path), console)
+    from motions.formats import read_motion_file
+
+    robot = load_robot(robot_name) if robot_name else None
+    found = read_motion_file(path, robot=robot.body if robot else None, quat_order=quat_order, fps=fps)
+    for note in found.notes:
+        console.print(f"note: {note}", markup=False)
+    if isinstance(found.motion, SkeletonMotion):
+        _inspect_skeleton(found.motion, console)
+    else:
+        _inspect_motion(found.motion, robot, console)
+    return 0
+
+
+def _rows(title: str, rows: list[tuple[str, str]], console: Console) -> None:
+    table = Table(title=title, show_header=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _inspect_motion(motion: Motion, robot: Robot | None, console: Console) -> None:
+    qvel = finite_difference_qvel(motion.qpos, motion.fps)
+    joints = motion.qpos[:, 7:]
+    step = np.abs(np.diff(joints, axis=0))
+    worst = np.unravel_index(np.argmax(step), step.shape) if step.size else (0, 0)
+    speed = np.linalg.norm(qvel[:, :3], axis=1)
+    rows = [
+        ("robot", motion.robot),
+        ("frames", f"{motion.num_frames} at {motion.fps:g} Hz, {motion.duration_s:.2f} s{', loops' if motion.loop else ''}"),
+        ("joints", ", ".join(motion.joint_names)),
+        ("root height [m]", f"{motion.qpos[:, 2].min():.3f} to {motion.qpos[:, 2].max():.3f}"),
+        ("root travel [m]", f"{np.linalg.norm(motion.qpos[-1, :2] - motion.qpos[0, :2]):.2f}, speed up to {speed.max():.2f} m/s"),
+        ("joint speed [rad/s]", f"up to {np.abs(qvel[:, 6:]).max():.1f}"),
+        ("longest joint step", f"{step[worst]:.3f} rad at frame {worst[0]}, {motion.joint_names[int(worst[1])]}"),
+        ("source", motion.source or "not said"),
+        ("licence", motion.licence or "not said"),
+    ]
+    if robot is not None:
+        low, high = robot.body.joint_range.T
+        outside = (joints < low - 1e-3) | (joints > high + 1e-3)
+        rows.append(("beyond joint limits", f"{outside.any(axis=1).mean():.1%} of the frames"))
+    _rows(f"motion {motion.name}", rows, console)
+
+
+def _inspect_skeleton(motion: SkeletonMotion, console: Console) -> None:
+    pos, _ = motion.forward_kinematics()
+    rows = [
+        ("frames", f"{motion.num_frames} at {motion.fps:g} Hz, {(motion.num_frames - 1) / motion.fps:.2f} s"),
+        ("joints", f"{len(motion.skeleton.joint_names)}: {', '.join(motion.skeleton.joint_names)}"),
+        ("height [m]", f"lowest point {pos[..., 2].min():.3f}, highest {pos[..., 2].max():.3f}"),
+        ("root travel [m]", f"{np.linalg.norm(motion.root_pos[-1, :2] - motion.root_pos[0, :2]):.2f}"),
+        ("source", motion.source or "not said"),
+        ("licence", motion.licence or "not said"),
+    ]
+    _rows(f"captured motion {motion.name}", rows, console)
+
+
+def _inspect_robot(robot: Robot, console: Console) -> None:
+    model = robot.model
+    _rows(
+        f"robot {robot.name}",
+        [
+            ("file", str(robot.source)),
+            ("mass", f"{model.body_subtreemass[1]:.2f} kg in {model.nbody - 1} bodies"),
+            ("tracked bodies", ", ".join(robot.tracked_bodies)),
+            ("anchor, end effectors", f"{robot.anchor_body}; {', '.join(robot.end_effectors)}"),
+            ("feet", f"{', '.join(robot.foot_bodies)}; geoms {', '.join(robot.foot_geoms)}"),
+            *(("assumed", text) for text in robot.assumptions),
+        ],
+        console,
+    )
+    table = Table("joint", "range [rad]", "default", "kp", "kd", "effort [N m]", "armature")
+    for i, name in enumerate(robot.joint_names):
+        low, high = robot.body.joint_range[i]
+        values = (robot.default_qpos[7 + i], robot.kp[i], robot.kd[i], robot.effort[i], robot.armature[i])
+        table.add_row(name, f"{low:.2f} .. {high:.2f}", *(f"{value:.4g}" for value in values))
+    console.print(table)
+
+
+def _inspect_run(folder: Path, console: Console) -> int:
+    import json
+
+    from mimic.runs import CONFIG, open_run, read_metrics
+
+    if not (folder / CONFIG).exists():
+        raise InputError(f"{folder} is neither a run folder nor a motion or robot file")
+    run = open_run(folder)
+    record = json.loads((folder / CONFIG).read_text())
+    rows = [
+        ("robot, clips", f"{run.robot.name}; {', '.join(m.name for m in run.motions)}"),
+        ("commit", record["git_commit"] or "unknown"),
+        ("machine", ", ".join(str(v) for v in record["machine"].values())),
+        ("started", record["started"]),
+    ]
+    if run.metrics_path.exists() and (metrics := read_metrics(run.metrics_path)):
+        last = metrics[-1]
+        rows.append(("trained", f"{last['env_steps'] / 1e6:.2f} M of {run.config.env_steps / 1e6:.2f} M env-steps"))
+        rows.append(("last rollout", f"{last['rollout/falls_per_s']:.2f} falls/s, E_mpbpe {last['error/e_mpbpe_mm']:.1f} mm"))
+    _rows(f"run {folder}", rows, console)
+    return 0
