@@ -45,15 +45,15 @@ def invert_lower(lower: Array) -> Array:
 
 def solve_block_pentadiagonal(diagonal: Array, first: Array, second: Array, rhs: Array) -> Array:
     """Solve H x = rhs for symmetric positive H with blocks H[f,f] = diagonal (F, n, n), H[f+1,f] = first (F-1, n, n),
-    H[f+2,f] = diag(second) (F-2, n): block Cholesky forwards, substitution backwards. Returns (F, n)."""
+    H[f+2,f] = second (F-2, n, n): block Cholesky forwards, substitution backwards. Returns (F, n)."""
     n, dtype = diagonal.shape[-1], diagonal.dtype
     first = jnp.concatenate([jnp.zeros((1, n, n), dtype), first])
-    second = jnp.concatenate([jnp.zeros((2, n), dtype), second])
+    second = jnp.concatenate([jnp.zeros((2, n, n), dtype), second])
 
     def forward(carry, row):
         inv1, off1, y1, inv2, y2 = carry  # of rows f-1 and f-2: inverse factors, L[f-1, f-2], solutions
         block, below, below2, b = row
-        l2 = below2[:, None] * inv2.T  # H[f, f-2] L[f-2, f-2]^-T
+        l2 = below2 @ inv2.T  # H[f, f-2] L[f-2, f-2]^-T
         l1 = (below - l2 @ off1.T) @ inv1.T
         factor = jnp.linalg.cholesky(block - l1 @ l1.T - l2 @ l2.T)
         inverse = invert_lower(factor)

@@ -16,16 +16,19 @@ from retarget.mapping import SIDES
 SLOW_ON, SLOW_OFF = 0.25, 0.45  # toe speed [leg lengths / s] below which a stance begins, above which it ends
 HEEL_SLOW = 0.5  # ankle speed [leg lengths / s]
 TOE_BAND, HEEL_BAND = 0.09, 0.035  # heights above the floor [leg lengths] that still count as standing
+LOW_BAND = 0.04  # height above the floor [leg lengths] below which a heel or toe may carry weight
 MIN_STANCE_S, MAX_GAP_S = 0.06, 0.05
 
 
 @dataclass(frozen=True)
 class Contacts:
-    """For F frames and 2 feet (left, right): `toe`, `heel` (F, 2) bool; `floor` (F, 2) height of the flat-standing
+    """For F frames and 2 feet (left, right): `toe`, `heel` (F, 2) bool: standing; `low` (F, 4) bool: left heel, left toe,
+    right heel, right toe near enough to the ground to carry weight; `floor` (F, 2) height of the flat-standing
     ankle joint [m]; `sole_rot` (2, 3, 3): foot-joint-frame orientation of (forward, left, up) when flat."""
 
     toe: np.ndarray
     heel: np.ndarray
+    low: np.ndarray
     floor: np.ndarray
     sole_rot: np.ndarray
 
@@ -55,7 +58,8 @@ def detect_contacts(capture: Capture) -> Contacts:
     for i in range(2):
         heel_on[:, i] = _cleaned(heel_on[:, i], fps)
     soles = np.stack([_sole_frame(capture, side, toe_on[:, i] & heel_on[:, i]) for i, side in enumerate(SIDES)])
-    return Contacts(toe_on, heel_on, drift + flat, soles)
+    above = np.stack([height - flat, toe[..., 2] - drift - base], axis=-1).reshape(len(height), 4)
+    return Contacts(toe_on, heel_on, above < LOW_BAND * scale, drift + flat, soles)
 
 
 def _stances(speed: np.ndarray, fps: float) -> list[tuple[int, int]]:

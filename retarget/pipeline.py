@@ -18,7 +18,8 @@ from retarget.mapping import SIDES, RobotMap, map_robot, map_source
 from retarget.quality import QualityReport, measure, world_points
 from retarget.rig import Rig, build_rig
 from retarget.scaling import build_targets
-from retarget.solve import Weights, solve
+from retarget.solve import solve
+from retarget.terms import Weights
 
 MAX_FPS = 60.0
 DEFAULT_WEIGHTS = Weights()

@@ -56,6 +56,9 @@ class Rig:
     sole_foot: np.ndarray
     heel_toe: Points
     guard: Points
+    masses: Points
+    mass: np.ndarray
+    sole_half_width: float
     low: np.ndarray
     high: np.ndarray
     rest: np.ndarray
@@ -104,7 +107,7 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
     frame_roles = tuple(r for r in ("pelvis", "chest", "head", "l_foot", "r_foot") if r in roles)
     frame_ids = [ids[roles.index(r)] for r in frame_roles]
 
-    sole_link, sole_offset, sole_radius, sole_foot, ends, heights = [], [], [], [], [], []
+    sole_link, sole_offset, sole_radius, sole_foot, ends, heights, widths = [], [], [], [], [], [], []
     for side, role in enumerate(("l_foot", "r_foot")):
         foot_id = int(ids[roles.index(role)])
         balls, radius = _geom_balls(body.model, _with_descendants(body.model, foot_id), xpos, xmat)
@@ -121,7 +124,9 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
             (foot_id, in_link(foot_id, np.array([x, middle, ground + r]))[0], r) for x in (balls[:, 0].min(), balls[:, 0].max())
         ]
         heights.append(at[role][2] - ground)
+        widths.append(0.5 * np.ptp(balls[:, 1]))
 
+    masses, mass = _lumps(body.model, chain)
     limits = body.joint_range.copy()
     for name, (low_limit, high_limit) in mapping.limits.items():
         j = body.joint_names.index(name)
@@ -153,11 +158,26 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
             np.array([chain.body_link[e[0]] for e in ends]), np.stack([e[1] for e in ends]), np.array([e[2] for e in ends])
         ),
         guard=_guard_points(body, chain, mapping, xpos, xmat),
+        masses=masses,
+        mass=mass,
+        sole_half_width=float(np.min(widths)),
         low=low,
         high=high,
         rest=np.clip(rest, low, high),
         stiffness=np.array([mapping.stiffness.get(n, 0.5) for n in body.joint_names]),
     )
+
+
+def _lumps(model: mujoco.MjModel, chain: Chain) -> tuple[Points, np.ndarray]:
+    """Every link's mass [kg] and its centre."""
+    mass = np.zeros(len(chain.parent))
+    moment = np.zeros((len(mass), 3))
+    for b in range(1, model.nbody):
+        link = chain.body_link[b]
+        mass[link] += model.body_mass[b]
+        moment[link] += model.body_mass[b] * (chain.body_pos[b] + chain.body_rot[b] @ model.body_ipos[b])
+    heavy = np.flatnonzero(mass > 0)
+    return Points(heavy, moment[heavy] / mass[heavy, None], np.zeros(len(heavy))), mass[heavy]
 
 
 def _with_descendants(model: mujoco.MjModel, body_id: int) -> list[int]:

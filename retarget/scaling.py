@@ -20,7 +20,8 @@ class Targets(NamedTuple):
     """Per frame, in the robot's world: F frames, bones and frames in the order of the `Rig`.
 
     bone_dir (F, N, 3) unit; hip_centre (F, 3) [m]; frame_rot (F, K, 3, 3); ankle (F, 2, 3) [m];
-    stand (F, 4) 0/1 for (left heel, left toe, right heel, right toe); rest (F, J) [rad] where joints are pulled to,
+    stand, support (F, 4) 0/1 for (left heel, left toe, right heel, right toe): held in place; low enough to carry
+    weight. flight (F,) 0/1: both feet clearly in the air. rest (F, J) [rad] where joints are pulled to,
     stiffness (F, J) how hard, 1 / [rad]; valid (F,) 0 in padding.
     """
 
@@ -30,6 +31,8 @@ class Targets(NamedTuple):
     frame_rot: np.ndarray
     ankle: np.ndarray
     stand: np.ndarray
+    support: np.ndarray
+    flight: np.ndarray
     rest: np.ndarray
     stiffness: np.ndarray
     valid: np.ndarray
@@ -78,6 +81,8 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
         frame_rot=np.stack([frames[r] for r in rig.frame_roles], axis=1),
         ankle=ankle,
         stand=stand.astype(float),
+        support=(contacts.low | stand).astype(float),
+        flight=(~(contacts.low | stand)).all(axis=1).astype(float),
         rest=np.tile(rig.rest, (capture.num_frames, 1)),
         stiffness=np.tile(rig.stiffness, (capture.num_frames, 1)),
         valid=np.ones(capture.num_frames),

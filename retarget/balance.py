@@ -1,0 +1,131 @@
+"""Would a body that weighs something move like this? The centre of pressure and free fall, as residuals.
+
+A robot of lumped masses m_i at p_i can only be pushed from where it stands: the centre of pressure
+
+    c_xy = sum_i m_i ((z''_i + g) (x, y)_i - z_i (x'', y'')_i) / sum_i m_i (z''_i + g)        (Vukobratovic's ZMP)
+
+must lie within the hull of its standing feet, and without any foot on the ground the centre of mass must fall
+freely. Accelerations are second differences, so each residual concerns three frames.
+"""
+
+from itertools import combinations
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from motions.rotations import Array
+from retarget.chain import Chain, points_on
+from retarget.rig import Rig
+from retarget.scaling import Targets
+from retarget.terms import Kinematics, Weights
+
+GRAVITY = 9.81
+LIGHT = 0.2  # below this share of the weight on the feet the centre of pressure means nothing
+INSIDE = 0.3  # weight at which the pressure resists leaving the hull: keeps steps from overshooting to and fro
+ROWS = 5  # centre of pressure x, y; centre of mass x, y, z
+
+
+class BalanceTerms(NamedTuple):
+    """residual (F-2, 5) of the inner frames; `before`, `now`, `after` (F-2, 5, 6 + J): derivatives by three frames."""
+
+    residual: Array
+    before: Array | None
+    now: Array | None
+    after: Array | None
+
+
+def balance_terms(
+    rig: Rig, weights: Weights, targets: Targets, kin: Kinematics, ends: Array, fps: Array, jacobian: bool
+) -> BalanceTerms:
+    """Distance of the centre of pressure from the standing feet, and the acceleration other than gravity's in flight."""
+    dtype = kin.axes.dtype
+    mass = jnp.asarray(rig.mass / rig.mass.sum(), dtype)
+    points = points_on(rig.masses.link, rig.masses.offset, kin.link_pos, kin.link_rot)  # [F, P, 3]
+    acc = (points[2:] - 2.0 * points[1:-1] + points[:-2]) * fps**2
+    mid, up = points[1:-1], acc[..., 2] + GRAVITY
+    load = jnp.sum(mass * up, axis=1)  # [F - 2], in [m/s^2]: force over mass
+    safe = jnp.maximum(load, LIGHT * GRAVITY)[:, None]
+    pressure = jnp.sum(mass[:, None] * (mid[..., :2] * up[..., None] - mid[..., 2:] * acc[..., :2]), axis=1) / safe
+    gap = pressure - nearest_in_hull(pressure, ends[1:-1], targets.support[1:-1] > 0.5)
+    distance = jnp.sqrt(jnp.sum(gap * gap, axis=-1, keepdims=True) + 1e-12)
+    gap = gap * jnp.maximum(0.0, 1.0 - rig.sole_half_width / distance)
+    valid = targets.valid[2:] * targets.valid[:-2]
+    supported = (targets.support[1:-1].max(axis=1) > 0.5) & (load > LIGHT * GRAVITY)
+    flight = targets.flight[2:] * targets.flight[1:-1] * targets.flight[:-2]
+    fall = jnp.sum(mass[:, None] * acc, axis=1) + jnp.asarray([0.0, 0.0, GRAVITY], dtype)
+    outside = jnp.where(distance[:, 0] > rig.sole_half_width, 1.0, INSIDE) * supported
+    weight = jnp.concatenate(
+        [
+            jnp.repeat((valid * outside / weights.pressure)[:, None], 2, axis=1),
+            jnp.repeat((valid * flight / weights.flight)[:, None], 3, axis=1),
+        ],
+        axis=1,
+    )
+    residual = weight * jnp.concatenate([gap, fall], axis=1)
+    if not jacobian:
+        return BalanceTerms(residual, None, None, None)
+
+    share = mass / safe  # [F - 2, P]
+    arm = mid[..., :2] - pressure[:, None]
+    zero = jnp.zeros_like(share)
+    near, far = [], []  # derivative by the point positions of the middle frame, of its neighbours: [F - 2, P, 3] each
+    for k in range(2):
+        own = [zero, zero, share * (-acc[..., k] - 2.0 * fps**2 * arm[..., k])]
+        own[k] = share * (up + 2.0 * fps**2 * mid[..., 2])
+        other = [zero, zero, share * fps**2 * arm[..., k]]
+        other[k] = -share * fps**2 * mid[..., 2]
+        near.append(jnp.stack(own, axis=-1))
+        far.append(jnp.stack(other, axis=-1))
+    for k in range(3):
+        unit = mass[:, None] * jnp.eye(3, dtype=dtype)[k] * fps**2
+        near.append(jnp.broadcast_to(-2.0 * unit, mid.shape))
+        far.append(jnp.broadcast_to(unit, mid.shape))
+    near_rows, far_rows = (weight[..., None, None] * jnp.stack(rows, axis=1) for rows in (near, far))
+    inner = slice(1, -1), slice(None, -2), slice(2, None)
+    now, before, after = (
+        _pull_back(rig.chain, rig.masses.link, rows, points[s], kin.link_pos[s, 0], kin.axes[s], kin.anchors[s])
+        for rows, s in zip((near_rows, far_rows, far_rows), inner)
+    )
+    return BalanceTerms(residual, before, now, after)
+
+
+def _pull_back(chain: Chain, link: np.ndarray, rows: Array, points: Array, root: Array, axes: Array, anchors: Array) -> Array:
+    """sum_i rows_i . d p_i / d tangent, (F, R, 6 + J), for rows (F, R, P, 3): moments summed over what a joint carries."""
+    moves = jnp.asarray(chain.moves[link], points.dtype)  # [P, J]
+    moment = jnp.cross((points - root[:, None])[:, None], rows)  # [F, R, P, 3]
+    carried = jnp.einsum("frpk,pj->frjk", rows, moves)
+    turned = jnp.einsum("frpk,pj->frjk", moment, moves) - jnp.cross((anchors - root[:, None])[:, None], carried)
+    hinge = jnp.sum(axes[:, None] * turned, axis=-1)
+    return jnp.concatenate([rows.sum(axis=2), moment.sum(axis=2), hinge], axis=-1)
+
+
+def nearest_in_hull(point: Array, corners: Array, present: Array) -> Array:
+    """The point of the convex hull of the `present` (F, 4) `corners` (F, 4, 2) that is nearest to `point` (F, 2).
+
+    Inside any triangle it is the point itself, else the nearest on any segment. Absent corners count as copies of a
+    present one; with none present the answer is the point of corner 0.
+    """
+    first = jnp.argmax(present, axis=1)
+    stand_in = jnp.take_along_axis(corners, first[:, None, None], axis=1)
+    corners = jnp.where(present[..., None], corners, stand_in)
+    best, best_sq = corners[:, 0], jnp.sum((corners[:, 0] - point) ** 2, axis=-1)
+    for i, j in combinations(range(4), 2):
+        a, edge = corners[:, i], corners[:, j] - corners[:, i]
+        t = jnp.sum((point - a) * edge, axis=-1) / jnp.maximum(jnp.sum(edge * edge, axis=-1), 1e-9)
+        near = a + jnp.clip(t, 0.0, 1.0)[:, None] * edge
+        near_sq = jnp.sum((near - point) ** 2, axis=-1)
+        best = jnp.where((near_sq < best_sq)[:, None], near, best)
+        best_sq = jnp.minimum(near_sq, best_sq)
+    inside = jnp.zeros(len(point), bool)
+    for i, j, k in combinations(range(4), 3):
+        sides = [_side(corners[:, a], corners[:, b], point) for a, b in ((i, j), (j, k), (k, i))]
+        area = jnp.abs(_side(corners[:, i], corners[:, j], corners[:, k]))
+        same = ((sides[0] > 0) & (sides[1] > 0) & (sides[2] > 0)) | ((sides[0] < 0) & (sides[1] < 0) & (sides[2] < 0))
+        inside |= same & (area > 1e-6)
+    return jnp.where(inside[:, None], point, best)
+
+
+def _side(a: Array, b: Array, point: Array) -> Array:
+    """Twice the signed area of the triangle a, b, point."""
+    return (b[:, 0] - a[:, 0]) * (point[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (point[:, 0] - a[:, 0])

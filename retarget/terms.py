@@ -1,0 +1,170 @@
+"""What a frame is judged by: the per-frame residuals of the whole-clip solve, their weights and Jacobians, in JAX."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from motions.rotations import Array, quat_to_matrix
+from retarget.chain import joint_axes, link_frames, point_jacobian, points_on, rotation_jacobian
+from retarget.rig import Points, Rig
+from retarget.scaling import Targets
+
+LIMIT_MARGIN = 0.005  # the soft limit lies this much inside the hard one [rad]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Standard deviations: an error of this size costs one unit."""
+
+    leg_direction: float = 0.12
+    """thigh and shank [rad]"""
+    arm_direction: float = 0.10
+    """upper arm and forearm [rad]"""
+    pelvis_rot: float = 0.15
+    """[rad]"""
+    chest_rot: float = 0.15
+    """[rad]"""
+    head_rot: float = 0.3
+    """[rad]"""
+    foot_rot: float = 0.2
+    """[rad]"""
+    hip_centre: float = 0.04
+    """[m]"""
+    ankle: float = 0.03
+    """[m]"""
+    ground: float = 0.002
+    """height of a standing heel or toe [m]"""
+    slide: float = 0.01
+    """speed of a standing heel or toe [m/s]"""
+    penetration: float = 0.002
+    """depth of any point below the ground [m]"""
+    limit: float = 0.01
+    """excess over a joint limit, before the clip that makes it hard [rad]"""
+    root_acc: float = 6.0
+    """[m/s^2]"""
+    root_angular_acc: float = 40.0
+    """[rad/s^2]"""
+    joint_acc: float = 60.0
+    """[rad/s^2]"""
+    pressure: float = 0.02
+    """distance of the centre of pressure from the standing feet [m]; infinite switches it off"""
+    flight: float = 1.0
+    """acceleration of the centre of mass other than gravity's while nothing touches the ground [m/s^2]"""
+    damping: float = 0.1
+    """Levenberg-Marquardt damping at the start"""
+
+
+class Pose(NamedTuple):
+    """Base position (F, 3), base quaternion (F, 4), joints (F, J)."""
+
+    pos: Array
+    quat: Array
+    joints: Array
+
+
+class Kinematics(NamedTuple):
+    """Link frames, joint axes and anchors, all in the world, of a `Pose`."""
+
+    link_pos: Array
+    link_rot: Array
+    axes: Array
+    anchors: Array
+
+
+def kinematics(rig: Rig, pose: Pose) -> Kinematics:
+    """Forward kinematics of all frames."""
+    link_pos, link_rot = link_frames(rig.chain, pose.pos, quat_to_matrix(pose.quat), pose.joints)
+    return Kinematics(link_pos, link_rot, *joint_axes(rig.chain, link_pos, link_rot))
+
+
+class FrameTerms(NamedTuple):
+    """residual (F, M) and its jacobian (F, M, 6 + J) (None if not asked for); `ends` (F, 4, 2): ground positions of
+    left heel, left toe, right heel, right toe, with `ends_jac` (F, 4, 2, 6 + J) and heights `ends_height` (F, 4)."""
+
+    residual: Array
+    jacobian: Array | None
+    ends: Array
+    ends_jac: Array | None
+    ends_height: Array
+
+
+def _all_points(rig: Rig) -> Points:
+    """Role joints, heels and toes, hip centre, soles, guards: in this order."""
+    base = Points(np.zeros(1, int), rig.hip_centre[None], np.zeros(1))
+    parts = (rig.joints, rig.heel_toe, base, rig.sole, rig.guard)
+    return Points(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("link", "offset", "radius")))
+
+
+def frame_terms(
+    rig: Rig, weights: Weights, targets: Targets, pose: Pose, kin: Kinematics, firmness: Array, jacobian: bool
+) -> FrameTerms:
+    """All terms that concern one frame alone. `firmness` (0, 1] softens ground and limits while the pose is still far."""
+    chain, dtype = rig.chain, pose.joints.dtype
+    frames, nv = len(pose.pos), 6 + chain.num_joints
+    everything = _all_points(rig)
+    points = points_on(everything.link, everything.offset, kin.link_pos, kin.link_rot)  # [F, P, 3]
+    point_jac = point_jacobian(chain, everything.link, points, pose.pos, kin.axes, kin.anchors) if jacobian else None
+    rows: list[Array] = []
+    jac: list[Array] = []
+
+    def add(residual: Array, weight: Array | float, derivative: Callable[[], Array]) -> None:
+        """A residual (F, ...), a weight that broadcasts to it, its derivative (F, ..., nv)."""
+        weight = jnp.broadcast_to(jnp.asarray(weight, dtype), residual.shape)
+        rows.append((weight * residual).reshape(frames, -1))
+        if jacobian:
+            jac.append((weight[..., None] * derivative()).reshape(frames, -1, nv))
+
+    near = np.array([rig.role(a) for a, _ in rig.bones])
+    far = np.array([rig.role(b) for _, b in rig.bones])
+    length = jnp.asarray(rig.bone_length, dtype)[:, None]
+    sigma = np.array([weights.leg_direction if b[2:] in ("shank", "foot") else weights.arm_direction for _, b in rig.bones])
+    add(
+        (points[:, far] - points[:, near]) / length - targets.bone_dir,
+        targets.bone_weight[..., None] / jnp.asarray(sigma, dtype)[:, None],
+        lambda: (point_jac[:, far] - point_jac[:, near]) / length[..., None],
+    )
+    frame_rot = kin.link_rot[:, rig.frame_link] @ jnp.asarray(rig.frame_rot, dtype)
+    sigma = np.array([getattr(weights, f"{r.split('_')[-1]}_rot") for r in rig.frame_roles])
+    add(
+        rotation_error(frame_rot, targets.frame_rot),
+        1.0 / jnp.asarray(sigma, dtype)[:, None],
+        lambda: rotation_jacobian(chain, rig.frame_link, kin.axes),
+    )
+    feet = np.array([rig.role("l_foot"), rig.role("r_foot")])
+    add(points[:, feet] - targets.ankle, 1.0 / weights.ankle, lambda: point_jac[:, feet])
+    ends = np.arange(len(rig.joints), len(rig.joints) + 4)
+    hip = ends[-1] + 1
+    add(points[:, hip] - targets.hip_centre, 1.0 / weights.hip_centre, lambda: point_jac[:, hip])
+    height = points[:, ends, 2] - jnp.asarray(rig.heel_toe.radius, dtype)
+    add(height, firmness * targets.stand / weights.ground, lambda: point_jac[:, ends, 2])
+    low = np.arange(hip + 1, len(everything))
+    depth = points[:, low, 2] - jnp.asarray(everything.radius[low], dtype)
+    add(jnp.minimum(depth, 0.0), firmness / weights.penetration, lambda: point_jac[:, low, 2] * (depth < 0.0)[..., None])
+    eye = jnp.eye(chain.num_joints, nv, 6, dtype=dtype)
+    inside = jnp.clip(pose.joints, jnp.asarray(rig.low + LIMIT_MARGIN, dtype), jnp.asarray(rig.high - LIMIT_MARGIN, dtype))
+    over = pose.joints - inside
+    add(over, firmness / weights.limit, lambda: eye * (over != 0.0)[..., None])
+    add(pose.joints - targets.rest, targets.stiffness, lambda: jnp.broadcast_to(eye, (frames, *eye.shape)))
+
+    return FrameTerms(
+        residual=jnp.concatenate(rows, axis=1) * targets.valid[:, None],
+        jacobian=jnp.concatenate(jac, axis=1) * targets.valid[:, None, None] if jacobian else None,
+        ends=points[:, ends, :2],
+        ends_jac=point_jac[:, ends, :2] if jacobian else None,
+        ends_height=height,
+    )
+
+
+def rotation_error(rot: Array, target: Array) -> Array:
+    """World rotation vector (..., 3) [rad] that leads from `target` to `rot` (..., 3, 3)."""
+    d = jnp.sum(rot[..., :, None, :] * target[..., None, :, :], axis=-1)  # rot target^T
+    axis = 0.5 * jnp.stack([d[..., 2, 1] - d[..., 1, 2], d[..., 0, 2] - d[..., 2, 0], d[..., 1, 0] - d[..., 0, 1]], -1)
+    cos = 0.5 * (d[..., 0, 0] + d[..., 1, 1] + d[..., 2, 2] - 1.0)
+    sin_sq = jnp.sum(axis * axis, axis=-1)
+    small = sin_sq < 1e-8
+    sin = jnp.sqrt(jnp.where(small, 1.0, sin_sq))
+    factor = jnp.where(small, 1.0, jnp.arctan2(sin, cos) / sin)
+    return axis * factor[..., None]
