@@ -93,7 +93,7 @@ class _Recorder:
     def step(self, env_state: EnvState, action: Array) -> tuple[EnvState, Any]:
         kinematics = env_state.physics.kinematics
         next_state, result = self.task.step(env_state, action)
-        ctrl = self.task.target(self.task.library.lookup(env_state.clip, env_state.frame + 1), action)
+        ctrl = self.task.target(env_state.clip, env_state.frame + 1, action)
         row = jnp.concatenate([kinematics.qpos, kinematics.qvel, env_state.physics.qacc_warmstart])
         return next_state, result._replace(place=(row, ctrl))
 

@@ -36,8 +36,9 @@ class SimConfig:
 class ActionConfig:
     prior: Literal["reference", "default"] = "reference"
     """What an action of zero asks for: the reference joint position of the next frame, or the default pose."""
-    feed_forward: bool = True
-    """With the reference prior: add (kd/kp) times the reference joint velocity, which cancels the lag of the PD law."""
+    feed_forward: Literal["none", "velocity", "dynamics"] = "dynamics"
+    """Added to the reference prior. velocity: (kd/kp) qdot_ref, which cancels the lag of the PD law. dynamics: that and the
+    torques of inverse dynamics over kp, which cancel its sag."""
     scale: float = 0.25
     """Target offset of an action of one, as a part of effort/kp."""
 
@@ -141,6 +142,8 @@ class PPOConfig:
     entropy_coef: float = 0.001
     value_coef: float = 1.0
     max_grad_norm: float = 1.0
+    noise_correlation: float = 0.0
+    """Correlation of the exploration noise from one control step to the next, in [0, 1)."""
     average_decay: float = 0.99
     """Decay per minibatch of the running average of the weights, which is what is evaluated and exported."""
 

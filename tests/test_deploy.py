@@ -289,7 +289,7 @@ class Reader:
 
 
 @pytest.mark.parametrize("lead", [0, 1])
-@pytest.mark.parametrize("action", [ActionConfig(), ActionConfig(feed_forward=False), ActionConfig(prior="default")], ids=str)
+@pytest.mark.parametrize("action", [ActionConfig(), ActionConfig(feed_forward="velocity"), ActionConfig(prior="default")], ids=str)
 def test_ros_reader_moves_the_robot_as_the_native_runtime_does(lead: int, action: ActionConfig, tmp_path: Path):
     """Closed loop, every target, to beyond the end of the clip."""
     config = dataclasses.replace(CONFIG, action=action)
@@ -333,7 +333,7 @@ def test_ros_outputs_and_metadata(tmp_path: Path):
     assert meta["joint_names"].split(",") == list(ROBOT.joint_names)
     assert [float(x) for x in meta["joint_stiffness"].split(",")] == ROBOT.kp.tolist()
     assert meta["observation_names"].split(",") == list(ROS_TERMS)
-    assert json.loads(meta["mimic"])["action"]["feed_forward"] is True
+    assert json.loads(meta["mimic"])["action"]["feed_forward"] == "dynamics"
 
 
 def test_ros_numbers_keep_full_precision(tmp_path: Path):

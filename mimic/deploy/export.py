@@ -19,8 +19,8 @@ from mimic.config import Config
 from mimic.deploy.graph import Layers, policy_model, ros_model
 from mimic.deploy.policy import Policy, rollout
 from mimic.deploy.spec import MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
-from mimic.mdp.actions import prior_target
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
+from mimic.mdp.priors import prior_targets
 from mimic.robots import Robot
 from motions.errors import InputError
 from motions.kinematics import KinematicState
@@ -59,7 +59,7 @@ def export_policy(
     network = policy_model(layers, mean, std, spec.observation_clip, _summary(spec))
     try:
         files["model"].write_text(robot.mjcf)
-        _write_motion(spec, robot, motion, files["motion"])
+        _write_motion(config, robot, motion, files["motion"])
         onnx.save(network, out)
         write_spec(
             dataclasses.replace(spec, files={key: side_file(path) for key, path in files.items()}), out.with_suffix(".json")
@@ -92,9 +92,8 @@ def export_ros_contract(
     out = _checked_path(out)
     spec = make_spec(config, robot, motion, provenance)
     clip = pack([motion], robot.body, robot.tracked_bodies, config.sim.ctrl_dt).frames
-    kp, kd = robot.kp, robot.kd
     default_joints = np.array(spec.default_joints)
-    priors = prior_target(clip, default_joints=default_joints, kp=kp, kd=kd, config=config.action)
+    priors = _priors(clip, config, robot)
     places = {term.name: slice(term.start, term.start + term.size) for term in spec.observation}
     network = ros_model(
         layers,
@@ -103,7 +102,7 @@ def export_ros_contract(
         spec.observation_clip,
         command=places["command"],
         last_action=places.get("actions"),
-        priors=np.broadcast_to(priors, clip.qpos[:, 7:].shape),
+        priors=priors,
         default_joints=default_joints,
         action_scale=np.array(spec.action_scale),
         reference={
@@ -181,14 +180,23 @@ def _meaning(term: Callable) -> str:
     return (term.__doc__ or "").strip().split("\n")[0].split(";")[0].rstrip(".")
 
 
-def _write_motion(spec: PolicySpec, robot: Robot, motion: Motion, path: Path) -> None:
-    """Our motion npz at the control rate, with the reference states added for readers that have no kinematics."""
-    save_motion(resample(motion, 1.0 / spec.ctrl_dt), path)
-    states = pack([motion], robot.body, robot.tracked_bodies, spec.ctrl_dt).frames
+def _priors(clip: KinematicState, config: Config, robot: Robot) -> np.ndarray:
+    return prior_targets(
+        clip, robot.model, default_joints=robot.default_qpos[7:], kp=robot.kp, kd=robot.kd, effort=robot.effort,
+        ctrl_dt=config.sim.ctrl_dt, friction=config.sim.friction, config=config.action,
+    )  # fmt: skip
+
+
+def _write_motion(config: Config, robot: Robot, motion: Motion, path: Path) -> None:
+    """Our motion npz at the control rate, with the reference states, and the joint targets of an action of zero (F, J),
+    added for readers that have no kinematics."""
+    save_motion(resample(motion, 1.0 / config.sim.ctrl_dt), path)
+    states = pack([motion], robot.body, robot.tracked_bodies, config.sim.ctrl_dt).frames
     with np.load(path, allow_pickle=False) as data:
         fields = dict(data)
     fields |= {name: values for name, values in states._asdict().items() if name != "qpos"}
-    np.savez_compressed(path, **fields, body_names=np.array(robot.tracked_bodies))
+    priors = _priors(states, config, robot)
+    np.savez_compressed(path, **fields, body_names=np.array(robot.tracked_bodies), prior_targets=priors)
 
 
 def _write_test_vectors(policy: Policy, layers: Layers, mean: np.ndarray, std: np.ndarray, path: Path) -> None:

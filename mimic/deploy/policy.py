@@ -14,8 +14,8 @@ import mujoco
 import numpy as np
 
 from mimic.deploy.spec import PolicySpec, read_spec, require_side_file, side_file
-from mimic.mdp.actions import prior_target
 from mimic.mdp.observations import BodyLayout, Observed, observe
+from mimic.mdp.priors import prior_targets
 from mimic.mdp.terminations import fallen
 from motions.errors import InputError
 from motions.kinematics import Body, KinematicState
@@ -91,13 +91,17 @@ class Policy:
         """The network's action (J,) for one observation (N,)."""
         return self.session.run(None, {"obs": observation[None]})[0][0]
 
-    def target(self, clip: KinematicState, frame: int, action: np.ndarray) -> np.ndarray:
+    def priors(self, clip: KinematicState) -> np.ndarray:
+        """The joint targets (F, J) [rad] of an action of zero, by the frame a step leads to."""
+        spec, (kp, kd, _) = self.spec, self._gains
+        return prior_targets(
+            clip, self.model, default_joints=self.layout.default_joints, kp=kp, kd=kd, effort=np.array(spec.effort),
+            ctrl_dt=spec.ctrl_dt, friction=spec.sim.friction, config=spec.action,
+        )  # fmt: skip
+
+    def target(self, priors: np.ndarray, frame: int, action: np.ndarray) -> np.ndarray:
         """Joint position targets (J,) [rad] of an action taken with the cursor at `frame`."""
-        kp, kd, scale = self._gains
-        prior = prior_target(
-            frame_of(clip, frame + 1), default_joints=self.layout.default_joints, kp=kp, kd=kd, config=self.spec.action
-        )
-        return prior + scale * action
+        return priors[min(frame + 1, len(priors) - 1)] + self._gains[2] * action
 
 
 def frame_of(clip: KinematicState, frame: int) -> KinematicState:
@@ -151,6 +155,7 @@ def rollout(
     motion = motion or policy.motion
     model = model if model is not None else policy.model
     clip = policy.reference(motion)
+    priors = policy.priors(clip)
     frames = len(clip.qpos)
     data = mujoco.MjData(model)
     data.qpos[:], data.qvel[:] = clip.qpos[0], clip.qvel[0]
@@ -162,7 +167,7 @@ def rollout(
         begin = time.perf_counter()
         observation = policy.observation(state, clip, frame, action)
         action = policy.act(observation)
-        data.ctrl[:] = policy.target(clip, frame, action)
+        data.ctrl[:] = policy.target(priors, frame, action)
         middle = time.perf_counter()
         mujoco.mj_step(model, data, policy.spec.sim.n_substeps)
         after = time.perf_counter()

@@ -29,11 +29,10 @@ CONVENTIONS = {
     "last_action": "the network's own output of the step before, zero at the start",
 }
 FORMULAS = {
-    ("reference", True): "target = q_ref(f+1) + (kd/kp) qdot_ref(f+1) + scale * action",
-    ("reference", False): "target = q_ref(f+1) + scale * action",
-    ("default", True): "target = default_joints + scale * action",
-    ("default", False): "target = default_joints + scale * action",
-}
+    ("reference", "none"): "target = q_ref(f+1) + scale * action",
+    ("reference", "velocity"): "target = q_ref(f+1) + (kd/kp) qdot_ref(f+1) + scale * action",
+    ("reference", "dynamics"): "target = q_ref(f+1) + (kd/kp) qdot_ref(f+1) + tau_ref(f+1)/kp + scale * action",
+} | {("default", name): "target = default_joints + scale * action" for name in ("none", "velocity", "dynamics")}
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def make_learner(config: Config, task: Task) -> Learner:
     def rollout(state: TrainState, key: Array) -> tuple[Any, Any]:
         return collect(
             task, networks, state.params, state.normalizer, state.env_state, state.sampler, key,
-            length=ppo.rollout_length, obs_clip=config.observation.clip,
+            length=ppo.rollout_length, obs_clip=config.observation.clip, correlation=ppo.noise_correlation,
         )  # fmt: skip
 
     def init(key: Array) -> TrainState:

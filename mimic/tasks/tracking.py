@@ -8,9 +8,9 @@ import numpy as np
 
 from mimic.config import Config
 from mimic.mdp import sampling
-from mimic.mdp.actions import prior_target
 from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.observations import BodyLayout, Observed, observe
+from mimic.mdp.priors import prior_targets
 from mimic.mdp.rewards import action_rate, total_reward, tracking_rewards
 from mimic.mdp.terminations import fallen
 from mimic.robots import Robot
@@ -62,6 +62,7 @@ class Tracking:
         self.action_scale = (config.action.scale * robot.effort / robot.kp).astype(np.float32)
         self.action_size = len(robot.joint_names)
         self.max_steps = round(config.sampling.episode_s / config.sim.ctrl_dt)
+        self.priors = jnp.asarray(_prior_table(library, robot, config))
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_sampler(self) -> sampling.SamplerState:
@@ -86,7 +87,7 @@ class Tracking:
         """Apply `action` (J,) for one control step."""
         clip, frame = env_state.clip, env_state.frame + 1
         reference = self.library.lookup(clip, frame)
-        ctrl = self.target(reference, action)
+        ctrl = self.target(clip, frame, action)
         physics = self.physics.step(env_state.physics, ctrl)
         invalid = ~_finite(physics)
         # a broken state is replaced by the reference, so that nothing downstream sees a NaN; it counts as terminated
@@ -100,17 +101,15 @@ class Tracking:
         terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, self.config.termination)
         at_end = frame >= self.library.clip_length[clip] - 1
         truncated = ~terminated & (at_end | (next_state.step_count >= self.max_steps))
-        place = self.library.clip_start[clip] + jnp.minimum(frame, self.library.clip_length[clip] - 1)
         log = {f"reward/{name}": value for name, value in terms.items()} | self._errors(state, reference)
-        return next_state, StepResult(reward, terminated, truncated, invalid, place, log)
+        return next_state, StepResult(reward, terminated, truncated, invalid, self._packed(clip, frame), log)
 
-    def target(self, next_reference: KinematicState, action: Array) -> Array:
-        """Joint position targets (J,) [rad] of an action."""
-        robot = self.robot
-        prior = prior_target(
-            next_reference, default_joints=self.layout.default_joints, kp=robot.kp, kd=robot.kd, config=self.config.action
-        )
-        return prior + self.action_scale * action
+    def target(self, clip: Array, frame: Array, action: Array) -> Array:
+        """Joint position targets (J,) [rad] of an action that leads to `frame`."""
+        return self.priors[self._packed(clip, frame)] + self.action_scale * action
+
+    def _packed(self, clip: Array, frame: Array) -> Array:
+        return self.library.clip_start[clip] + jnp.minimum(frame, self.library.clip_length[clip] - 1)
 
     def observe(self, env_state: EnvState) -> tuple[Array, Array]:
         """(actor observation, critic observation); the critic's begins with the actor's."""
@@ -139,3 +138,17 @@ class Tracking:
 def _finite(physics: PhysicsState) -> Array:
     state = physics.kinematics
     return jnp.isfinite(state.qpos).all() & (jnp.abs(state.qvel) < MAX_QVEL).all()
+
+
+def _prior_table(library: MotionLibrary, robot: Robot, config: Config) -> np.ndarray:
+    """The prior targets of every packed frame; (N, J)."""
+    tables = []
+    for start, length in zip(library.clip_start, library.clip_length, strict=True):
+        clip = KinematicState(*(np.asarray(part[start : start + length]) for part in library.frames))
+        tables.append(
+            prior_targets(
+                clip, robot.model, default_joints=robot.default_qpos[7:], kp=robot.kp, kd=robot.kd, effort=robot.effort,
+                ctrl_dt=config.sim.ctrl_dt, friction=config.sim.friction, config=config.action,
+            )
+        )  # fmt: skip
+    return np.concatenate(tables)
