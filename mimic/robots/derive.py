@@ -16,6 +16,7 @@ MOTOR_HZ, MOTOR_ZETA, MOTOR_REACH = 10.0, 2.0, 2.0
 LIMB_HZ, LIMB_ZETA, LIMB_REACH = 3.0, 1.0, 1.0
 GRAVITY_MARGIN = 2.0  # estimated torque limit over the torque that holds the limb out straight
 FOOT_BAND = 0.05  # leaf bodies this close to the lowest point are feet, as a part of the standing height
+SOLE_BAND = 0.02  # and geoms of a foot this close to its lowest point are its sole, same unit
 MERGE = 0.08  # bodies nearer than this to their only child are one joint spread over several, same unit
 ANCHOR_NAMES = ("torso", "chest", "trunk", "thorax")
 GRAVITY = 9.81
@@ -142,7 +143,7 @@ def _foot_geoms(tree: _Tree, feet: tuple[int, ...]) -> tuple[str, ...]:
     chosen = []
     for foot in feet:
         lows = {g: lowest_point(tree.model, tree.data, tree.model.geom(g).id) for g in foot_candidates(tree.model, foot)}
-        chosen += [g for g, low in lows.items() if low < min(lows.values()) + FOOT_BAND * tree.height]
+        chosen += [g for g, low in lows.items() if low < min(lows.values()) + SOLE_BAND * tree.height]
     return tuple(chosen)
 
 
