@@ -9,80 +9,25 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from mimic.arguments import POSITIONAL, parse_arguments
 from mimic.config import Config
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from mimic.robots import Robot
     from mimic.runs import Run
-    from motions.motion import Motion
-    from retarget import QualityReport
 
 QuatOrder = Literal["wxyz", "xyzw"]
-POSITIONAL = "positional"  # marks a field for `_parse`, so that this module needs no tyro
 EXIT_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
 
 
 def say(text: str) -> None:
     """One line for the user, on stderr: stdout is for results."""
     print(text, file=sys.stderr, flush=True)
-
-
-def read_motions(
-    paths: Sequence[str],
-    robot: "Robot",
-    *,
-    quat_order: str | None = None,
-    fps: float | None = None,
-    skeleton: Path | None = None,
-    scale: float | None = None,
-) -> "tuple[list[Motion], list[QualityReport | None]]":
-    """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others."""
-    from rich.console import Console
-
-    from motions.formats import read_motion_file
-    from motions.motion import Motion
-    from retarget import quality_table, retarget
-
-    motions, reports = [], []
-    for path in paths:
-        found = read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps, skeleton=skeleton, scale=scale)
-        for note in found.notes:
-            say(f"{path}: {note}")
-        if isinstance(found.motion, Motion):
-            motions.append(found.motion)
-            reports.append(None)
-            continue
-        source = found.motion
-        say(f"{path}: a captured skeleton of {source.num_frames} frames, retargeted to {robot.name}")
-        motion, report = retarget(source, robot.body)
-        Console(stderr=True).print(quality_table([report]))
-        motions.append(motion)
-        reports.append(report)
-    return motions, reports
-
-
-def preset_clip(config: Config) -> str:
-    """The shipped clip a preset trains on by default: of the humanoid, or else a captured skeleton to be retargeted."""
-    from motions.clips import demo_bvh
-
-    return str(demo_bvh())
-
-
-def find_robot(config: Config) -> "Robot":
-    """The configured robot; says what had to be assumed."""
-    from mimic.robots import load_robot
-
-    robot = load_robot(config.robot, sim=config.sim)
-    for assumption in robot.assumptions:
-        say(f"{robot.name}: {assumption}")
-    return robot
 
 
 @dataclass(frozen=True)
@@ -98,6 +43,7 @@ class Demo:
     def run(self) -> int:
         from mimic.demo import Stopwatch, run_demo
         from mimic.runs import create_run
+        from mimic.sources import find_robot, read_motions
         from motions.clips import demo_bvh
 
         stopwatch = Stopwatch()
@@ -105,8 +51,8 @@ class Demo:
         steps = self.env_steps or config.env_steps
         config = dataclasses.replace(config, motion=(str(demo_bvh()),), seed=self.seed, env_steps=steps)
         with stopwatch("read and retarget"):
-            robot = find_robot(config)
-            motions, reports = read_motions(config.motion, robot)
+            robot = find_robot(config, say)
+            motions, reports = read_motions(config.motion, robot, say)
         run = create_run(self.run_dir, config, robot, tuple(motions), overwrite=True)
         quality = reports[0].to_dict() if reports[0] is not None else None
         return run_demo(run, quality, stopwatch, say)
@@ -117,39 +63,35 @@ class Train:
     """Train a controller that tracks a motion."""
 
     config: Config
-    run_dir: Path | None = None
-    """Run folder; default: runs/PRESET-MOTION."""
-    resume: bool = False
-    """Go on with the run in the folder."""
-    overwrite: bool = False
-    """Replace the run in the folder."""
+    folder: Path
+    resume: bool
+    overwrite: bool
 
     def run(self) -> int:
         from mimic.runs import create_run, refuse_occupied, require_writable, resume_run
         from mimic.sim.physics import choose_backend
+        from mimic.sources import find_robot, preset_clip, read_motions
         from mimic.train import check_config
 
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite exclude each other")
-        config = self.config
+        config, folder = self.config, self.folder
         check_config(config)
         choose_backend(config.backend, config.device)
         quality = None
-        folder = self.run_dir or Path("runs") / "-".join([config.preset, *(Path(p).stem for p in config.motion[:1])])
         if self.resume:
             run, ignored = resume_run(folder, config)
             for line in ignored:
                 say(f"kept from the run folder, the command line's is not used: {line}")
-            require_writable(folder)
         else:
             refuse_occupied(folder, config, overwrite=self.overwrite)
             require_writable(folder)
-            robot = find_robot(config)
-            paths = config.motion or (str(preset_clip(config)),)
-            motions, reports = read_motions(paths, robot, quat_order=config.quat_order, fps=config.fps)
+            robot = find_robot(config, say)
+            paths = config.motion or (preset_clip(config),)
+            motions, reports = read_motions(paths, robot, say, quat_order=config.quat_order, fps=config.fps)
             run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
-            quality = reports[0]
-        return train_and_measure(run, None if quality is None else quality.to_dict())
+            quality = reports[0].to_dict() if reports[0] is not None else None
+        return train_and_measure(run, quality)
 
 
 def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
@@ -191,11 +133,12 @@ class Evaluate:
         from mimic.evaluate import print_evaluation
         from mimic.pipeline import evaluate_run
         from mimic.runs import open_run
+        from mimic.sources import read_motions
 
         run = open_run(self.run_dir)
         motions = None
         if self.motion:
-            motions, _ = read_motions(self.motion, run.robot, quat_order=self.quat_order, fps=self.fps)
+            motions, _ = read_motions(self.motion, run.robot, say, quat_order=self.quat_order, fps=self.fps)
         evaluation = evaluate_run(run, motions, say)
         print_evaluation(evaluation, run.config.sim.collisions)
         write_json(self.json, evaluation.to_json())
@@ -224,6 +167,7 @@ class Retarget:
 
     def run(self) -> int:
         from mimic.runs import require_writable
+        from mimic.sources import find_robot, read_motions
         from motions.motion import save_motion
 
         if not self.files:
@@ -232,9 +176,9 @@ class Retarget:
         if single and len(self.files) > 1:
             raise InputError(f"--out {self.out} is one file but {len(self.files)} motions are given: name a folder")
         require_writable(self.out.parent if single else self.out)
-        robot = find_robot(dataclasses.replace(make_preset("g1"), robot=self.robot))
+        robot = find_robot(dataclasses.replace(make_preset("g1"), robot=self.robot), say)
         motions, reports = read_motions(
-            self.files, robot, quat_order=self.quat_order, fps=self.fps, skeleton=self.skeleton, scale=self.scale
+            self.files, robot, say, quat_order=self.quat_order, fps=self.fps, skeleton=self.skeleton, scale=self.scale
         )
         rows = {}
         for path, motion, report in zip(self.files, motions, reports, strict=True):
@@ -301,12 +245,16 @@ class Bench:
     json: Path | None = None
 
     def run(self) -> int:
+        from mimic.sources import find_robot, preset_clip, read_motions
+
         config = make_preset(self.robot if self.robot in PRESETS else "g1")
         given = {name: getattr(self, name) for name in ("num_envs", "env_steps") if getattr(self, name) is not None}
         config = dataclasses.replace(config, robot=self.robot, backend=self.backend, device=self.device, **given)
-        robot = find_robot(config)
+        robot = find_robot(config, say)
         began = time.perf_counter()
-        motions, reports = read_motions(self.motion or (preset_clip(config),), robot, quat_order=self.quat_order, fps=self.fps)
+        motions, reports = read_motions(
+            self.motion or (preset_clip(config),), robot, say, quat_order=self.quat_order, fps=self.fps
+        )
         if self.what == "retarget":
             rows = [report.to_dict() for report in reports if report is not None]
             write_json(self.json, {"clips": rows, "wall_s": time.perf_counter() - began})
@@ -351,8 +299,7 @@ class Doctor:
 
 
 COMMANDS: dict[str, type] = {
-    command.__name__.lower(): command
-    for command in (Demo, Train, Evaluate, Retarget, Export, Play, Bench, Inspect, Doctor)
+    command.__name__.lower(): command for command in (Demo, Train, Evaluate, Retarget, Export, Play, Bench, Inspect, Doctor)
 }
 
 
@@ -392,7 +339,7 @@ def _run(argv: list[str]) -> int:
         raise unknown_name("command", name, COMMANDS)
     if name == "train":
         return _parse_train(rest).run()
-    return _parse(COMMANDS[name], rest, f"mimic {name}").run()
+    return parse_arguments(COMMANDS[name], rest, f"mimic {name}").run()
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
@@ -409,21 +356,8 @@ def _overview() -> str:
     return "\n".join(lines)
 
 
-def _parse(kind: Any, argv: list[str], prog: str, **options: Any) -> Any:
-    import tyro
-
-    fields = []
-    for field in dataclasses.fields(kind):
-        metadata = getattr(field.type, "__metadata__", ())
-        if POSITIONAL in metadata:
-            field.type = tyro.conf.Positional[field.type]  # type: ignore[assignment]
-            kind.__annotations__[field.name] = field.type
-        fields.append(field)
-    return tyro.cli(kind, args=argv, prog=prog, config=(tyro.conf.FlagCreatePairsOff,), **options)
-
-
 def _parse_train(argv: list[str]) -> Train:
-    """Two steps: the preset's name gives the defaults that the other options are parsed against."""
+    """Two steps: the preset's name, or the run to resume, gives the defaults that the other options are parsed against."""
     import tyro
 
     presets = "\n".join(f"  {name:12} {(make.__doc__ or '').strip().splitlines()[0]}" for name, make in PRESETS.items())
@@ -435,18 +369,26 @@ def _parse_train(argv: list[str]) -> Train:
         sys.exit(0 if argv else EXIT_INPUT)
     if argv[0].startswith("-"):
         raise InputError(f"mimic train wants a preset first, got {argv[0]!r}. Known: {', '.join(PRESETS)}")
-    config = make_preset(argv[0])
+    preset = make_preset(argv[0])
 
-    @dataclass(frozen=True)
-    class Arguments:
-        __doc__ = Train.__doc__
-        config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: config)
-        run_dir: Path | None = None
-        """Run folder; default: runs/PRESET-MOTION."""
-        resume: bool = False
-        """Go on with the run in the folder."""
-        overwrite: bool = False
-        """Replace the run in the folder."""
+    def parse(defaults: Config) -> Any:
+        @dataclass(frozen=True)
+        class Arguments:
+            __doc__ = Train.__doc__
+            config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: defaults)
+            run_dir: Path | None = None
+            """Run folder; default: runs/PRESET-MOTION."""
+            resume: bool = False
+            """Go on with the run in the folder."""
+            overwrite: bool = False
+            """Replace the run in the folder."""
 
-    parsed = _parse(Arguments, argv[1:], f"mimic train {argv[0]}")
-    return Train(parsed.config, parsed.run_dir, parsed.resume, parsed.overwrite)
+        return parse_arguments(Arguments, argv[1:], f"mimic train {argv[0]}")
+
+    parsed = parse(preset)
+    folder = parsed.run_dir or Path("runs") / "-".join([argv[0], *(Path(p).stem for p in parsed.config.motion[:1])])
+    if parsed.resume:
+        from mimic.runs import open_run
+
+        parsed = parse(dataclasses.replace(open_run(folder).config, preset=argv[0]))
+    return Train(parsed.config, folder, parsed.resume, parsed.overwrite)

@@ -118,6 +118,16 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True)
+class ResetConfig:
+    """How far an episode starts from its reference frame: a uniformly drawn kick. (BeyondMimic's ranges)"""
+
+    linvel: tuple[float, float, float] = (0.5, 0.5, 0.2)
+    """Largest change of the root's linear velocity [m/s], world axes."""
+    angvel: tuple[float, float, float] = (0.52, 0.52, 0.78)
+    """Largest change of the root's angular velocity [rad/s], root axes."""
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     hidden: tuple[int, ...] = (512, 256, 128)
     """Layer widths of actor and critic alike."""
@@ -135,12 +145,12 @@ class PPOConfig:
     min_learning_rate: float = 1e-5
     max_learning_rate: float = 3e-3
     desired_kl: float = 0.03
+    critic_learning_rate: float = 1e-3
+    """Step size of the critic, which no trust region limits."""
     discount: float = 0.95
     gae_lambda: float = 0.95
     clip_ratio: float = 0.2
-    value_clip: float = 0.2
     entropy_coef: float = 0.001
-    value_coef: float = 1.0
     max_grad_norm: float = 1.0
     noise_correlation: float = 0.0
     """Correlation of the exploration noise from one control step to the next, in [0, 1)."""
@@ -177,6 +187,7 @@ class Config:
     reward: RewardConfig = field(default_factory=RewardConfig)
     termination: TerminationConfig = field(default_factory=TerminationConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    reset: ResetConfig = field(default_factory=ResetConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
 

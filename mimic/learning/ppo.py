@@ -77,16 +77,15 @@ def gae(
 def ppo_loss(
     params: Params, batch: Batch, old_log_std: Array, networks: Networks, actor_size: int, config: PPOConfig
 ) -> tuple[Array, dict[str, Array]]:
-    """Clipped surrogate + clipped value error - entropy bonus, on normalized observations."""
+    """Clipped surrogate + squared value error - entropy bonus, on normalized observations."""
     mean, log_std = networks.policy(params, batch.obs[:, :actor_size])
     ratio = jnp.exp(gaussian_log_prob(batch.action, mean, log_std) - batch.log_prob)
     clipped = jnp.clip(ratio, 1.0 - config.clip_ratio, 1.0 + config.clip_ratio)
     policy_loss = -jnp.mean(jnp.minimum(ratio * batch.advantage, clipped * batch.advantage))
     value = networks.value(params, batch.obs)
-    near = batch.value + jnp.clip(value - batch.value, -config.value_clip, config.value_clip)
-    value_loss = jnp.mean(jnp.maximum(jnp.square(value - batch.value_target), jnp.square(near - batch.value_target)))
+    value_loss = jnp.mean(jnp.square(value - batch.value_target))
     entropy = jnp.sum(log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e))
-    loss = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
+    loss = policy_loss + value_loss - config.entropy_coef * entropy
     kl = jnp.mean(gaussian_kl(batch.mean, old_log_std, mean, log_std))
     return loss, {"loss/policy": policy_loss, "loss/value": value_loss, "loss/kl": kl}
 
@@ -113,7 +112,7 @@ def make_learner(config: Config, task: Task) -> Learner:
         state = TrainState(
             params=params,
             average=params,
-            opt_state=optimizer.init(params),
+            opt_state={name: optimizer.init(params[name]) for name in params},
             learning_rate=jnp.asarray(ppo.learning_rate),
             normalizer=init_normalizer(critic_size),
             env_state=jax.vmap(task.reset, (0, None))(jax.random.split(key_reset, config.num_envs), sampler),
@@ -168,8 +167,9 @@ def make_learner(config: Config, task: Task) -> Learner:
             kl = log["loss/kl"]
             factor = jnp.where(kl > 2.0 * ppo.desired_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * ppo.desired_kl, LR_STEP, 1.0))
             learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)
-            updates, opt_state = optimizer.update(grads, opt_state, params)
-            params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
+            rates = {"actor": learning_rate, "log_std": learning_rate, "critic": ppo.critic_learning_rate}
+            updates, opt_state = _directions(optimizer, grads, opt_state)
+            params = {name: jax.tree.map(lambda p, u: p - rates[name] * u, params[name], updates[name]) for name in params}  # noqa: B023
             average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)
             return (params, opt_state, learning_rate, average), log
 
@@ -179,6 +179,12 @@ def make_learner(config: Config, task: Task) -> Learner:
         return jax.lax.scan(minibatch_step, start, indices)
 
     return Learner(init, iterate, networks, actor_size, critic_size)
+
+
+def _directions(optimizer: optax.GradientTransformation, grads: Params, opt_state: Any) -> tuple[Params, Any]:
+    """Adam's directions, actor and critic clipped apart: the critic's large gradients must not shrink the actor's."""
+    pairs = {name: optimizer.update(grads[name], opt_state[name]) for name in grads}
+    return {name: pair[0] for name, pair in pairs.items()}, {name: pair[1] for name, pair in pairs.items()}
 
 
 def _explained(value: Array, target: Array) -> Array:

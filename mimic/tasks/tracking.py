@@ -11,6 +11,7 @@ from mimic.mdp import sampling
 from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import prior_targets
+from mimic.mdp.resets import kick
 from mimic.mdp.rewards import action_rate, total_reward, tracking_rewards
 from mimic.mdp.terminations import fallen
 from mimic.robots import Robot
@@ -73,9 +74,12 @@ class Tracking:
         return sampling.update_sampler(sampler, sampling.count_failures(self.bins, place, failed), self.config.sampling)
 
     def reset(self, key: Array, sampler: sampling.SamplerState) -> EnvState:
-        """Start on a frame drawn by the sampler."""
+        """Start on a frame drawn by the sampler, with a random kick."""
+        key_start, key_kick = jax.random.split(key)
         probabilities = sampling.bin_probabilities(sampler, self.bins, self.config.sampling)
-        return self.reset_to(*sampling.sample_start(key, probabilities, self.bins))
+        env_state = self.reset_to(*sampling.sample_start(key_start, probabilities, self.bins))
+        kicked = kick(key_kick, env_state.physics.kinematics, self.config.reset)
+        return env_state._replace(physics=self.physics.init(kicked))
 
     def reset_to(self, clip: Array, frame: Array) -> EnvState:
         """The body exactly on a reference frame, at its velocity."""

@@ -1,0 +1,17 @@
+"""From a command's dataclass to its command line, by tyro; tyro is imported only when something is parsed."""
+
+import dataclasses
+from typing import Any
+
+POSITIONAL = "positional"  # in a field's Annotated: an argument without a flag
+
+
+def parse_arguments(kind: Any, argv: list[str], prog: str) -> Any:
+    """An instance of the dataclass `kind` from `argv`. Exits with code 2 and a hint where they do not fit."""
+    import tyro
+
+    for field in dataclasses.fields(kind):
+        if POSITIONAL in getattr(field.type, "__metadata__", ()):
+            field.type = tyro.conf.Positional[field.type]
+            kind.__annotations__[field.name] = field.type
+    return tyro.cli(kind, args=argv, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
