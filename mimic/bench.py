@@ -148,6 +148,8 @@ def bench_learn(
     for seed in seeds:
         run = create_run(folder / f"seed{seed}", dataclasses.replace(config, seed=seed), robot, motions, overwrite=True)
         result = train(run, say)
+        if result.interrupted:
+            raise KeyboardInterrupt
         mean = evaluate_run(run, None, say).mean
         rows.append({"seed": seed, "env_steps": result.env_steps, "wall_s": result.wall_s, **mean})
     return rows

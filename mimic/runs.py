@@ -16,6 +16,7 @@ from mimic.config import Config, from_dict, to_dict
 from mimic.robots import Robot
 from mimic.robots.store import read_robot, write_robot
 from motions.errors import InputError
+from motions.library import pack
 from motions.motion import Motion, load_motion, save_motion
 
 PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
@@ -58,8 +59,12 @@ def require_writable(folder: Path) -> None:
 
 
 def create_run(folder: Path, config: Config, robot: Robot, motions: tuple[Motion, ...], *, overwrite: bool = False) -> Run:
-    """Start a run folder. Raises `InputError` if `folder` holds a run already (or other files) and not `overwrite`."""
+    """Start a run folder.
+
+    Raises `InputError` if `folder` holds a run already (or other files) and not `overwrite`, or a motion does not fit.
+    """
     refuse_occupied(folder, config, overwrite=overwrite)
+    pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt)  # what cannot be tracked is refused before a run is lost
     if (folder / CONFIG).exists():
         shutil.rmtree(folder)
     require_writable(folder)
@@ -88,7 +93,7 @@ def open_run(folder: Path) -> Run:
     try:
         record = json.loads(path.read_text())
         config = from_dict(Config, record["config"])
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {error!r}") from error
     robot = read_robot(folder / "robot")
     files = sorted((folder / "motions").glob("*.npz"))
@@ -98,7 +103,7 @@ def open_run(folder: Path) -> Run:
 
 
 def resume_run(folder: Path, config: Config) -> tuple[Run, list[str]]:
-    """Open a run to go on with it: its own config, but for the fields of `RESUMABLE`, which `config` may change.
+    """Open a run to go on with it: its own config, but for the fields of `RESUMABLE`, which `config` may change for good.
 
     Also returns a line for every other difference, so that nobody believes a changed setting was taken.
     """
@@ -106,6 +111,12 @@ def resume_run(folder: Path, config: Config) -> tuple[Run, list[str]]:
     kept = differences(to_dict(config), to_dict(run.config))
     wanted = replace(run.config, **{name: getattr(config, name) for name in RESUMABLE})
     ignored = [line for name, line in kept if name not in RESUMABLE]
+    require_writable(folder)
+    if wanted != run.config:
+        record = json.loads((folder / CONFIG).read_text())
+        fresh = folder / (CONFIG + ".new")
+        fresh.write_text(json.dumps(record | {"config": to_dict(wanted)}, indent=2) + "\n")
+        fresh.replace(folder / CONFIG)
     return replace(run, config=wanted, resumed=True), ignored
 
 
@@ -134,18 +145,21 @@ def truncate_metrics(path: Path, iteration: int) -> None:
     """Drop rows after `iteration`: a resumed run writes them again."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["iteration"] <= iteration:
-                kept.append(line)
-        except (json.JSONDecodeError, KeyError):
-            continue  # a row cut off by a kill; the iteration it belongs to is run again
-    path.write_text("".join(line + "\n" for line in kept))
+    kept = [row for row in read_metrics(path) if row["iteration"] <= iteration]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The rows of metrics.jsonl; one that a kill cut off, or that is being written, is left out."""
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(row, dict) and "iteration" in row:
+            rows.append(row)
+    return rows
 
 
 def facts() -> dict[str, Any]:

@@ -18,12 +18,13 @@ from tensorboardX import SummaryWriter
 from mimic.checkpoint import Checkpoints
 from mimic.config import Config
 from mimic.learning.ppo import Learner, TrainState, make_learner
+from mimic.mdp.observations import TERMS
 from mimic.progress import Progress
 from mimic.robots import Robot
 from mimic.runs import Run, truncate_metrics
 from mimic.sim.physics import choose_backend, make_physics
 from mimic.tasks.tracking import Tracking
-from motions.errors import InputError
+from motions.errors import InputError, unknown_name
 from motions.library import pack
 from motions.motion import Motion
 
@@ -62,9 +63,20 @@ def num_iterations(config: Config) -> int:
 
 
 def check_config(config: Config) -> None:
-    """Raise `InputError` for numbers that cannot be trained with."""
-    if config.num_envs < 1 or config.env_steps < 1:
-        raise InputError(f"num_envs ({config.num_envs}) and env_steps ({config.env_steps}) must be at least 1")
+    """Raise `InputError` for numbers and names that cannot be trained with."""
+    sim, ppo, sampling = config.sim, config.ppo, config.sampling
+    least = {
+        "num_envs": (config.num_envs, 1), "env_steps": (config.env_steps, 1), "sim.n_substeps": (sim.n_substeps, 1),
+        "ppo.rollout_length": (ppo.rollout_length, 1), "ppo.num_epochs": (ppo.num_epochs, 1),
+        "ppo.num_minibatches": (ppo.num_minibatches, 1), "sim.sim_dt": (sim.sim_dt, 1e-6),
+        "sampling.bin_s": (sampling.bin_s, sim.ctrl_dt), "sampling.episode_s": (sampling.episode_s, sim.ctrl_dt),
+    }  # fmt: skip
+    for name, (value, bound) in least.items():
+        if not value >= bound:
+            raise InputError(f"{name} is {value}, expected at least {bound:g}")
+    for name in (*config.observation.actor, *config.observation.critic):
+        if name not in TERMS:
+            raise unknown_name("observation term", name, TERMS)
     if steps_per_iteration(config) % config.ppo.num_minibatches:
         raise InputError(
             f"num_envs x rollout_length = {config.num_envs} x {config.ppo.rollout_length} does not divide into "
@@ -121,7 +133,7 @@ def _start(
     """The first state, and the compiled iteration."""
     began = time.perf_counter()
     key = jax.random.key(run.config.seed)
-    restored = checkpoints.restore(jax.eval_shape(learner.init, key), say) if run.resumed else None
+    restored = checkpoints.restore(jax.eval_shape(learner.init, key), say, discard=True) if run.resumed else None
     if restored is not None:
         state = jax.tree.map(jax.numpy.asarray, restored[0])
         say(f"resuming from iteration {restored[1]}")
@@ -177,7 +189,13 @@ def _loop(
 
 
 def _guard(run: Run, values: dict[str, float], offender: Any, say: Callable[[str], None]) -> None:
-    """Keep the evidence of broken physics, and stop when it is more than a rare event."""
+    """Stop when learning has diverged. Keep the evidence of broken physics, and stop when it is more than a rare event."""
+    lost = [name for name, value in values.items() if not np.isfinite(value)]
+    if lost:
+        raise TrainingError(
+            f"learning has diverged: {', '.join(lost[:3])} not finite. The checkpoints in {run.checkpoints} are from before it; "
+            f"usual causes: a learning rate or desired_kl too large, or a reward without bound"
+        )
     share = values["rollout/invalid"]
     if share == 0.0:
         return

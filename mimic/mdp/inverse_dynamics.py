@@ -15,9 +15,9 @@ FORCE_PENALTY = 1e-3  # spreads the load evenly over points that carry it equall
 def reference_torques(model: mujoco.MjModel, qpos: np.ndarray, qvel: np.ndarray, fps: float, friction: float) -> np.ndarray:
     """Joint torques (F, J) [N m] that move `model` along qpos (F, nq), qvel (F, nv).
 
-    Per frame, M qacc + bias = [0; tau] + J_c^T f, with f in the friction cones of the points near the ground: f solves the
-    six root rows in the (weighted) least-squares sense by non-negative least squares over the cones' edges, and tau is what the
-    joint rows leave. Where no contact can provide the root's wrench, the rest of it is ignored. Ground plane z = 0.
+    Per frame, M qacc + bias - passive = [0; tau] + J_c^T f, with f in the friction cones of the points near the ground: f
+    solves the six root rows in the (weighted) least-squares sense by non-negative least squares over the cones' edges, and tau
+    is what the joint rows leave. Where no contact can provide the root's wrench, the rest of it is ignored. Ground plane z = 0.
     """
     smooth = gaussian_filter1d(qvel.astype(np.float64), SMOOTH_S * fps, axis=0)
     qacc = np.gradient(smooth, 1.0 / fps, axis=0)
@@ -33,7 +33,7 @@ def reference_torques(model: mujoco.MjModel, qpos: np.ndarray, qvel: np.ndarray,
         mujoco.mj_fwdPosition(model, data)
         mujoco.mj_fwdVelocity(model, data)
         mujoco.mj_fullM(model, data, inertia)
-        wanted = inertia @ qacc[frame] + data.qfrc_bias
+        wanted = inertia @ qacc[frame] + data.qfrc_bias - data.qfrc_passive
         columns = []
         for body, local, radius in points:
             place = data.xpos[body] + data.xmat[body].reshape(3, 3) @ local - np.array([0.0, 0.0, radius])

@@ -121,8 +121,11 @@ TERMS: dict[str, Term] = {
 
 
 def observe(names: tuple[str, ...], observed: Observed, layout: BodyLayout) -> Array:
-    """The terms `names`, concatenated. Raises `InputError` for a name that `TERMS` lacks."""
+    """The terms `names`, concatenated; none: an empty vector. Raises `InputError` for a name that `TERMS` lacks."""
     for name in names:
         if name not in TERMS:
             raise unknown_name("observation term", name, TERMS)
-    return namespace(observed.state.qpos).concatenate([TERMS[name](observed, layout) for name in names])
+    xp = namespace(observed.state.qpos)
+    if not names:
+        return xp.zeros(0, dtype=observed.state.qpos.dtype)
+    return xp.concatenate([TERMS[name](observed, layout) for name in names])

@@ -28,7 +28,7 @@ class SamplerState(NamedTuple):
 
 
 def make_bins(library: MotionLibrary, bin_frames: int) -> Bins:
-    """Cut every clip into bins of at most `bin_frames`. The last frame is no start: nothing is left to track."""
+    """Cut every clip into equal bins of about `bin_frames`. The last frame is no start: nothing is left to track."""
     clips, firsts, lengths, packed = [], [], [], []
     for clip, length in enumerate(np.asarray(library.clip_length)):
         usable = int(length) - 1
@@ -55,7 +55,7 @@ def bin_probabilities(sampler: SamplerState, bins: Bins, config: SamplingConfig)
 def sample_start(key: Array, probabilities: Array, bins: Bins) -> tuple[Array, Array]:
     """One start: (clip, frame), uniform inside a bin drawn by `probabilities`."""
     key_bin, key_frame = jax.random.split(key)
-    chosen = jnp.searchsorted(jnp.cumsum(probabilities), jax.random.uniform(key_bin) * probabilities.sum())
+    chosen = jnp.searchsorted(jnp.cumsum(probabilities), jax.random.uniform(key_bin) * probabilities.sum(), side="right")
     chosen = jnp.minimum(chosen, len(bins.clip) - 1)
     offset = jnp.floor(jax.random.uniform(key_frame) * jnp.asarray(bins.length)[chosen]).astype(jnp.int32)
     return jnp.asarray(bins.clip)[chosen], jnp.asarray(bins.first)[chosen] + offset

@@ -53,6 +53,7 @@ class _Engine:
     def __init__(self, model: mujoco.MjModel, nsim: int, nthread: int, tracked_ids: np.ndarray) -> None:
         self.batch = Batch(model, nsim, nthread, persistent=True)
         self.state = [self.batch.bind(name) for name in ("qpos", "qvel", "qacc_warmstart", "ctrl")]
+        self.time = self.batch.bind("time")
         self.columns = np.cumsum([model.nq, model.nv, model.nv])
         self.xpos, self.xquat = self.batch.bind("xpos"), self.batch.bind("xquat")
         self.cvel, self.subtree_com = self.batch.bind("cvel"), self.batch.bind("subtree_com")
@@ -60,9 +61,10 @@ class _Engine:
         self.root_ids = model.body_rootid[tracked_ids]
 
     def step(self, rows: np.ndarray, n_substeps: int) -> np.ndarray:
-        """rows (B, nq + 2 nv + nu) float32 to (B, nq + 2 nv + 13 K) float32."""
+        """rows (B, nq + 2 nv + nu) float32 to (B, nq + 2 nv + 13 K) float32, NaN where the physics broke."""
         for view, part in zip(self.state, np.split(rows, self.columns, axis=1), strict=True):
             view[:] = part
+        self.time[:] = 1.0
         self.batch.step(nstep=n_substeps, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
         count, ids = len(rows), self.tracked_ids
         xpos, cvel = self.xpos[:, ids], self.cvel[:, ids]
@@ -70,4 +72,7 @@ class _Engine:
         # cvel's linear part is the velocity at the tree's centre of mass; move it to the body's origin
         linear = cvel[:, :, 3:] + np.cross(angular, xpos - self.subtree_com[:, self.root_ids])
         parts = (*self.state[:3], xpos, self.xquat[:, ids], linear, angular)
-        return np.concatenate([part.reshape(count, -1) for part in parts], axis=1, dtype=np.float32, casting="unsafe")
+        out = np.concatenate([part.reshape(count, -1) for part in parts], axis=1, dtype=np.float32, casting="unsafe")
+        # MuJoCo puts a simulation that has exploded back to its rest pose, and its clock to 0: that must not pass for a state
+        out[self.time.reshape(-1) < 1.0] = np.nan
+        return out

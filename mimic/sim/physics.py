@@ -1,5 +1,6 @@
 """The protocol every physics engine fulfils: one environment's state in, one control step later out."""
 
+import importlib.util
 from typing import NamedTuple, Protocol
 
 from mimic.config import BACKENDS, DEVICES
@@ -50,8 +51,8 @@ def make_physics(robot: Robot, backend: str, n_substeps: int, num_envs: int) -> 
 def choose_backend(backend: str | None, device: str) -> tuple[str, str]:
     """Resolve (backend, platform) against what this machine has.
 
-    No backend: native on a CPU, mjx-warp on an NVIDIA GPU, mjx-jax on a TPU. Raises `InputError` when the device asked
-    for is absent, or the pair makes no sense.
+    No backend: native on a CPU, mjx-warp on an NVIDIA GPU (mjx-jax without Warp), mjx-jax on a TPU. Raises `InputError` when
+    the device or package asked for is absent, or the pair makes no sense.
     """
     import jax
 
@@ -68,13 +69,16 @@ def choose_backend(backend: str | None, device: str) -> tuple[str, str]:
             present = sorted({d.platform for d in jax.devices()})
             found = ", ".join(present)
             raise InputError(f"no {device} found by JAX on this machine; present: {found} (see `mimic doctor`)") from error
+    has_warp = importlib.util.find_spec("warp") is not None
     platform = "gpu" if platform in ("cuda", "rocm") else platform
     if backend is None:
-        backend = {"cpu": "native", "gpu": "mjx-warp"}.get(platform, "mjx-jax")
+        backend = {"cpu": "native", "gpu": "mjx-warp" if has_warp else "mjx-jax"}.get(platform, "mjx-jax")
     if backend == "native" and platform != "cpu":
         raise InputError(f"backend native runs on the CPU, not on {platform}: use --device cpu, or --backend mjx-warp or mjx-jax")
     if backend == "mjx-warp" and platform == "tpu":
         raise InputError("backend mjx-warp does not run on a TPU: use --backend mjx-jax")
     if backend == "mjx-warp" and platform == "cpu" and device != "cpu":
         raise InputError("backend mjx-warp on a CPU is slow and for tests: ask for it with --device cpu, or use --backend native")
+    if backend == "mjx-warp" and not has_warp:
+        raise InputError("backend mjx-warp needs the package warp-lang: pip install 'mimic-mjx[cuda]', or use --backend mjx-jax")
     return backend, platform
