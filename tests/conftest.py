@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests: where the reference data lies."""
+"""Shared by the tests: where the reference data lies, and a cache for compiled programs, which cost most of the time."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[1]
+
+# By environment, so that JAX need not be imported here and programs started by tests have it too.
+_CACHE = os.environ.setdefault("MIMIC_CACHE", str(_ROOT / ".cache"))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(_CACHE, "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
 @pytest.fixture(scope="session")
