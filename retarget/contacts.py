@@ -1,4 +1,4 @@
-"""Which part of which foot stands when, and how high the captured floor lies: from heights and speeds with hysteresis.
+"""Which part of which foot stands when, and how high the captured floor lies: from heights, speeds and places.
 
 A foot stands on its toes, its heel, or both. Captured floors are uneven by centimetres and captured ankles differ
 between sides, so a floor is estimated per foot and per stance and taken out before anything is scaled.
@@ -13,7 +13,8 @@ from motions.rotations import Array
 from retarget.capture import Capture
 from retarget.mapping import SIDES
 
-SLOW_ON, SLOW_OFF = 0.25, 0.45  # toe speed [leg lengths / s] below which a stance begins, above which it ends
+SLOW = 0.3  # toe speed [leg lengths / s] below which a foot stands
+SPOT = 0.03  # distance from where it stood [leg lengths] within which it still does
 HEEL_SLOW = 0.5  # ankle speed [leg lengths / s]
 TOE_BAND, HEEL_BAND = 0.09, 0.035  # heights above the floor [leg lengths] that still count as standing
 LOW_BAND = 0.04  # height above the floor [leg lengths] below which a heel or toe may carry weight
@@ -38,12 +39,11 @@ def detect_contacts(capture: Capture) -> Contacts:
     scale, fps = capture.leg_length, capture.fps
     toe = np.stack([capture.xyz[s + "toe"] for s in SIDES], axis=1)  # [F, 2, 3]
     ankle = np.stack([capture.xyz[s + "foot"] for s in SIDES], axis=1)
-    toe_speed = np.linalg.norm(np.gradient(toe, axis=0), axis=-1) * fps / scale
     ankle_speed = np.linalg.norm(np.gradient(ankle, axis=0), axis=-1) * fps / scale
-    stances = [_stances(toe_speed[:, i], fps) for i in range(2)]
+    stances = [_stances(toe[:, i], fps, scale) for i in range(2)]
     base = _toe_floors([[(toe[a:b, i, 2], b - a) for a, b in stances[i]] for i in range(2)], toe[..., 2], scale)
-    toe_on = np.zeros(toe_speed.shape, bool)
-    drift = np.zeros(toe_speed.shape)
+    toe_on = np.zeros(ankle_speed.shape, bool)
+    drift = np.zeros(ankle_speed.shape)
     for i in range(2):
         kept = [(a, b) for a, b in stances[i] if np.median(toe[a:b, i, 2]) < base[i] + TOE_BAND * scale]
         for a, b in kept:
@@ -62,15 +62,22 @@ def detect_contacts(capture: Capture) -> Contacts:
     return Contacts(toe_on, heel_on, above < LOW_BAND * scale, drift + flat, soles)
 
 
-def _stances(speed: np.ndarray, fps: float) -> list[tuple[int, int]]:
-    """[start, stop) of the frames that move slowly, with hysteresis."""
-    on = np.zeros(len(speed), bool)
-    low = speed < SLOW_OFF
-    for a, b in intervals(low):
-        on[a:b] = (speed[a:b] < SLOW_ON).any()
-        if on[a]:  # shrink a foot's slow approach to where it is really slow
-            slow = np.flatnonzero(speed[a:b] < SLOW_ON)
-            on[a : a + slow[0]] = False
+def _stances(point: np.ndarray, fps: float, scale: float) -> list[tuple[int, int]]:
+    """[start, stop) in which a point (F, 3) rests: slow frames, and their neighbours while it has hardly left the spot.
+
+    Slowness alone ends a runner's stance too early: the toe rolls and the low-pass smears its take-off.
+    """
+    speed = np.linalg.norm(np.gradient(point, axis=0), axis=-1) * fps / scale
+    on = speed < SLOW
+    for a, b in intervals(_cleaned(on, fps)):
+        on[a:b] = True
+        start, stop = point[a], point[b - 1]
+        while b < len(on) and np.linalg.norm(point[b] - stop) < SPOT * scale:
+            on[b] = True
+            b += 1
+        while a > 0 and np.linalg.norm(point[a - 1] - start) < SPOT * scale:
+            a -= 1
+            on[a] = True
     return intervals(_cleaned(on, fps))
 
 

@@ -92,7 +92,8 @@ def _solve_clip(rig: Rig, weights: Weights, iterations: int, targets: Targets, f
 
         start = (pose, cost, jnp.float32(weights.damping), jnp.int32(0), jnp.int32(0))
         pose, cost, _, count, quiet = jax.lax.while_loop(unfinished, step, start)
-    return jnp.concatenate(pose, axis=-1), cost, count, quiet >= 2
+    joints = jnp.clip(pose.joints, jnp.asarray(rig.low, jnp.float32), jnp.asarray(rig.high, jnp.float32))
+    return jnp.concatenate([pose.pos, pose.quat, joints], axis=-1), cost, count, quiet >= 2
 
 
 def _initial_pose(rig: Rig, targets: Targets) -> Pose:

@@ -19,7 +19,7 @@ LIMIT_MARGIN = 0.005  # the soft limit lies this much inside the hard one [rad]
 class Weights:
     """Standard deviations: an error of this size costs one unit."""
 
-    leg_direction: float = 0.12
+    leg_direction: float = 0.08
     """thigh and shank [rad]"""
     arm_direction: float = 0.10
     """upper arm and forearm [rad]"""
@@ -29,7 +29,7 @@ class Weights:
     """[rad]"""
     head_rot: float = 0.3
     """[rad]"""
-    foot_rot: float = 0.2
+    foot_rot: float = 0.5
     """[rad]"""
     hip_centre: float = 0.04
     """[m]"""
