@@ -26,6 +26,7 @@ def tiny_mjcf() -> str:
         <general name="{name}_hip" joint="{name}_hip" gainprm="{KP}" biastype="affine" biasprm="0 -{KP} -{KD}"
           forcerange="-{EFFORT} {EFFORT}"/>"""
     return f"""<mujoco model="tiny">
+      <compiler angle="radian"/>
       <option timestep=".005" integrator="implicitfast" jacobian="dense"/>
       <default>
         <joint armature=".01" damping=".1"/>

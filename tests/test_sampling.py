@@ -1,0 +1,94 @@
+"""Adaptive start sampling: bins counted by hand, typed probabilities, histograms of many starts, a loop for failures."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from mimic.config import SamplingConfig
+from mimic.mdp.sampling import (
+    Bins,
+    SamplerState,
+    bin_probabilities,
+    count_failures,
+    init_sampler,
+    make_bins,
+    sample_start,
+    update_sampler,
+)
+from motions.library import MotionLibrary
+
+LENGTHS = (101, 4, 61)  # frames of three clips
+LIBRARY = MotionLibrary(None, np.array([0, 101, 105], np.int32), np.array(LENGTHS, np.int32))  # type: ignore[arg-type]
+BINS = make_bins(LIBRARY, 25)
+CONFIG = SamplingConfig()
+
+
+def test_bins_by_hand():
+    """100, 3 and 60 frames can be started from: 4 bins, 1 bin, and 60/25 = 2.4, so 2 bins of 30."""
+    assert BINS.clip.tolist() == [0, 0, 0, 0, 1, 2, 2]
+    assert BINS.first.tolist() == [0, 25, 50, 75, 0, 0, 30]
+    assert BINS.length.tolist() == [25, 25, 25, 25, 3, 30, 30]
+    assert BINS.packed_first.tolist() == [0, 25, 50, 75, 101, 105, 135]
+
+
+@pytest.mark.parametrize("bin_frames", [1, 7, 25, 1000])
+def test_bins_hold_every_frame_but_each_clips_last_once(bin_frames: int):
+    bins = make_bins(LIBRARY, bin_frames)
+    frames = [(c, f + i) for c, f, n in zip(bins.clip, bins.first, bins.length) for i in range(n)]
+    assert frames == [(c, f) for c, length in enumerate(LENGTHS) for f in range(length - 1)]
+    assert bins.length.max() <= 1.5 * bin_frames
+
+
+def test_probabilities_by_hand():
+    """Two bins of 30 and 10 frames, failures 1 and 3, 10 % uniform: .9/4 + .1*3/4 and .9*3/4 + .1/4."""
+    bins = Bins(*(np.array(x, np.int32) for x in ([0, 0], [0, 30], [30, 10], [0, 30])))
+    found = bin_probabilities(SamplerState(jnp.array([1.0, 3.0])), bins, SamplingConfig(uniform=0.1))
+    np.testing.assert_allclose(found, [0.3, 0.7], atol=1e-6)
+    without_failures = bin_probabilities(init_sampler(bins), bins, SamplingConfig(uniform=0.1))
+    np.testing.assert_allclose(without_failures, [0.75, 0.25], atol=1e-6)
+
+
+@pytest.mark.parametrize("failures", [[0, 0, 0, 0, 0, 0, 0], [0, 5, 0, 0, 1, 0, 2], [0, 0, 0, 0, 0, 0, 1e-9]])
+def test_starts_are_distributed_as_asked(failures: list[float]):
+    """A chi-square test over all single frames that can be started from."""
+    probabilities = bin_probabilities(SamplerState(jnp.array(failures, jnp.float32)), BINS, CONFIG)
+    assert float(probabilities.sum()) == pytest.approx(1, abs=1e-6)
+    keys = jax.random.split(jax.random.key(7), 40_000)
+    clips, frames = jax.jit(jax.vmap(sample_start, (0, None, None)))(keys, probabilities, BINS)
+    counts = {(c, f): 0 for c, length in enumerate(LENGTHS) for f in range(length - 1)}
+    for start in zip(clips.tolist(), frames.tolist()):
+        counts[start] += 1  # a KeyError here is a start on a last frame, or outside its clip
+    expected = [40_000 * p / n for p, n in zip(np.asarray(probabilities, float), BINS.length) for _ in range(n)]
+    expected = np.array(expected) * 40_000 / sum(expected)
+    assert chisquare(list(counts.values()), expected).pvalue > 1e-3
+
+
+def test_a_bin_without_probability_is_never_drawn():
+    probabilities = jnp.array([0, 0, 0.5, 0, 0, 0, 0.5])
+    keys = jax.random.split(jax.random.key(1), 2000)
+    clips, frames = jax.vmap(sample_start, (0, None, None))(keys, probabilities, BINS)
+    assert {(int(c), int(f) // 25) for c, f in zip(clips, frames)} <= {(0, 2), (2, 1), (2, 2)}
+
+
+def test_failures_are_counted_as_a_loop_does():
+    rng = np.random.default_rng(0)
+    place, failed = rng.integers(0, sum(LENGTHS), size=(24, 50)), rng.random((24, 50)) < 0.3
+    place[0, :3] = [100, 104, 165]  # the last frames, which belong to the last bins of their clips
+    failed[0, :3] = True
+    expected = [0] * len(BINS.clip)
+    for p, f in zip(place.ravel(), failed.ravel()):
+        if f:
+            clip = max(c for c in range(3) if LIBRARY.clip_start[c] <= p)
+            inside = [b for b in range(7) if BINS.clip[b] == clip and BINS.packed_first[b] <= p]
+            expected[inside[-1]] += 1
+    found = count_failures(BINS, jnp.asarray(place), jnp.asarray(failed))
+    assert found.tolist() == expected
+    assert sum(expected) == failed.sum()
+
+
+def test_average_by_hand():
+    sampler = SamplerState(jnp.array([1.0, 0.0]))
+    updated = update_sampler(sampler, jnp.array([0.0, 4.0]), SamplingConfig(decay=0.9))
+    np.testing.assert_allclose(updated.failures, [0.9, 0.4], atol=1e-7)
