@@ -152,8 +152,8 @@ class PPOConfig:
     clip_ratio: float = 0.2
     entropy_coef: float = 0.001
     max_grad_norm: float = 1.0
-    noise_correlation: float = 0.0
-    """Correlation of the exploration noise from one control step to the next, in [0, 1)."""
+    paired: bool = True
+    """Let environments b and b + num_envs/2 begin each rollout in one state and explore it with opposite noise."""
     average_decay: float = 0.99
     """Decay per minibatch of the running average of the weights, which is what is evaluated and exported."""
 

@@ -166,7 +166,7 @@ def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, .
         return KinematicState(*(np.zeros((*batch, *shape), np.float32) for shape in shapes))
 
     layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32))
-    nothing = Observed(zeros(), zeros(), zeros(horizon), np.zeros(model.nu, np.float32), np.float32(0))
+    nothing = Observed(zeros(), zeros(), zeros(horizon), np.zeros(model.nu, np.float32), np.float32(0), np.float32(0))
     terms, start = [], 0
     for name in config.observation.actor:
         size = len(observe((name,), nothing, layout))

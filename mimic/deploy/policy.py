@@ -84,6 +84,7 @@ class Policy:
             future=KinematicState(*(part[ahead] for part in clip)),
             last_action=last_action,
             phase=np.float32(min(frame, last) / max(last, 1)),
+            time=np.float32(frame * self.spec.ctrl_dt),
         )
         return observe(self._terms, observed, self.layout).astype(np.float32, copy=False)
 

@@ -74,6 +74,19 @@ def gae(
     return advantage, advantage + value
 
 
+def pair_centred(advantage: Array, ended: Array) -> Array:
+    """Advantages (T, B) less the mean of each pair (b, b + B/2), which began the rollout in one state with opposite noise.
+
+    What the critic gets wrong about the pair's common neighbourhood cancels; to first order in the noise the policy gradient
+    is not changed. From where either of the two has been reset on, they are strangers and left as they are.
+    """
+    first, second = jnp.split(advantage, 2, axis=1)
+    apart = jnp.cumsum(ended, axis=0) - ended > 0  # reset before this step
+    strangers = jnp.logical_or(*jnp.split(apart, 2, axis=1))
+    mean = jnp.where(strangers, 0.0, 0.5 * (first + second))
+    return jnp.concatenate([first - mean, second - mean], axis=1)
+
+
 def ppo_loss(
     params: Params, batch: Batch, old_log_std: Array, networks: Networks, actor_size: int, config: PPOConfig
 ) -> tuple[Array, dict[str, Array]]:
@@ -102,7 +115,7 @@ def make_learner(config: Config, task: Task) -> Learner:
     def rollout(state: TrainState, key: Array) -> tuple[Any, Any]:
         return collect(
             task, networks, state.params, state.normalizer, state.env_state, state.sampler, key,
-            length=ppo.rollout_length, obs_clip=config.observation.clip, correlation=ppo.noise_correlation,
+            length=ppo.rollout_length, obs_clip=config.observation.clip, paired=ppo.paired,
         )  # fmt: skip
 
     def init(key: Array) -> TrainState:
@@ -152,6 +165,8 @@ def make_learner(config: Config, task: Task) -> Learner:
         advantage, value_target = gae(
             transitions.reward, value, next_value, transitions.terminated, transitions.truncated, ppo.discount, ppo.gae_lambda
         )
+        if ppo.paired:
+            advantage = pair_centred(advantage, transitions.terminated | transitions.truncated)
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         parts = Batch(obs, transitions.action, transitions.mean, transitions.log_prob, value, advantage, value_target)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)  # [T B, ...]

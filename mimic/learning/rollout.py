@@ -4,7 +4,6 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from mimic.learning.networks import Networks, Params
 from mimic.learning.normalizer import Normalizer, normalize
@@ -76,7 +75,7 @@ def collect(
     *,
     length: int,
     obs_clip: float,
-    correlation: float = 0.0,
+    paired: bool = False,
 ) -> tuple[EnvState, Rollout]:
     """Run `length` control steps of all environments with the stochastic policy.
 
@@ -87,11 +86,12 @@ def collect(
     batch_step, batch_reset, batch_observe = jax.vmap(task.step), jax.vmap(task.reset, (0, None)), jax.vmap(task.observe)
 
     def one_step(carry: tuple, key_step: Array) -> tuple[tuple, tuple]:
-        env_state, obs, noise, offender = carry
+        env_state, obs, offender = carry
         key_action, key_reset = jax.random.split(key_step)
         mean, log_std = networks.policy(params, normalize(normalizer, obs, obs_clip)[:, :actor_size])
-        # correlated in time, of unit variance: white noise at the control rate is mostly filtered out by the PD law
-        noise = correlation * noise + np.sqrt(1.0 - correlation**2) * jax.random.normal(key_action, mean.shape)
+        noise = jax.random.normal(key_action, mean.shape)
+        if paired:
+            noise = jnp.concatenate([noise[: num_envs // 2], -noise[: num_envs // 2]])
         action = mean + jnp.exp(log_std) * noise
         log_prob = jnp.sum(-0.5 * jnp.square(noise) - log_std - 0.5 * jnp.log(2.0 * jnp.pi), axis=-1)
 
@@ -110,14 +110,14 @@ def collect(
         )
         log = {name: value.mean() for name, value in result.log.items()}
         log["rollout/invalid"] = result.invalid.mean()
-        return (after, obs_after, noise, offender), (transition, log)
+        return (after, obs_after, offender), (transition, log)
 
+    if paired:
+        env_state = jax.tree.map(lambda leaf: jnp.concatenate([leaf[: num_envs // 2]] * 2), env_state)
     _, obs = batch_observe(env_state)
     nobody = Offender(jax.tree.map(lambda leaf: leaf[0], env_state), jnp.zeros(task.action_size))
-    key_noise, key = jax.random.split(key)
-    noise = jax.random.normal(key_noise, (num_envs, task.action_size))
     keys = jax.random.split(key, length)
-    (env_state, _, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, noise, nobody), keys)
+    (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), keys)
     return env_state, Rollout(transitions, offender, {name: value.mean() for name, value in log.items()})
 
 

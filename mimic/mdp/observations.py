@@ -10,15 +10,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mimic.mdp.anchoring import anchored_targets
 from motions.errors import unknown_name
 from motions.kinematics import KinematicState
-from motions.rotations import Array, namespace, quat_conj, quat_mul, quat_rotate_inv, quat_to_rot6d
+from motions.rotations import Array, namespace, quat_conj, quat_log, quat_mul, quat_rotate_inv, quat_to_rot6d
+
+
+_PERIODS_S = 0.2 * 2.0 ** np.arange(8)
 
 
 class Observed(NamedTuple):
     """What a term may look at: the body, the reference frame under the cursor, and what went before.
 
-    `future` has a leading axis over the configured future frames; `phase` is the cursor's place in its clip, in [0, 1].
+    `future` has a leading axis over the configured future frames; `phase` is the cursor's place in its clip, in [0, 1], and
+    `time` the same in seconds from the clip's beginning.
     """
 
     state: KinematicState
@@ -26,6 +31,7 @@ class Observed(NamedTuple):
     future: KinematicState
     last_action: Array
     phase: Array
+    time: Array
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,24 @@ def phase(o: Observed, layout: BodyLayout) -> Array:
     return o.phase[None]
 
 
+def clip_time(o: Observed, layout: BodyLayout) -> Array:
+    """Sines and cosines of the time in the clip, of periods 0.2 to 25.6 s: tells neighbouring moments apart; (16,)."""
+    xp = namespace(o.state.qpos)
+    angle = 2.0 * np.pi * o.time / xp.asarray(_PERIODS_S, dtype=o.state.qpos.dtype)
+    return xp.concatenate([xp.sin(angle), xp.cos(angle)])
+
+
+def tracking_errors(o: Observed, layout: BodyLayout) -> Array:
+    """What the rewards are made of: per tracked body, position [m] and rotation [rad] against the re-anchored reference, linear
+    [m/s] and angular velocity [rad/s] against the reference, all in the robot's anchor frame; (12 K,)."""
+    xp = namespace(o.state.qpos)
+    xpos, xquat = anchored_targets(o.state, o.reference, layout.anchor)
+    turn = quat_log(quat_mul(xquat, quat_conj(o.state.xquat)))
+    linear, angular = o.reference.xlinvel - o.state.xlinvel, o.reference.xangvel - o.state.xangvel
+    errors = xp.concatenate([xpos - o.state.xpos, turn, linear, angular])
+    return quat_rotate_inv(o.state.xquat[layout.anchor][None], errors).reshape(-1)
+
+
 def future(o: Observed, layout: BodyLayout) -> Array:
     """Future reference frames: joint positions, and the reference anchor in the robot's anchor frame; (H (J + 9),)."""
     xp = namespace(o.state.qpos)
@@ -115,7 +139,7 @@ TERMS: dict[str, Term] = {
     f.__name__: f
     for f in (
         command, motion_anchor_pos_b, motion_anchor_ori_b, base_lin_vel, base_ang_vel, projected_gravity,
-        joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, future,
+        joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, clip_time, tracking_errors, future,
     )
 }  # fmt: skip
 

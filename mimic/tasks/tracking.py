@@ -125,6 +125,7 @@ class Tracking:
             future=jax.vmap(lambda offset: self.library.lookup(clip, frame + offset))(offsets),
             last_action=env_state.last_action,
             phase=frame / jnp.maximum(self.library.clip_length[clip] - 1, 1),
+            time=frame * self.config.sim.ctrl_dt,
         )
         actor = observe(self.config.observation.actor, observed, self.layout)
         extra = observe(self.config.observation.critic, observed, self.layout)
