@@ -21,14 +21,17 @@ from retarget.scaling import Targets
 from retarget.terms import Kinematics, Weights
 
 GRAVITY = 9.81
-LIGHT = 0.2  # below this share of the weight on the feet the centre of pressure means nothing
+LIGHT, FULL = 0.2, 0.6  # shares of the weight on the feet between which the centre of pressure begins to count
+FAR_M = 0.05  # beyond this distance outside the feet the cost grows linearly (Huber): what cannot be helped is let be
 INSIDE = 0.3  # weight at which the pressure resists leaving the hull: keeps steps from overshooting to and fro
 ROWS = 5  # centre of pressure x, y; centre of mass x, y, z
 
 
 class BalanceTerms(NamedTuple):
-    """residual (F-2, 5) of the inner frames; `before`, `now`, `after` (F-2, 5, 6 + J): derivatives by three frames."""
+    """cost, the sum it adds; residual (F-2, 5) of the inner frames, whose squares majorize it;
+    `before`, `now`, `after` (F-2, 5, 6 + J): derivatives by three frames."""
 
+    cost: Array
     residual: Array
     before: Array | None
     now: Array | None
@@ -51,20 +54,24 @@ def balance_terms(
     distance = jnp.sqrt(jnp.sum(gap * gap, axis=-1, keepdims=True) + 1e-12)
     gap = gap * jnp.maximum(0.0, 1.0 - rig.sole_half_width / distance)
     valid = targets.valid[2:] * targets.valid[:-2]
-    supported = (targets.support[1:-1].max(axis=1) > 0.5) & (load > LIGHT * GRAVITY)
+    bearing = jnp.clip((load / GRAVITY - LIGHT) / (FULL - LIGHT), 0.0, 1.0) * targets.support[1:-1].max(axis=1)
     flight = targets.flight[2:] * targets.flight[1:-1] * targets.flight[:-2]
     fall = jnp.sum(mass[:, None] * acc, axis=1) + jnp.asarray([0.0, 0.0, GRAVITY], dtype)
-    outside = jnp.where(distance[:, 0] > rig.sole_half_width, 1.0, INSIDE) * supported
+    excess = distance[:, 0] - rig.sole_half_width
+    robust = jnp.where(excess > 0.0, jnp.sqrt(jnp.minimum(1.0, FAR_M / jnp.maximum(excess, 1e-6))), INSIDE)
     weight = jnp.concatenate(
         [
-            jnp.repeat((valid * outside / weights.pressure)[:, None], 2, axis=1),
+            jnp.repeat((valid * bearing * robust / weights.pressure)[:, None], 2, axis=1),
             jnp.repeat((valid * flight / weights.flight)[:, None], 3, axis=1),
         ],
         axis=1,
     )
     residual = weight * jnp.concatenate([gap, fall], axis=1)
+    size = jnp.maximum(excess, 0.0)
+    huber = jnp.where(size < FAR_M, size * size, FAR_M * (2.0 * size - FAR_M))
+    cost = jnp.sum((valid * bearing / weights.pressure) ** 2 * huber) + jnp.sum(residual[:, 2:] ** 2)
     if not jacobian:
-        return BalanceTerms(residual, None, None, None)
+        return BalanceTerms(cost, residual, None, None, None)
 
     share = mass / safe  # [F - 2, P]
     arm = mid[..., :2] - pressure[:, None]
@@ -87,7 +94,7 @@ def balance_terms(
         _pull_back(rig.chain, rig.masses.link, rows, points[s], kin.link_pos[s, 0], kin.axes[s], kin.anchors[s])
         for rows, s in zip((near_rows, far_rows, far_rows), inner)
     )
-    return BalanceTerms(residual, before, now, after)
+    return BalanceTerms(cost, residual, before, now, after)
 
 
 def _pull_back(chain: Chain, link: np.ndarray, rows: Array, points: Array, root: Array, axes: Array, anchors: Array) -> Array:

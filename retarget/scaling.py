@@ -4,7 +4,7 @@ stands still for the human stands still for the robot; limbs keep their directio
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from retarget.capture import Capture
 from retarget.contacts import Contacts, foot_orientation, intervals
@@ -13,6 +13,7 @@ from retarget.rig import Rig
 
 LEG_REACH = 0.99  # the robot's legs count as this much shorter, so that straight human knees stay off the singularity
 STANCE_WIDENING = 0.4  # share of the hip-width difference by which feet move outwards
+SUPPORT_REACH_S = 0.02  # a foot counts as support this long before and after: the low-pass smears every touch-down
 SWAY_S = 0.12  # width of the smoothing of the sway that keeps the body over a standing foot
 
 
@@ -74,6 +75,8 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
             directions.append(np.zeros((capture.num_frames, 3)))
             weights.append(0.0)
     stand = np.stack([contacts.heel[:, 0], contacts.toe[:, 0], contacts.heel[:, 1], contacts.toe[:, 1]], axis=1)
+    reach_frames = 2 * round(SUPPORT_REACH_S * capture.fps) + 1
+    support = maximum_filter1d((contacts.low | stand).astype(float), reach_frames, axis=0, mode="nearest")
     targets = Targets(
         bone_dir=np.stack(directions, axis=1),
         bone_weight=np.broadcast_to(np.array(weights), (capture.num_frames, len(weights))).copy(),
@@ -81,8 +84,8 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
         frame_rot=np.stack([frames[r] for r in rig.frame_roles], axis=1),
         ankle=ankle,
         stand=stand.astype(float),
-        support=(contacts.low | stand).astype(float),
-        flight=(~(contacts.low | stand)).all(axis=1).astype(float),
+        support=support,
+        flight=1.0 - support.max(axis=1),
         rest=np.tile(rig.rest, (capture.num_frames, 1)),
         stiffness=np.tile(rig.stiffness, (capture.num_frames, 1)),
         valid=np.ones(capture.num_frames),

@@ -24,6 +24,7 @@ from retarget.terms import Pose, Weights, frame_terms, kinematics
 APPROACH = (0.02, 0.05, 0.1, 0.3, 1.0)  # firmness of ground, slide and limits in the first iterations
 MAX_STEP = 0.7  # of any coordinate in those iterations [rad], [m]
 TOLERANCE = 3e-3  # relative change of the cost below which an iteration counts as settled
+PATIENCE = 4  # a settled iteration spends two, a rejected one spends one
 _PAD_STEP = 1.25  # clip lengths are padded to a geometric series, so that few programs are compiled
 
 
@@ -77,14 +78,15 @@ def _solve_clip(rig: Rig, weights: Weights, iterations: int, targets: Targets, f
 
         def unfinished(carry):
             _, _, _, count, quiet = carry
-            return (count < iterations) & (quiet < 2)
+            return (count < iterations) & (quiet < PATIENCE)
 
         def step(carry):
             pose, cost, damping, count, quiet = carry
             trial = _moved(pose, _newton_step(rig, weights, targets, fps, pose, damping, jnp.float32(1.0), balanced))
             trial_cost = _cost(rig, weights, targets, fps, trial)
             better = trial_cost < cost
-            quiet = jnp.where(better & (trial_cost < cost * (1.0 - TOLERANCE)), 0, quiet + better)
+            settled = trial_cost > cost * (1.0 - TOLERANCE)
+            quiet = jnp.where(better, jnp.where(settled, quiet + 2, 0), quiet + 1)
             pose = jax.tree.map(lambda new, old: jnp.where(better, new, old), trial, pose)
             cost = jnp.where(better, trial_cost, cost)
             damping = jnp.clip(jnp.where(better, damping * 0.2, damping * 10.0), 1e-3, 1e6)
@@ -93,7 +95,7 @@ def _solve_clip(rig: Rig, weights: Weights, iterations: int, targets: Targets, f
         start = (pose, cost, jnp.float32(weights.damping), jnp.int32(0), jnp.int32(0))
         pose, cost, _, count, quiet = jax.lax.while_loop(unfinished, step, start)
     joints = jnp.clip(pose.joints, jnp.asarray(rig.low, jnp.float32), jnp.asarray(rig.high, jnp.float32))
-    return jnp.concatenate([pose.pos, pose.quat, joints], axis=-1), cost, count, quiet >= 2
+    return jnp.concatenate([pose.pos, pose.quat, joints], axis=-1), cost, count, quiet >= PATIENCE
 
 
 def _initial_pose(rig: Rig, targets: Targets) -> Pose:
@@ -151,7 +153,7 @@ def _cost(rig: Rig, weights: Weights, targets: Targets, fps: Array, pose: Pose) 
     slide = slide_weight[..., None] * (terms.ends[1:] - terms.ends[:-1])
     total = jnp.sum(terms.residual**2) + jnp.sum(acc**2) + jnp.sum(slide**2)
     if np.isfinite(weights.pressure):
-        total += jnp.sum(balance_terms(rig, weights, targets, kin, terms.ends, fps, jacobian=False).residual ** 2)
+        total += balance_terms(rig, weights, targets, kin, terms.ends, fps, jacobian=False).cost
     return total
 
 
