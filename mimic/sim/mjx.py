@@ -29,10 +29,10 @@ class MjxPhysics:
                 )
             else:
                 self.data = mjx.make_data(self.model)
-        except (ImportError, RuntimeError) as error:
-            raise InputError(f"backend mjx-{impl} cannot start: {error}. Is the extra `cuda` installed?") from error
         except NotImplementedError as error:
             raise InputError(f"backend mjx-{impl} cannot simulate robot {robot.name!r}: {error}") from error
+        except (ImportError, RuntimeError) as error:
+            raise InputError(f"backend mjx-{impl} cannot start: {error}. Is the extra `cuda` installed?") from error
 
     def init(self, kinematics: KinematicState) -> PhysicsState:
         return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32))
