@@ -19,6 +19,7 @@ from retarget.quality import QualityReport, measure, world_points
 from retarget.rig import Rig, build_rig
 from retarget.scaling import build_targets
 from retarget.solve import solve
+from retarget.start import starting_joints
 from retarget.terms import Weights
 
 MAX_FPS = 60.0
@@ -52,6 +53,7 @@ def retarget(
     human = capture(source, map_source(source.skeleton), fps)
     targets, scale = build_targets(human, detect_contacts(human), rig)
     start = time.perf_counter()
+    targets = targets._replace(start=starting_joints(rig, targets, fps))
     solution = solve(rig, targets, fps, weights, iterations)
     solve_s = time.perf_counter() - start
     motion = Motion(source.name, body.name, fps, solution.qpos, body.joint_names, source=source.source, licence=source.licence)
@@ -73,7 +75,8 @@ def ground(
     rig = rig_of(body, mapping)
     own = capture_of_robot(rig, motion)
     targets, scale = build_targets(own, detect_contacts(own), rig, reach=1.0)
-    targets = targets._replace(rest=motion.qpos[:, 7:], stiffness=np.full_like(motion.qpos[:, 7:], GROUND_STIFFNESS))
+    joints = motion.qpos[:, 7:]
+    targets = targets._replace(rest=joints, start=joints, stiffness=np.full_like(joints, GROUND_STIFFNESS))
     start = time.perf_counter()
     solution = solve(rig, targets, motion.fps, weights, 25)
     solve_s = time.perf_counter() - start

@@ -23,7 +23,7 @@ class Targets(NamedTuple):
     bone_dir (F, N, 3) unit; hip_centre (F, 3) [m]; frame_rot (F, K, 3, 3); ankle (F, 2, 3) [m];
     stand, support (F, 4) 0/1 for (left heel, left toe, right heel, right toe): held in place; low enough to carry
     weight. flight (F,) 0/1: both feet clearly in the air. rest (F, J) [rad] where joints are pulled to,
-    stiffness (F, J) how hard, 1 / [rad]; valid (F,) 0 in padding.
+    stiffness (F, J) how hard, 1 / [rad]; start (F, J) [rad] where the solve begins; valid (F,) 0 in padding.
     """
 
     bone_dir: np.ndarray
@@ -36,6 +36,7 @@ class Targets(NamedTuple):
     flight: np.ndarray
     rest: np.ndarray
     stiffness: np.ndarray
+    start: np.ndarray
     valid: np.ndarray
 
 
@@ -88,6 +89,7 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
         flight=1.0 - support.max(axis=1),
         rest=np.tile(rig.rest, (capture.num_frames, 1)),
         stiffness=np.tile(rig.stiffness, (capture.num_frames, 1)),
+        start=np.tile(rig.rest, (capture.num_frames, 1)),
         valid=np.ones(capture.num_frames),
     )
     return targets, scale

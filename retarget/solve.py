@@ -102,7 +102,7 @@ def _initial_pose(rig: Rig, targets: Targets) -> Pose:
     rot = targets.frame_rot[:, rig.frame_roles.index("pelvis")]
     quat = _matrix_to_quat(rot)
     pos = targets.hip_centre - rot @ jnp.asarray(rig.hip_centre, rot.dtype)
-    return Pose(pos, quat, targets.rest)
+    return Pose(pos, quat, targets.start)
 
 
 def _matrix_to_quat(m: Array) -> Array:
