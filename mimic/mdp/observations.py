@@ -15,7 +15,6 @@ from motions.errors import unknown_name
 from motions.kinematics import KinematicState
 from motions.rotations import Array, namespace, quat_conj, quat_log, quat_mul, quat_rotate_inv, quat_to_rot6d
 
-
 _PERIODS_S = 0.2 * 2.0 ** np.arange(8)
 
 
@@ -113,6 +112,19 @@ def clip_time(o: Observed, layout: BodyLayout) -> Array:
     return xp.concatenate([xp.sin(angle), xp.cos(angle)])
 
 
+def joint_errors(o: Observed, layout: BodyLayout) -> Array:
+    """Reference minus actual joint positions [rad] and velocities [rad/s]; (2 J,)."""
+    xp = namespace(o.state.qpos)
+    return xp.concatenate([o.reference.qpos[7:] - o.state.qpos[7:], o.reference.qvel[6:] - o.state.qvel[6:]])
+
+
+def anchor_vel_error_b(o: Observed, layout: BodyLayout) -> Array:
+    """Reference minus actual linear [m/s] and angular [rad/s] velocity of the anchor, in the robot's anchor frame; (6,)."""
+    xp, a = namespace(o.state.qpos), layout.anchor
+    linear, angular = o.reference.xlinvel[a] - o.state.xlinvel[a], o.reference.xangvel[a] - o.state.xangvel[a]
+    return quat_rotate_inv(o.state.xquat[a][None], xp.stack([linear, angular])).reshape(-1)
+
+
 def tracking_errors(o: Observed, layout: BodyLayout) -> Array:
     """What the rewards are made of: per tracked body, position [m] and rotation [rad] against the re-anchored reference, linear
     [m/s] and angular velocity [rad/s] against the reference, all in the robot's anchor frame; (12 K,)."""
@@ -139,7 +151,8 @@ TERMS: dict[str, Term] = {
     f.__name__: f
     for f in (
         command, motion_anchor_pos_b, motion_anchor_ori_b, base_lin_vel, base_ang_vel, projected_gravity,
-        joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, clip_time, tracking_errors, future,
+        joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, clip_time,
+        joint_errors, anchor_vel_error_b, tracking_errors, future,
     )
 }  # fmt: skip
 
