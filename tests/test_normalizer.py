@@ -1,0 +1,42 @@
+"""Running statistics against numpy's of everything seen."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
+
+RNG = np.random.default_rng(0)
+SEEN = [RNG.normal(size=(4, 6, 3)) * [1, 10, 0.1] + [0, 100, -3] for _ in range(5)]
+
+
+def taught():
+    state = init_normalizer(3)
+    for obs in SEEN:
+        state = update_normalizer(state, jnp.asarray(obs, jnp.float32))
+    return state
+
+
+def test_mean_and_deviation_are_numpys():
+    everything = np.concatenate([obs.reshape(-1, 3) for obs in SEEN])
+    np.testing.assert_allclose(taught().mean, everything.mean(axis=0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(taught().std, everything.std(axis=0), rtol=1e-3)
+
+
+def test_normalized_is_standard_and_bounded():
+    state = taught()
+    everything = jnp.asarray(np.concatenate([obs.reshape(-1, 3) for obs in SEEN]), jnp.float32)
+    normal = np.asarray(normalize(state, everything, 10.0))
+    np.testing.assert_allclose(normal.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(normal.std(axis=0), 1, atol=1e-3)
+    far = normalize(state, jnp.array([1e6, -1e6, -3.0]), 10.0)
+    assert far[:2].tolist() == [10.0, -10.0]
+    assert float(jnp.abs(normalize(state, everything, 0.5)).max()) == 0.5
+
+
+def test_a_fresh_one_changes_nothing():
+    np.testing.assert_array_equal(normalize(init_normalizer(3), jnp.array([1.0, -2.0, 3.0]), 10.0), [1, -2, 3])
+
+
+def test_a_constant_stays_finite():
+    state = update_normalizer(init_normalizer(2), jnp.ones((10, 2)) * jnp.array([5.0, 0.0]))
+    assert np.isfinite(normalize(state, jnp.array([5.0, 1.0]), 10.0)).all()
