@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mimic.robots import load_robot
@@ -29,7 +30,7 @@ def run_doctor() -> int:
     table.add_row("packages", ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES))
     table.add_row("commit", git_commit() or "not a git checkout")
     for row in _backends() + _seeing() + _robots() + _optional():
-        table.add_row(*row)
+        table.add_row(*(escape(cell) for cell in row))
     Console().print(table)
     return 0
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mimic.robots import Robot, load_robot
@@ -39,7 +40,7 @@ def inspect_path(path: str, robot_name: str | None, quat_order: str | None, fps:
 def _rows(title: str, rows: list[tuple[str, str]], console: Console) -> None:
     table = Table(title=title, show_header=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(escape(cell) for cell in row))  # "[m]" is a unit, not a style
     console.print(table)
 
 
@@ -94,7 +95,7 @@ def _inspect_robot(robot: Robot, console: Console) -> None:
         ],
         console,
     )
-    table = Table("joint", "range [rad]", "default", "kp", "kd", "effort [N m]", "armature")
+    table = Table("joint", escape("range [rad]"), "default", "kp", "kd", escape("effort [N m]"), "armature")
     for i, name in enumerate(robot.joint_names):
         low, high = robot.body.joint_range[i]
         values = (robot.default_qpos[7 + i], robot.kp[i], robot.kd[i], robot.effort[i], robot.armature[i])
