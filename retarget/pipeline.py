@@ -15,10 +15,10 @@ from motions.skeleton import SkeletonMotion
 from retarget.capture import Capture, capture
 from retarget.contacts import detect_contacts
 from retarget.mapping import SIDES, RobotMap, map_robot, map_source
-from retarget.quality import QualityReport, measure, world_points
+from retarget.quality import Effort, QualityReport, measure, world_points
 from retarget.rig import Rig, build_rig
 from retarget.scaling import build_targets
-from retarget.solve import solve
+from retarget.solve import Solution, solve
 from retarget.start import starting_joints
 from retarget.terms import Weights
 
@@ -52,14 +52,11 @@ def retarget(
     rig = rig_of(body, mapping)
     human = capture(source, map_source(source.skeleton), fps)
     targets, scale = build_targets(human, detect_contacts(human), rig)
-    start = time.perf_counter()
+    began = time.perf_counter()
     targets = targets._replace(start=starting_joints(rig, targets, fps))
     solution = solve(rig, targets, fps, weights, iterations)
-    solve_s = time.perf_counter() - start
     motion = Motion(source.name, body.name, fps, solution.qpos, body.joint_names, source=source.source, licence=source.licence)
-    report = measure(
-        motion, rig, targets, scale=scale, iterations=solution.iterations, converged=solution.converged, solve_s=solve_s
-    )
+    report = measure(motion, rig, targets, scale=scale, effort=_effort(solution, time.perf_counter() - began))
     return motion, report
 
 
@@ -77,16 +74,17 @@ def ground(
     targets, scale = build_targets(own, detect_contacts(own), rig, reach=1.0)
     joints = motion.qpos[:, 7:]
     targets = targets._replace(rest=joints, start=joints, stiffness=np.full_like(joints, GROUND_STIFFNESS))
-    start = time.perf_counter()
-    solution = solve(rig, targets, motion.fps, weights, 25)
-    solve_s = time.perf_counter() - start
+    began = time.perf_counter()
+    solution = solve(rig, targets, motion.fps, weights)
     fixed = Motion(
         motion.name, body.name, motion.fps, solution.qpos, body.joint_names, motion.loop, motion.source, motion.licence
     )
-    report = measure(
-        fixed, rig, targets, scale=scale, iterations=solution.iterations, converged=solution.converged, solve_s=solve_s
-    )
+    report = measure(fixed, rig, targets, scale=scale, effort=_effort(solution, time.perf_counter() - began))
     return fixed, report
+
+
+def _effort(solution: Solution, wall_s: float) -> Effort:
+    return Effort(solution.iterations, solution.converged, solution.compile_s, wall_s - solution.compile_s)
 
 
 def capture_of_robot(rig: Rig, motion: Motion) -> Capture:

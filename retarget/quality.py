@@ -23,6 +23,16 @@ JOINT_SPEED_RAD_S = 20.0  # taken as every joint's limit: MJCF has none
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What a solve took: Gauss-Newton iterations, whether it settled, compilation [s], and the rest of the call [s]."""
+
+    iterations: int = 0
+    converged: bool = True
+    compile_s: float = 0.0
+    solve_s: float = float("nan")
+
+
+@dataclass(frozen=True)
 class QualityReport:
     """Quality of one clip on one robot; percentages are 0 to 100, of frames unless said otherwise.
 
@@ -50,6 +60,7 @@ class QualityReport:
     scale: float
     iterations: int
     converged: bool
+    compile_s: float
     solve_s: float
     solve_fps: float
 
@@ -92,11 +103,10 @@ def measure(
     targets: Targets,
     *,
     scale: float = 1.0,
-    iterations: int = 0,
-    converged: bool = True,
-    solve_s: float = float("nan"),
+    effort: Effort | None = None,
 ) -> QualityReport:
     """Measure a motion against the targets it was solved for, by plain forward kinematics."""
+    effort = effort or Effort()
     joints, fps = motion.qpos[:, 7:], motion.fps
     points = world_points(rig, motion.qpos)
     sole_height = points["sole"][..., 2] - rig.sole.radius
@@ -142,10 +152,11 @@ def measure(
         keypoint_error_mm=float(1e3 * error[:, used_roles].mean()),
         foot_slide_mm_s=float(1e3 * np.median(speed[pinned])) if pinned.any() else 0.0,
         scale=float(scale),
-        iterations=iterations,
-        converged=converged,
-        solve_s=float(solve_s),
-        solve_fps=float(motion.num_frames / solve_s),
+        iterations=effort.iterations,
+        converged=effort.converged,
+        compile_s=effort.compile_s,
+        solve_s=effort.solve_s,
+        solve_fps=motion.num_frames / effort.solve_s,
     )
 
 

@@ -7,6 +7,7 @@ Gauss-Newton system is block-pentadiagonal in time (accelerations couple three f
 block Cholesky factorization along time. Joint limits are steep in the solve and then hard by a clip of a few mrad.
 """
 
+import time
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -30,22 +31,31 @@ _PAD_STEP = 1.25  # clip lengths are padded to a geometric series, so that few p
 
 @dataclass(frozen=True)
 class Solution:
-    """qpos (F, 7 + J), the final cost, Gauss-Newton iterations used, and whether the cost had settled."""
+    """qpos (F, 7 + J), the final cost, Gauss-Newton iterations used, whether the cost had settled, and what it took [s]."""
 
     qpos: np.ndarray
     cost: float
     iterations: int
     converged: bool
+    compile_s: float
+    solve_s: float
 
 
-def solve(rig: Rig, targets: Targets, fps: float, weights: Weights, iterations: int = 20) -> Solution:
+def solve(rig: Rig, targets: Targets, fps: float, weights: Weights, iterations: int = 25) -> Solution:
     """Solve one clip. Compiles once per robot and padded length."""
     frames = len(targets.valid)
     padded = padded_length(frames)
     batch = jax.tree.map(lambda x: jnp.asarray(_pad(x, padded), jnp.float32), targets)
     batch = batch._replace(valid=batch.valid.at[frames:].set(0.0))
-    qpos, cost, count, converged = _program(rig, weights, iterations)(batch, jnp.float32(fps))
-    return Solution(np.asarray(qpos[:frames], np.float64), float(cost), int(count) + len(APPROACH), bool(converged))
+    start = time.perf_counter()
+    program = _program(rig, weights, iterations, padded)
+    compile_s = time.perf_counter() - start
+    start = time.perf_counter()
+    qpos, cost, count, converged = jax.block_until_ready(program(batch, jnp.float32(fps)))
+    solve_s = time.perf_counter() - start
+    return Solution(
+        np.asarray(qpos[:frames], np.float64), float(cost), int(count) + len(APPROACH), bool(converged), compile_s, solve_s
+    )
 
 
 def padded_length(frames: int) -> int:
@@ -60,9 +70,30 @@ def _pad(x: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([x, np.repeat(x[-1:], length - len(x), axis=0)])
 
 
-@lru_cache(maxsize=16)
-def _program(rig: Rig, weights: Weights, iterations: int):
-    return jax.jit(partial(_solve_clip, rig, weights, iterations))
+@lru_cache(maxsize=32)
+def _program(rig: Rig, weights: Weights, iterations: int, frames: int) -> jax.stages.Compiled:
+    """The compiled solve of `frames` padded frames."""
+
+    def real(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((frames, *shape), jnp.float32)
+
+    joints = real(rig.chain.num_joints)
+    shapes = Targets(
+        bone_dir=real(len(rig.bones), 3),
+        bone_weight=real(len(rig.bones)),
+        hip_centre=real(3),
+        frame_rot=real(len(rig.frame_roles), 3, 3),
+        ankle=real(2, 3),
+        stand=real(4),
+        support=real(4),
+        flight=real(),
+        rest=joints,
+        stiffness=joints,
+        start=joints,
+        valid=real(),
+    )
+    program = jax.jit(partial(_solve_clip, rig, weights, iterations))
+    return program.lower(shapes, jax.ShapeDtypeStruct((), jnp.float32)).compile()
 
 
 def _solve_clip(rig: Rig, weights: Weights, iterations: int, targets: Targets, fps: Array) -> tuple:
