@@ -88,7 +88,9 @@ class Train:
             require_writable(folder)
             robot = find_robot(config, say)
             paths = config.motion or (preset_clip(config),)
-            motions, reports = read_motions(paths, robot, say, quat_order=config.quat_order, fps=config.fps)
+            motions, reports = read_motions(
+                paths, robot, say, quat_order=config.quat_order, fps=config.fps, start_s=config.start_s, end_s=config.end_s
+            )
             run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
             quality = reports[0].to_dict() if reports[0] is not None else None
         return train_and_measure(run, quality)
@@ -162,6 +164,10 @@ class Retarget:
     """The .asf of an .amc, where it is not beside it."""
     scale: float | None = None
     """Metres per unit of the file, where it cannot be recognised."""
+    start_s: float = 0.0
+    """Of each motion, the part from here [s] ..."""
+    end_s: float | None = None
+    """... to here [s] is kept; None: to its end."""
     json: Path | None = None
     """Write the quality numbers to this file too."""
 
@@ -178,8 +184,9 @@ class Retarget:
         require_writable(self.out.parent if single else self.out)
         robot = find_robot(dataclasses.replace(make_preset("g1"), robot=self.robot), say)
         motions, reports = read_motions(
-            self.files, robot, say, quat_order=self.quat_order, fps=self.fps, skeleton=self.skeleton, scale=self.scale
-        )
+            self.files, robot, say, quat_order=self.quat_order, fps=self.fps,
+            skeleton=self.skeleton, scale=self.scale, start_s=self.start_s, end_s=self.end_s,
+        )  # fmt: skip
         rows = {}
         for path, motion, report in zip(self.files, motions, reports, strict=True):
             target = self.out if single else self.out / f"{Path(path).stem}.npz"
@@ -235,6 +242,10 @@ class Bench:
     """Motion files; none: the preset's own clip."""
     quat_order: QuatOrder | None = None
     fps: float | None = None
+    start_s: float = 0.0
+    """Of each motion, the part from here [s] ..."""
+    end_s: float | None = None
+    """... to here [s] is used; None: to its end."""
     num_envs: int | None = None
     env_steps: int | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -253,8 +264,9 @@ class Bench:
         robot = find_robot(config, say)
         began = time.perf_counter()
         motions, reports = read_motions(
-            self.motion or (preset_clip(config),), robot, say, quat_order=self.quat_order, fps=self.fps
-        )
+            self.motion or (preset_clip(config),), robot, say, quat_order=self.quat_order, fps=self.fps,
+            start_s=self.start_s, end_s=self.end_s,
+        )  # fmt: skip
         if self.what == "retarget":
             rows = [report.to_dict() for report in reports if report is not None]
             write_json(self.json, {"clips": rows, "wall_s": time.perf_counter() - began})

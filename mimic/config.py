@@ -58,7 +58,7 @@ class ObservationConfig:
         "joint_errors",
         "tracking_errors",
     )
-    """Terms the policy sees, in this order (`mimic.mdp.observations.TERMS`). The two errors could be inferred from the other terms;
+    """What the policy sees, in this order (`mimic.mdp.observations.TERMS`). The two errors could be inferred from the others;
     shown as such, feedback is learnt in less than half the env-steps."""
     critic: tuple[str, ...] = ("body_pos_b", "clip_time", "phase")
     """Terms the critic sees beyond the actor's."""
@@ -174,6 +174,10 @@ class Config:
     """Quaternion order of files that do not say."""
     fps: float | None = None
     """Frame rate [Hz] of files that do not say."""
+    start_s: float = 0.0
+    """Of each motion, the part from here [s] ..."""
+    end_s: float | None = None
+    """... to here [s] is used; None: to its end."""
     seed: int = 0
     num_envs: int = 128
     env_steps: int = 2_500_000

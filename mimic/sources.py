@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from mimic.config import Config
 from mimic.robots import Robot, load_robot
 from motions.clips import demo_bvh
+from motions.errors import InputError
 from motions.formats import read_motion_file
 from motions.motion import Motion
 from retarget import QualityReport, quality_table, retarget
@@ -24,24 +23,39 @@ def read_motions(
     fps: float | None = None,
     skeleton: Path | None = None,
     scale: float | None = None,
+    start_s: float = 0.0,
+    end_s: float | None = None,
 ) -> tuple[list[Motion], list[QualityReport | None]]:
-    """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others."""
+    """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others.
+
+    Of each motion the part from `start_s` to `end_s` [s] is kept.
+    """
     motions, reports = [], []
     for path in paths:
         found = read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps, skeleton=skeleton, scale=scale)
         for note in found.notes:
             say(f"{path}: {note}")
         if isinstance(found.motion, Motion):
-            motions.append(found.motion)
+            motions.append(_part(found.motion, start_s, end_s))
             reports.append(None)
             continue
         source = found.motion
         say(f"{path}: a captured skeleton of {source.num_frames} frames, retargeted to {robot.name}")
         motion, report = retarget(source, robot.body)
-        Console(stderr=True).print(quality_table([report]))
-        motions.append(motion)
+        say(quality_table([report]))
+        motions.append(_part(motion, start_s, end_s))
         reports.append(report)
     return motions, reports
+
+
+def _part(motion: Motion, start_s: float, end_s: float | None) -> Motion:
+    if start_s == 0.0 and end_s is None:
+        return motion
+    end_s = motion.duration_s if end_s is None else end_s
+    if not 0.0 <= start_s < end_s:
+        asked = f"the part from {start_s:g} s to {end_s:g} s is empty"
+        raise InputError(f"motion {motion.name!r}: {asked}; it lasts {motion.duration_s:.2f} s")
+    return motion.trimmed(start_s, end_s)
 
 
 def preset_clip(config: Config) -> str:
