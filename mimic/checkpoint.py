@@ -43,13 +43,13 @@ class Checkpoints:
         damaged: list[int] = []
         reason = ""
         for iteration in sorted(self._manager.all_steps(), reverse=True):
-            try:
-                with _no_reports_from_collected_coroutines():
+            with _no_reports_from_abandoned_tasks():
+                try:
                     plain = self._manager.restore(iteration, args=ocp.args.StandardRestore(target))
-            except Exception as error:  # orbax raises many types for damaged files; each means: try the one before
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-                damaged.append(iteration)
-                continue
+                except Exception as error:  # orbax raises many types for damaged files; each means: try the one before
+                    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+                    damaged.append(iteration)
+                    continue
             for bad in damaged:
                 warn(f"checkpoint {bad} is damaged; using the one before it, {iteration}")
                 if discard:
@@ -64,17 +64,17 @@ class Checkpoints:
 
 
 @contextmanager
-def _no_reports_from_collected_coroutines() -> Iterator[None]:
-    """Of a damaged file, orbax's abandoned readers each print a traceback when Python collects them."""
-    before = sys.unraisablehook
+def _no_reports_from_abandoned_tasks() -> Iterator[None]:
+    """Of a damaged file, each of orbax's abandoned readers prints a traceback when Python collects it."""
+    hook, level = sys.unraisablehook, logging.getLogger("asyncio").level
     sys.unraisablehook = lambda _: None
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         yield
-    except Exception:
-        gc.collect()
-        raise
     finally:
-        sys.unraisablehook = before
+        gc.collect()
+        sys.unraisablehook = hook
+        logging.getLogger("asyncio").setLevel(level)
 
 
 def _is_key(leaf: Any) -> bool:

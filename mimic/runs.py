@@ -78,10 +78,13 @@ def create_run(folder: Path, config: Config, robot: Robot, motions: tuple[Motion
 
 def refuse_occupied(folder: Path, config: Config, *, overwrite: bool = False) -> None:
     """Raise `InputError` unless `folder` is free for a new run of `config`, or holds a run and may be overwritten."""
-    if (folder / CONFIG).exists():
-        if not overwrite:
-            raise InputError(_occupied(folder, config))
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        is_run, is_empty = (folder / CONFIG).exists(), not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise InputError(f"cannot write in {folder}: {error.strerror or error}") from error
+    if is_run and not overwrite:
+        raise InputError(_occupied(folder, config))
+    if not is_run and not is_empty:
         raise InputError(f"{folder} exists and is not a run folder; give another --run-dir")
 
 
