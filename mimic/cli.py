@@ -318,6 +318,7 @@ COMMANDS: dict[str, type] = {
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     argv = sys.argv[1:] if argv is None else argv
+    warnings.filterwarnings("ignore", message=".*os.fork.*")  # starting ffmpeg and probing OpenGL touch nothing of JAX's
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         code = _run(argv)

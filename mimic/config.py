@@ -108,11 +108,11 @@ class TerminationConfig:
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """Where episodes start: failure-weighted bins of the clips. (BeyondMimic's adaptive sampling)"""
+    """Where episodes start: bins of the clips, weighted by failures in them and of episodes begun in them. (after BeyondMimic)"""
 
     bin_s: float = 1.0
     """Length of a bin [s]."""
-    uniform: float = 0.1
+    uniform: float = 0.2
     """Share of starts drawn uniformly over all frames."""
     decay: float = 0.9
     """Per-iteration decay of the failure average."""

@@ -158,15 +158,15 @@ def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str
 
 
 def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, ...]:
-    """Sizes by evaluating every term once."""
+    """Sizes by evaluating every term once, on states of halves: their quaternions are unit."""
     model, bodies, horizon = robot.model, len(robot.tracked_bodies), len(config.observation.future_frames)
 
-    def zeros(*batch: int) -> KinematicState:
+    def halves(*batch: int) -> KinematicState:
         shapes = (model.nq,), (model.nv,), (bodies, 3), (bodies, 4), (bodies, 3), (bodies, 3)
-        return KinematicState(*(np.zeros((*batch, *shape), np.float32) for shape in shapes))
+        return KinematicState(*(np.full((*batch, *shape), 0.5, np.float32) for shape in shapes))
 
     layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32))
-    nothing = Observed(zeros(), zeros(), zeros(horizon), np.zeros(model.nu, np.float32), np.float32(0), np.float32(0))
+    nothing = Observed(halves(), halves(), halves(horizon), np.zeros(model.nu, np.float32), np.float32(0), np.float32(0))
     terms, start = [], 0
     for name in config.observation.actor:
         size = len(observe((name,), nothing, layout))

@@ -1,9 +1,14 @@
 """Running mean and standard deviation of observations (brax's running statistics)."""
 
+import contextlib
+import io
+
 import jax.numpy as jnp
-from brax.training.acme import running_statistics, specs
 
 from motions.rotations import Array
+
+with contextlib.redirect_stdout(io.StringIO()):  # brax loads mujoco.mjx, which prints that Warp is not installed
+    from brax.training.acme import running_statistics, specs
 
 Normalizer = running_statistics.RunningStatisticsState
 

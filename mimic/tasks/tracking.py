@@ -24,18 +24,20 @@ MAX_QVEL = 1e3  # [m/s, rad/s] a state this fast has exploded
 
 
 class EnvState(NamedTuple):
-    """One environment between control steps. The cursor (clip, frame) points at the reference the body should be on."""
+    """One environment between control steps. The cursor (clip, frame) points at the reference the body should be on; `start` is
+    the packed frame the episode began on."""
 
     physics: PhysicsState
     clip: Array
     frame: Array
+    start: Array
     last_action: Array
     step_count: Array
 
 
 class StepResult(NamedTuple):
-    """What one control step gave, before any reset. `invalid`: the physics broke; `place`: the packed frame reached;
-    `log`: named scalars."""
+    """What one control step gave, before any reset. `invalid`: the physics broke; `place` (2,): the packed frames
+    reached and begun on; `log`: named scalars."""
 
     reward: Array
     terminated: Array
@@ -70,8 +72,9 @@ class Tracking:
         return sampling.init_sampler(self.bins)
 
     def update_sampler(self, sampler: sampling.SamplerState, place: Array, failed: Array) -> sampling.SamplerState:
-        """Learn where episodes failed: packed frames `place` and booleans `failed`, of one shape."""
-        return sampling.update_sampler(sampler, sampling.count_failures(self.bins, place, failed), self.config.sampling)
+        """Learn from `failed` (...): a failure counts where it happened and where its episode began, `place` (..., 2)."""
+        failures = sampling.count_failures(self.bins, place, jnp.broadcast_to(failed[..., None], place.shape))
+        return sampling.update_sampler(sampler, failures, self.config.sampling)
 
     def reset(self, key: Array, sampler: sampling.SamplerState) -> EnvState:
         """Start on a frame drawn by the sampler, with a random kick."""
@@ -85,7 +88,7 @@ class Tracking:
         """The body exactly on a reference frame, at its velocity."""
         physics = self.physics.init(self.library.lookup(clip, frame))
         zero = jnp.zeros((), jnp.int32)
-        return EnvState(physics, clip, frame, jnp.zeros(self.action_size, jnp.float32), zero)
+        return EnvState(physics, clip, frame, self._packed(clip, frame), jnp.zeros(self.action_size, jnp.float32), zero)
 
     def step(self, env_state: EnvState, action: Array) -> tuple[EnvState, StepResult]:
         """Apply `action` (J,) for one control step."""
@@ -97,7 +100,7 @@ class Tracking:
         # a broken state is replaced by the reference, so that nothing downstream sees a NaN; it counts as terminated
         physics = jax.tree.map(lambda bad, good: jnp.where(invalid, good, bad), physics, self.physics.init(reference))
         state = physics.kinematics
-        next_state = EnvState(physics, clip, frame, action, env_state.step_count + 1)
+        next_state = EnvState(physics, clip, frame, env_state.start, action, env_state.step_count + 1)
 
         terms = tracking_rewards(state, reference, anchor=self.anchor, config=self.config.reward)
         terms["action_rate"] = action_rate(action, env_state.last_action)
@@ -105,8 +108,9 @@ class Tracking:
         terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, self.config.termination)
         at_end = frame >= self.library.clip_length[clip] - 1
         truncated = ~terminated & (at_end | (next_state.step_count >= self.max_steps))
+        place = jnp.stack([self._packed(clip, frame), env_state.start])
         log = {f"reward/{name}": value for name, value in terms.items()} | self._errors(state, reference)
-        return next_state, StepResult(reward, terminated, truncated, invalid, self._packed(clip, frame), log)
+        return next_state, StepResult(reward, terminated, truncated, invalid, place, log)
 
     def target(self, clip: Array, frame: Array, action: Array) -> Array:
         """Joint position targets (J,) [rad] of an action that leads to `frame`."""
