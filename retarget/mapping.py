@@ -26,7 +26,7 @@ ROBOT_ROLES = ("pelvis", "chest", "head", *LEG_ROLES, *ARM_ROLES)
 _LIMB_NAMES = {
     "thigh": ("upleg", "femur", "thigh", "upperleg", "hip"),
     "shank": ("leg", "tibia", "shin", "shank", "lowerleg", "lowleg", "calf", "knee"),
-    "foot": ("foot", "ankle"),
+    "foot": ("ankle", "foot"),
     "toe": ("toebase", "toes", "toe", "ball"),
     "upper_arm": ("arm", "humerus", "upperarm", "uparm", "shoulder"),
     "forearm": ("forearm", "radius", "lowerarm", "lowarm", "elbow"),
@@ -66,6 +66,8 @@ def map_source(skeleton: Skeleton) -> SourceMap:
                 found = [split[side, "wrist"]]
             if found:
                 joints[side + part] = found[0]
+        if (side, "ankle") in split and (side, "foot") in split:  # SMPL calls the ball of the foot so
+            joints.setdefault(side + "toe", split[side, "foot"])
     missing = [role for role in (*LEG_ROLES, *ARM_ROLES) if role not in joints]
     legs_missing = [role for role in missing if role in LEG_ROLES]
     if legs_missing:

@@ -1,0 +1,119 @@
+"""The centre of pressure against C MuJoCo's inverse dynamics, its derivative, and the nearest point of a hull."""
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from scipy.optimize import nnls
+
+from mimic.robots import load_robot
+from motions.rotations import quat_to_matrix
+from retarget.balance import balance_terms, nearest_in_hull
+from retarget.pipeline import rig_of
+from retarget.scaling import Targets
+from retarget.terms import Pose, Weights, kinematics
+
+FPS = 50.0
+
+
+@pytest.fixture(scope="module")
+def rig():
+    return rig_of(load_robot("humanoid").body)
+
+
+def targets_of(frames: int, support: float, flight: float) -> Targets:
+    """Only what the balance terms read."""
+    fields = dict.fromkeys(Targets._fields)
+    return Targets(**fields)._replace(
+        support=jnp.full((frames, 4), support), flight=jnp.full(frames, flight), valid=jnp.ones(frames)
+    )
+
+
+def swaying_pose(rig, frames: int = 5) -> Pose:
+    """A smooth motion with a bent, turned base; its frames are 1 / 50 s apart."""
+    t = np.arange(frames)[:, None] / FPS
+    joints = rig.rest + 0.3 * np.sin(2.0 * t + np.arange(rig.chain.num_joints))
+    pos = np.concatenate([0.2 * np.sin(3.0 * t), 0.1 * np.cos(2.0 * t), 0.85 + 0.05 * np.sin(4.0 * t)], axis=1)
+    turn = np.array([np.cos(0.2), 0.1, 0.15, 0.05])
+    quat = np.tile(turn / np.linalg.norm(turn), (frames, 1))
+    return Pose(*(jnp.asarray(x, jnp.float32) for x in (pos, quat, joints)))
+
+
+def pressure_residual(rig, targets, ends, pose: Pose, jacobian: bool = False):
+    """The residual with all ends at one far point, so that it is the pressure minus that point (up to a weight)."""
+    weights = Weights(pressure=1.0, flight=1.0)
+    run = jax.jit(lambda pose: balance_terms(rig, weights, targets, kinematics(rig, pose), ends, FPS, jacobian))
+    return run(pose)
+
+
+def test_nearest_point_of_a_hull():
+    rng = np.random.default_rng(0)
+    corners, points = rng.normal(size=(40, 4, 2)), 1.5 * rng.normal(size=(40, 2))
+    present = rng.random((40, 4)) < 0.7
+    present[:, 2] |= ~present.any(axis=1)
+    found = np.asarray(jax.jit(nearest_in_hull)(points, corners, present))
+    for point, hull, on, near in zip(points, corners, present, found):
+        rows = np.concatenate([hull[on].T, np.full((1, on.sum()), 1e4)])  # non-negative weights that sum to one
+        share, _ = nnls(rows, np.append(point, 1e4))
+        np.testing.assert_allclose(near, share @ hull[on], atol=1e-4)
+
+
+def test_standing_still_the_pressure_is_below_the_centre_of_mass(rig):
+    model, data = rig.body.model, mujoco.MjData(rig.body.model)
+    pose = jax.tree.map(lambda x: jnp.repeat(x[:1], 3, axis=0), swaying_pose(rig))
+    data.qpos[:] = np.concatenate([np.asarray(x[0]) for x in pose])
+    mujoco.mj_forward(model, data)
+    far = np.array([100.0, 0.0])
+    ends = jnp.broadcast_to(jnp.asarray(far, jnp.float32), (3, 4, 2))
+    terms = pressure_residual(rig, targets_of(3, 1.0, 0.0), ends, pose)
+    direction = far - data.subtree_com[0, :2]
+    # beyond 5 cm the cost is Huber's 2 delta d - delta^2, which gives the distance back
+    distance = (float(terms.cost) / 0.05 + 0.05) / 2.0 + rig.sole_half_width
+    assert distance == pytest.approx(np.linalg.norm(direction), abs=2e-3)
+
+
+def test_moving_the_pressure_is_where_inverse_dynamics_puts_it(rig):
+    model, data = rig.body.model, mujoco.MjData(rig.body.model)
+    pose = swaying_pose(rig)
+    qpos = np.concatenate([np.asarray(x, float) for x in pose], axis=1)
+    data.qpos[:] = qpos[2]
+    mujoco.mj_differentiatePos(model, data.qvel, 2 / FPS, qpos[1], qpos[3])
+    before, after = np.zeros(model.nv), np.zeros(model.nv)
+    mujoco.mj_differentiatePos(model, before, 1 / FPS, qpos[1], qpos[2])
+    mujoco.mj_differentiatePos(model, after, 1 / FPS, qpos[2], qpos[3])
+    data.qacc[:] = (after - before) * FPS
+    model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_LIMIT)
+    mujoco.mj_inverse(model, data)
+    force, root = data.qfrc_inverse[:3], qpos[2, :3]
+    torque = quat_to_matrix(qpos[2, 3:7]) @ data.qfrc_inverse[3:6]
+    expected = root[:2] + np.array([-torque[1] - root[2] * force[0], torque[0] - root[2] * force[1]]) / force[2]
+    far = expected + np.array([30.0, 40.0])
+    ends = jnp.broadcast_to(jnp.asarray(far, jnp.float32), (3, 4, 2))
+    three = jax.tree.map(lambda x: x[1:4], pose)
+    terms = pressure_residual(rig, targets_of(3, 1.0, 0.0), ends, three)
+    distance = (float(terms.cost) / 0.05 + 0.05) / 2.0 + rig.sole_half_width
+    assert distance == pytest.approx(50.0, abs=0.02)  # links are lumps here: their own inertia is left out
+
+
+def test_balance_derivatives(rig):
+    """Against forward differences of the free-fall rows, and of the pressure rows with the hull held fixed."""
+    pose = swaying_pose(rig, 3)
+    ends = jnp.broadcast_to(jnp.asarray([0.4, 0.1], jnp.float32), (3, 4, 2))
+    targets = targets_of(3, 1.0, 1.0)
+
+    @jax.jit
+    def rows(pose):
+        terms = pressure_residual(rig, targets, ends, pose, jacobian=True)
+        return terms.residual[0], jnp.stack([terms.before[0], terms.now[0], terms.after[0]])
+
+    residual, jacobian = rows(pose)
+    step = 2e-4
+    for frame in range(3):
+        for column in (0, 2, 6 + 3, 6 + 20):
+            if column < 6:
+                moved = pose._replace(pos=pose.pos.at[frame, column].add(step))
+            else:
+                moved = pose._replace(joints=pose.joints.at[frame, column - 6].add(step))
+            change = (rows(moved)[0] - residual) / step
+            np.testing.assert_allclose(change[2:], jacobian[frame, 2:, column], rtol=0.05, atol=20.0)
