@@ -106,6 +106,9 @@ class TerminationConfig:
     """Largest |dz| of any end effector [m], after re-anchoring."""
 
 
+HEIGHT_RULE = TerminationConfig()  # what "success" means in every evaluation, whatever a training terminated on
+
+
 @dataclass(frozen=True)
 class SamplingConfig:
     """Where episodes start: bins of the clips, weighted by failures in them and of episodes begun in them. (after BeyondMimic)"""

@@ -74,6 +74,8 @@ def check_config(config: Config) -> None:
     for name, (value, bound) in least.items():
         if not value >= bound:
             raise InputError(f"{name} is {value}, expected at least {bound:g}")
+    if ppo.paired and config.num_envs % 2:
+        raise InputError(f"num_envs is {config.num_envs}, expected an even number: environments explore in pairs (ppo.paired)")
     for name in (*config.observation.actor, *config.observation.critic):
         if name not in TERMS:
             raise unknown_name("observation term", name, TERMS)

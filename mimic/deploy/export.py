@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 import mimic
-from mimic.config import Config
+from mimic.config import HEIGHT_RULE, Config
 from mimic.deploy.graph import Layers, policy_model, ros_model
 from mimic.deploy.policy import Policy, rollout
 from mimic.deploy.spec import MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
@@ -151,7 +151,7 @@ def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str
         tracked_bodies=robot.tracked_bodies,
         anchor_body=robot.anchor_body,
         end_effectors=robot.end_effectors,
-        termination=config.termination,
+        termination=HEIGHT_RULE,
         motion=MotionInfo(clip.name, clip.num_frames, clip.loop, clip.source, clip.licence),
         provenance={"preset": config.preset, **_versions(), **(provenance or {})},
     )
