@@ -2,15 +2,17 @@
 same clean-up of the feet for a motion that is already on the robot."""
 
 import time
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy.interpolate import make_interp_spline
 
 from motions.errors import InputError
 from motions.kinematics import Body, forward_kinematics
 from motions.motion import MIN_FRAMES, Motion
-from motions.rotations import quat_to_matrix
+from motions.rotations import quat_normalize, quat_to_matrix
 from motions.skeleton import SkeletonMotion
 from retarget.capture import Capture, capture
 from retarget.contacts import detect_contacts
@@ -61,14 +63,22 @@ def retarget(
 
 
 def ground(
-    motion: Motion, body: Body, *, mapping: RobotMap | str | Path | None = None, weights: Weights = DEFAULT_WEIGHTS
+    motion: Motion,
+    body: Body,
+    *,
+    mapping: RobotMap | str | Path | None = None,
+    fps: float | None = None,
+    weights: Weights = DEFAULT_WEIGHTS,
 ) -> tuple[Motion, QualityReport]:
     """Put a robot's motion on the ground: standing feet stop sliding, floating and sinking; the rest stays as it was.
 
-    For motions that came from elsewhere (video, diffusion). It is retargeting from the robot to itself.
+    For motions that came from elsewhere (video, diffusion). It is retargeting from the robot to itself. `fps` [Hz]
+    resamples first, by cubic splines, whose velocities do not step as those of straight lines between frames do.
     """
     if motion.joint_names != body.joint_names:
         raise InputError(f"motion {motion.name!r} has the joints {', '.join(motion.joint_names)}; {body.name!r} has others")
+    if fps is not None and fps != motion.fps:
+        motion = _splined(motion, fps)
     rig = rig_of(body, mapping)
     own = capture_of_robot(rig, motion)
     targets, scale = build_targets(own, detect_contacts(own), rig, reach=1.0)
@@ -81,6 +91,14 @@ def ground(
     )
     report = measure(fixed, rig, targets, scale=scale, effort=_effort(solution, time.perf_counter() - began))
     return fixed, report
+
+
+def _splined(motion: Motion, fps: float) -> Motion:
+    count = int(np.floor(motion.duration_s * fps + 1e-6)) + 1
+    spline = make_interp_spline(np.arange(motion.num_frames) / motion.fps, motion.qpos, k=min(3, motion.num_frames - 1))
+    qpos = spline(np.arange(count) / fps)
+    qpos[:, 3:7] = quat_normalize(qpos[:, 3:7])
+    return replace(motion, qpos=qpos, fps=fps)
 
 
 def _effort(solution: Solution, wall_s: float) -> Effort:

@@ -17,9 +17,9 @@ from retarget.quality import world_points
 from retarget.rig import Rig
 from retarget.scaling import Targets
 
-NUM_SAMPLES = 8192
+NUM_SAMPLES = 4096
 NUM_CANDIDATES = 24
-RATE_HZ = 12.5  # of the path; between its nodes the start is interpolated
+RATE_HZ = 10.0  # of the path; between its nodes the start is interpolated
 DIRECTION_COST, REST_COST, TRAVEL_COST = 4.0, 0.02, 0.3  # per squared unit, [rad^2], [rad^2] between nodes
 _LIMBS = (("chest", "upper_arm", "forearm", "hand"), ("pelvis", "thigh", "shank", "foot"))
 
@@ -56,14 +56,13 @@ def starting_joints(rig: Rig, targets: Targets, fps: float) -> Array:
 @lru_cache(maxsize=16)
 def _limbs(rig: Rig) -> tuple[_Limb, ...]:
     found = []
-    ends = [bone for bone in rig.bones]
     for base, first, second, last in _LIMBS:
         base = base if base in rig.frame_roles else "pelvis"
         for side in SIDES:
             pairs = [(side + first, side + second), (side + second, side + last)]
-            if not all(pair in ends for pair in pairs):
+            if not all(pair in rig.bones for pair in pairs):
                 continue
-            bones = (ends.index(pairs[0]), ends.index(pairs[1]))
+            bones = (rig.bones.index(pairs[0]), rig.bones.index(pairs[1]))
             fixed = rig.chain.moves[rig.frame_link[rig.frame_roles.index(base)]]
             moved = rig.chain.moves[rig.joints.link[rig.role(side + second)]]
             joints = np.flatnonzero(moved & ~fixed)
