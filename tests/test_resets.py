@@ -11,7 +11,7 @@ from mimic.mdp.resets import kick
 from motions.kinematics import KinematicState, kinematic_state
 from motions.library import pack
 
-ROBOT, CONFIG = tiny_robot(), ResetConfig()
+ROBOT, CONFIG = tiny_robot(), ResetConfig(linvel=(0.5, 0.4, 0.2), angvel=(0.5, 0.6, 0.8))
 IDS = ROBOT.body.body_ids(ROBOT.tracked_bodies)
 FRAMES = pack([tiny_motion()], ROBOT.body, ROBOT.tracked_bodies, 0.02).frames
 STATE = KinematicState(*(jnp.asarray(part[30]) for part in FRAMES))

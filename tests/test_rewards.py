@@ -14,7 +14,8 @@ from mimic.config import RewardConfig
 from mimic.mdp.rewards import action_rate, total_reward, tracking_rewards
 from motions.kinematics import KinematicState
 
-BODIES, ANCHOR, CONFIG = 4, 1, RewardConfig()
+BODIES, ANCHOR = 4, 1
+CONFIG = RewardConfig(sigma_body_pos=0.3, sigma_body_ori=0.4)
 TERMS = ("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel")
 RELATIVE = ("body_pos", "body_ori")
 

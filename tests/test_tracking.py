@@ -1,0 +1,248 @@
+"""The tracking task against plain MuJoCo and numpy: starts, steps, ends, broken physics, observations."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from tiny import EFFORT, KP, tiny_motion, tiny_robot
+
+from mimic.config import Config, ObservationConfig, SamplingConfig
+from mimic.mdp.rewards import tracking_rewards
+from mimic.metrics import frame_errors
+from mimic.presets import PRESETS, make_preset
+from mimic.robots import load_robot
+from mimic.sim.native import NativePhysics
+from mimic.sim.physics import PhysicsState
+from mimic.tasks.tracking import EnvState, StepResult, Tracking
+from motions.kinematics import KinematicState
+from motions.library import pack
+from motions.motion import Motion
+
+ROBOT = tiny_robot()
+CLIPS = (tiny_motion(), dataclasses.replace(tiny_motion(31), name="short"))  # 101 and 26 frames at 50 Hz
+CONFIG = Config(
+    preset="tiny",
+    robot="tiny",
+    sampling=SamplingConfig(episode_s=0.4),
+    observation=ObservationConfig(
+        actor=("command", "actions"), critic=("phase", "future", "motion_anchor_pos_b"), future_frames=(1, 50)
+    ),
+)
+LIBRARY = pack(CLIPS, ROBOT.body, ROBOT.tracked_bodies, CONFIG.sim.ctrl_dt)
+
+
+class Breakable(NamedTuple):
+    """Native physics that breaks where the first motor is asked for more than 100 rad."""
+
+    inner: NativePhysics
+    robot = ROBOT
+    n_substeps = 4
+
+    def init(self, kinematics: KinematicState) -> PhysicsState:
+        return self.inner.init(kinematics)
+
+    def step(self, state: PhysicsState, ctrl: jax.Array) -> PhysicsState:
+        after = self.inner.step(state, jnp.clip(ctrl, -9, 9))
+        return jax.tree.map(lambda leaf: jnp.where(ctrl[0] > 100, jnp.nan, leaf), after)
+
+
+TASK = Tracking(CONFIG, ROBOT, Breakable(NativePhysics(ROBOT, 4)), LIBRARY)  # type: ignore[arg-type]
+STEP, OBSERVE, RESET = jax.jit(TASK.step), jax.jit(TASK.observe), jax.jit(jax.vmap(TASK.reset, (0, None)))
+
+
+def at(clip: int, frame: int) -> EnvState:
+    return TASK.reset_to(jnp.array(clip, jnp.int32), jnp.array(frame, jnp.int32))
+
+
+def frame_of(clip: int, frame: int) -> KinematicState:
+    """By a slice of the clip, not by `lookup`."""
+    start = int(LIBRARY.clip_start[clip])
+    return KinematicState(*(part[start : start + int(LIBRARY.clip_length[clip])][frame] for part in LIBRARY.frames))
+
+
+def test_starts_are_exactly_on_the_reference():
+    """The reset error is zero, bit for bit, wherever the sampler sends an episode."""
+    states = RESET(jax.random.split(jax.random.key(0), 200), TASK.init_sampler())
+    assert set(np.asarray(states.clip).tolist()) == {0, 1}
+    for i in range(200):
+        expected = frame_of(int(states.clip[i]), int(states.frame[i]))
+        for part, value in zip(states.physics.kinematics, expected):
+            np.testing.assert_array_equal(part[i], value)
+    assert not np.asarray(states.step_count).any()
+    assert not np.asarray(states.last_action).any()
+
+
+def test_steps_are_plain_mujoco_towards_the_next_frame():
+    """Target: the prior of frame f + 1 plus .25 effort/kp of the action. Reward: against frame f + 1."""
+    rng, state = np.random.default_rng(0), at(0, 7)
+    data = mujoco.MjData(ROBOT.model)
+    data.qpos[:], data.qvel[:] = LIBRARY.frames.qpos[7], LIBRARY.frames.qvel[7]
+    last_action = np.zeros(4, np.float32)
+    for i in range(12):
+        action = rng.normal(size=4).astype(np.float32)
+        data.ctrl[:] = np.asarray(TASK.priors)[8 + i] + 0.25 * EFFORT / KP * action
+        mujoco.mj_step(ROBOT.model, data, 4)
+        state, result = STEP(state, action)
+        np.testing.assert_allclose(state.physics.kinematics.qpos, data.qpos, atol=1e-4)
+        np.testing.assert_allclose(state.physics.kinematics.qvel, data.qvel, atol=2e-2)
+        terms = tracking_rewards(state.physics.kinematics, frame_of(0, 8 + i), anchor=0, config=CONFIG.reward)
+        total = sum(getattr(CONFIG.reward, name) * float(value) for name, value in terms.items())
+        total += CONFIG.reward.action_rate * float(np.sum((action - last_action) ** 2))
+        assert float(result.reward) == pytest.approx(CONFIG.reward.scale * total, abs=1e-5)
+        assert (int(state.frame), int(state.step_count)) == (8 + i, i + 1)
+        np.testing.assert_array_equal(state.last_action, action)
+        last_action = action
+
+
+def test_priors_of_the_second_clip_are_its_own():
+    """By frame, whatever was packed before; beyond the end, the last."""
+    alone = Tracking(CONFIG, ROBOT, TASK.physics, pack(CLIPS[1:], ROBOT.body, ROBOT.tracked_bodies, 0.02))
+    zero = jnp.zeros(4)
+    for frame in (0, 3, 25, 26, 99):
+        np.testing.assert_array_equal(TASK.target(jnp.array(1), jnp.array(frame), zero), alone.priors[min(frame, 25)])
+
+
+def ends(result: StepResult) -> tuple[bool, bool, bool]:
+    return bool(result.terminated), bool(result.truncated), bool(result.invalid)
+
+
+def test_the_end_of_a_clip_truncates():
+    state, result = STEP(at(1, 23), jnp.zeros(4))
+    assert ends(result) == (False, False, False)
+    assert np.asarray(result.place).reshape(-1)[0] == 101 + 24
+    state, result = STEP(state, jnp.zeros(4))
+    assert ends(result) == (False, True, False)
+    assert np.asarray(result.place).reshape(-1)[0] == 101 + 25
+
+
+def test_the_longest_episode_truncates():
+    """.4 s are 20 steps."""
+    state = at(0, 10)
+    for i in range(20):
+        assert ends(result) == (False, False, False) if i else True
+        state, result = STEP(state, jnp.zeros(4))
+    assert ends(result) == (False, True, False)
+    assert (int(state.step_count), int(state.frame)) == (20, 30)
+
+
+def lifted(state: EnvState, by_m: float) -> EnvState:
+    kinematics = state.physics.kinematics
+    up = jnp.array([0, 0, by_m])
+    kinematics = kinematics._replace(qpos=kinematics.qpos.at[2].add(by_m), xpos=kinematics.xpos + up)
+    return state._replace(physics=TASK.physics.init(kinematics))
+
+
+@pytest.mark.parametrize("frame", [5, 24])
+def test_losing_the_reference_terminates_and_never_truncates_as_well(frame: int):
+    """Also where the clip ends with the same step."""
+    _, result = STEP(lifted(at(1, frame), 0.35), jnp.zeros(4))
+    assert ends(result) == (True, False, False)
+    _, result = STEP(lifted(at(1, frame), 0.15), jnp.zeros(4))
+    assert ends(result) == (False, frame == 24, False)
+
+
+def test_broken_physics_terminates_with_nothing_broken_left_behind():
+    state, result = STEP(at(1, 24), jnp.array([1e4, 0, 0, 0]))
+    assert ends(result) == (True, False, True)
+    assert float(result.reward) == 0
+    for part, value in zip(state.physics.kinematics, frame_of(1, 25)):
+        np.testing.assert_array_equal(part, value)
+    for leaf in jax.tree.leaves((state, result, OBSERVE(state))):
+        assert np.isfinite(leaf).all()
+
+
+def test_too_fast_is_broken_too():
+    fast = at(0, 5)
+    kinematics = fast.physics.kinematics
+    fast = fast._replace(physics=TASK.physics.init(kinematics._replace(qvel=kinematics.qvel.at[6].set(5e3))))
+    _, result = STEP(fast, jnp.zeros(4))
+    assert bool(result.invalid)
+
+
+def test_logged_errors_are_the_evaluations():
+    state, result = STEP(at(0, 40), jnp.ones(4))
+    single = KinematicState(*(np.asarray(part)[None] for part in state.physics.kinematics))
+    reference = KinematicState(*(part[None] for part in frame_of(0, 41)))
+    expected = frame_errors(single, reference, 0)
+    for name in ("e_mpbpe_mm", "e_g_mpbpe_mm", "e_mpjpe_rad"):
+        assert float(result.log[f"error/{name}"]) == pytest.approx(float(expected[name][0]), rel=1e-4)
+
+
+def test_observations_by_hand():
+    """Actor: reference joints and last action; critic: that, the phase, frames 1 and 50 ahead (not beyond the clip's end),
+    the anchor's error."""
+    state, _ = STEP(at(1, 12), jnp.array([0.5, 0, 0, -0.5]))
+    actor, critic = OBSERVE(state)
+    reference = frame_of(1, 13)
+    np.testing.assert_allclose(actor, [*reference.qpos[7:], *reference.qvel[6:], 0.5, 0, 0, -0.5], atol=1e-6)
+    np.testing.assert_array_equal(critic[:12], actor)
+    assert float(critic[12]) == pytest.approx(13 / 25)
+    assert critic.shape == (12 + 1 + 2 * (4 + 9) + 3,)
+    np.testing.assert_allclose(critic[13:17], frame_of(1, 14).qpos[7:], atol=1e-6)
+    np.testing.assert_allclose(critic[26:30], frame_of(1, 25).qpos[7:], atol=1e-6)
+    np.testing.assert_allclose(OBSERVE(at(0, 30))[1][-3:], 0, atol=1e-6)
+
+
+def test_failures_move_the_starts():
+    """Every failure in the short clip: from then on most episodes start there."""
+    place = STEP(at(1, 5), jnp.zeros(4))[1].place
+    places = jnp.broadcast_to(place, (4, 8, *place.shape))
+    sampler = TASK.update_sampler(TASK.init_sampler(), places, jnp.ones((4, 8), bool))
+    states = RESET(jax.random.split(jax.random.key(0), 200), sampler)
+    assert np.asarray(states.clip).mean() > 0.7
+
+
+def test_jit_is_no_jit():
+    action = jnp.array([0.3, -0.2, 0.1, 0.4])
+    with jax.disable_jit():
+        plain = TASK.step(at(0, 20), action)
+        plain_observed = TASK.observe(plain[0])
+    jitted = STEP(at(0, 20), action)
+    for a, b in zip(jax.tree.leaves((plain, plain_observed)), jax.tree.leaves((jitted, OBSERVE(jitted[0])))):
+        np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture
+def robots_of_presets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Where the G1's model is; without it the preset is skipped."""
+
+    def load(config: Config):
+        if config.robot == "g1":
+            monkeypatch.setenv("MIMIC_ROBOTS", str(request.getfixturevalue("shared_robots")))
+        return load_robot(config.robot, sim=config.sim)
+
+    return load
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_builds_resets_and_steps(name: str, robots_of_presets):
+    """On a clip of standing with slowly swinging joints: a dozen steps of noise, and all is finite and as wide as it says."""
+    config = make_preset(name)
+    robot = robots_of_presets(config)
+    t = np.arange(61)[:, None] / 30
+    qpos = np.tile(robot.default_qpos, (61, 1))
+    qpos[:, 7:] += 0.05 * np.sin(2 * t)
+    motion = Motion("stand", robot.name, 30.0, qpos, robot.joint_names)
+    library = pack([motion], robot.body, robot.tracked_bodies, config.sim.ctrl_dt)
+    task = Tracking(config, robot, NativePhysics(robot, config.sim.n_substeps), library)
+
+    def run(key: jax.Array):
+        first = jax.vmap(task.reset, (0, None))(jax.random.split(key, 2), task.init_sampler())
+
+        def step(states, key_step):
+            states, results = jax.vmap(task.step)(states, 0.3 * jax.random.normal(key_step, (2, task.action_size)))
+            return states, (results, jax.vmap(task.observe)(states))
+
+        return jax.lax.scan(step, first, jax.random.split(key, 12))[1]
+
+    results, (actor, critic) = jax.jit(run)(jax.random.key(0))
+    for leaf in jax.tree.leaves((results, actor, critic)):
+        assert np.isfinite(leaf).all()
+    assert not np.asarray(results.invalid).any()
+    assert not np.asarray(results.terminated).any()
+    assert float(results.log["error/e_mpbpe_mm"].mean()) < 60
+    assert critic.shape[-1] > actor.shape[-1] > 2 * task.action_size
