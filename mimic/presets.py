@@ -27,7 +27,7 @@ def g1_ros() -> Config:
 
 def humanoid() -> Config:
     """Our humanoid, 28 joints, with gains of the DeepMimic class."""
-    return Config(preset="humanoid", robot="humanoid")
+    return Config(preset="humanoid", robot="humanoid", env_steps=1_800_000)
 
 
 PRESETS: dict[str, Callable[[], Config]] = {preset.__name__: preset for preset in (g1, g1_ros, humanoid)}
