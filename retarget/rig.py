@@ -12,6 +12,7 @@ import numpy as np
 from motions.kinematics import Body, forward_kinematics
 from motions.rotations import quat_to_matrix
 from retarget.chain import Chain, build_chain
+from retarget.collide import SelfTouch, find_self_touch
 from retarget.mapping import ARM_ROLES, SIDES, RobotMap
 
 _SOLE_BAND_M = 0.015  # geom points this close to the lowest belong to the sole
@@ -56,6 +57,7 @@ class Rig:
     sole_foot: np.ndarray
     heel_toe: Points
     guard: Points
+    touch: SelfTouch
     masses: Points
     mass: np.ndarray
     sole_half_width: float
@@ -158,6 +160,7 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
             np.array([chain.body_link[e[0]] for e in ends]), np.stack([e[1] for e in ends]), np.array([e[2] for e in ends])
         ),
         guard=_guard_points(body, chain, mapping, xpos, xmat),
+        touch=find_self_touch(body, chain, mapping),
         masses=masses,
         mass=mass,
         sole_half_width=float(np.min(widths)),

@@ -9,6 +9,7 @@ import numpy as np
 
 from motions.rotations import Array, quat_to_matrix
 from retarget.chain import joint_axes, link_frames, point_jacobian, points_on, rotation_jacobian
+from retarget.collide import self_touch_terms
 from retarget.rig import Points, Rig
 from retarget.scaling import Targets
 
@@ -41,6 +42,8 @@ class Weights:
     """speed of a standing heel or toe [m/s]"""
     penetration: float = 0.002
     """depth of any point below the ground [m]"""
+    self_touch: float = 0.01
+    """depth of a forearm or hand in the rest of the body [m]"""
     limit: float = 0.01
     """excess over a joint limit, before the clip that makes it hard [rad]"""
     root_acc: float = 6.0
@@ -143,6 +146,9 @@ def frame_terms(
     low = np.arange(hip + 1, len(everything))
     depth = points[:, low, 2] - jnp.asarray(everything.radius[low], dtype)
     add(jnp.minimum(depth, 0.0), firmness / weights.penetration, lambda: point_jac[:, low, 2] * (depth < 0.0)[..., None])
+    if len(rig.touch.ball_link):
+        sunk, sunk_jac = self_touch_terms(rig.touch, chain, pose.pos, kin, jacobian)
+        add(sunk, firmness / weights.self_touch, lambda: sunk_jac)
     eye = jnp.eye(chain.num_joints, nv, 6, dtype=dtype)
     inside = jnp.clip(pose.joints, jnp.asarray(rig.low + LIMIT_MARGIN, dtype), jnp.asarray(rig.high - LIMIT_MARGIN, dtype))
     over = pose.joints - inside
