@@ -1,0 +1,319 @@
+"""The training program: what it writes, that an interruption changes nothing, and what it does when something breaks."""
+
+import copy
+import dataclasses
+import json
+import math
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from tiny import tiny_motion, tiny_robot
+
+import mimic.train
+from mimic.checkpoint import Checkpoints
+from mimic.config import Config, NetworkConfig, ObservationConfig, PPOConfig
+from mimic.learning.networks import actor_layers
+from mimic.learning.ppo import TrainState, make_learner
+from mimic.pipeline import trained_policy
+from mimic.progress import Progress
+from mimic.runs import Run, create_run, open_run, read_metrics, resume_run
+from mimic.sim.native import NativePhysics
+from mimic.train import TrainingError, check_config, make_task, num_iterations, restore_state, train
+from motions.errors import InputError
+
+ROBOT, MOTION = tiny_robot(), tiny_motion()
+PER_ITERATION, LAST = 16 * 8, 10
+CONFIG = Config(
+    preset="tiny",
+    robot="tiny",
+    num_envs=16,
+    env_steps=PER_ITERATION * LAST,
+    backend="native",
+    device="cpu",
+    save_every_s=1e9,
+    network=NetworkConfig(hidden=(16,)),
+    ppo=PPOConfig(rollout_length=8, num_epochs=2, num_minibatches=2),
+)
+
+
+def new_run(folder: Path, **changes) -> Run:
+    return create_run(folder, dataclasses.replace(CONFIG, **changes), ROBOT, (MOTION,))
+
+
+def final_state(run: Run) -> TrainState:
+    config = open_run(run.folder).config
+    learner = make_learner(config, make_task(config, run.robot, run.motions, "native"))
+    state = restore_state(open_run(run.folder), learner, pytest.fail)
+    assert state is not None
+    return state
+
+
+def leaves(state: TrainState) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An uninterrupted run."""
+    run = new_run(tmp_path_factory.mktemp("whole") / "run")
+    said: list[str] = []
+    result = train(run, said.append)
+    assert not result.interrupted
+    assert (result.env_steps, result.steps_per_s > 0, result.compile_s > 0) == (PER_ITERATION * LAST, True, True)
+    assert "16 environments on native (cpu)" in said[0]
+    return run
+
+
+def test_metrics_have_a_row_per_iteration(whole: Run):
+    """The first rollout only starts the normalizer: iterations are counted from 2 on."""
+    rows = read_metrics(whole.metrics_path)
+    assert [row["iteration"] for row in rows] == list(range(2, LAST + 1))
+    assert [row["env_steps"] for row in rows] == [i * PER_ITERATION for i in range(2, LAST + 1)]
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    assert rows[-1].keys() >= {
+        "loss/policy", "loss/value", "loss/kl", "loss/learning_rate", "rollout/reward", "rollout/falls_per_s",
+        "error/e_mpbpe_mm", "reward/body_pos", "time/env_steps_per_s", "rollout/invalid",
+    }  # fmt: skip
+    assert rows[-1]["rollout/falls_per_s"] == rows[-1]["rollout/terminated"] * 50
+
+
+def test_the_run_folder_holds_events_and_the_last_checkpoint(whole: Run):
+    assert next(whole.folder.glob("events.out.tfevents.*")).stat().st_size > 1000
+    assert [path.name for path in whole.checkpoints.iterdir()] == [str(LAST)]
+    assert int(final_state(whole).iteration) == LAST
+
+
+def test_the_policy_taken_from_a_run_is_its_average_with_its_normalizer(whole: Run):
+    state = final_state(whole)
+    layers, mean, std = trained_policy(whole, pytest.fail)
+    for layer, expected in zip(layers, actor_layers(state.average), strict=True):
+        np.testing.assert_array_equal(layer[0], expected[0])
+    assert not np.array_equal(layers[0][0], actor_layers(state.params)[0][0])
+    np.testing.assert_array_equal(mean, state.normalizer.mean[: len(mean)])
+    np.testing.assert_array_equal(std, state.normalizer.std[: len(std)])
+    assert layers[0][0].shape == (len(mean), 16)
+
+
+def same_run(run: Run, whole: Run) -> None:
+    """To the last bit: every metric but the times, and everything in the final state."""
+    for row, expected in zip(read_metrics(run.metrics_path), read_metrics(whole.metrics_path), strict=True):
+        assert {k: v for k, v in row.items() if k[:5] != "time/"} == {k: v for k, v in expected.items() if k[:5] != "time/"}
+    for leaf, expected in zip(leaves(final_state(run)), leaves(final_state(whole)), strict=True):
+        np.testing.assert_array_equal(leaf, expected)
+
+
+def resume(run: Run) -> list[str]:
+    said: list[str] = []
+    train(resume_run(run.folder, CONFIG)[0], said.append)
+    return said
+
+
+def test_a_shorter_run_gone_on_with_is_the_longer_run(whole: Run, tmp_path: Path):
+    run = new_run(tmp_path / "run", env_steps=PER_ITERATION * 4)
+    assert train(run, lambda _: None).env_steps == PER_ITERATION * 4
+    assert "resuming from iteration 4" in resume(run)
+    same_run(run, whole)
+
+
+def at_iteration(monkeypatch: pytest.MonkeyPatch, iteration: int, happens: Callable[[], None]) -> None:
+    """Let something happen while the progress of that iteration is shown."""
+    update = Progress.update
+
+    def watched(self: Progress, row: dict) -> None:
+        update(self, row)
+        if row["iteration"] == iteration:
+            happens()
+
+    monkeypatch.setattr(Progress, "update", watched)
+
+
+def test_a_signal_saves_first_and_a_resume_is_as_if_nothing_had_been(whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = new_run(tmp_path / "run")
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        at_iteration(patch, 6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        said: list[str] = []
+        result = train(run, said.append)
+    assert result.interrupted
+    assert result.env_steps == 6 * PER_ITERATION
+    assert said[-1].startswith("interrupted: saved at iteration 6 of 10")
+    assert said[-1].endswith("go on with --resume")
+    assert signal.getsignal(signal.SIGTERM) is before
+    resume(run)
+    same_run(run, whole)
+
+
+def test_the_first_ctrl_c_waits_for_the_iteration_the_second_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = new_run(tmp_path / "run")
+
+    def twice() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    at_iteration(monkeypatch, 3, twice)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, lambda _: None)
+
+
+def test_a_crash_costs_what_came_after_the_last_checkpoint(whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Saved every iteration, killed in iteration 8 before it was saved; the newest checkpoint is damaged too."""
+    run = new_run(tmp_path / "run", save_every_s=-1.0)
+
+    def crash() -> None:
+        raise OSError("power cut")
+
+    with monkeypatch.context() as patch:
+        at_iteration(patch, 8, crash)
+        with pytest.raises(OSError, match="power cut"):
+            train(run, lambda _: None)
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["5", "6", "7"]
+    shutil.rmtree(run.checkpoints / "7" / "default")
+    with run.metrics_path.open("a") as file:
+        file.write('{"iteration": 9, "env_st')
+    said = resume(run)
+    assert "checkpoint 7 is damaged; using the one before it, 6" in said
+    assert "resuming from iteration 6" in said
+    same_run(run, whole)
+
+
+def test_a_finished_run_gone_on_with_stays_as_it_is(whole: Run, tmp_path: Path):
+    shutil.copytree(whole.folder, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    resume(run)
+    same_run(run, whole)
+
+
+def test_resuming_before_the_first_checkpoint_begins_anew(whole: Run, tmp_path: Path):
+    run = new_run(tmp_path / "run")
+    assert "no checkpoint to resume from: starting at the beginning" in resume(run)
+    same_run(run, whole)
+
+
+def test_unreadable_checkpoints_stop_a_resume_and_stay(whole: Run, tmp_path: Path):
+    shutil.copytree(whole.folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / str(LAST) / "default")
+    with pytest.raises(InputError, match="none of the checkpoints"):
+        resume(open_run(tmp_path / "run"))
+    assert (tmp_path / "run" / "checkpoints" / str(LAST)).exists()
+    assert len(read_metrics(tmp_path / "run" / "metrics.jsonl")) == LAST - 1
+
+
+# When something breaks
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """One environment's state becomes NaN in one control step of the run."""
+    step, calls = NativePhysics._call, [0]
+
+    def poison(self: NativePhysics, rows: jax.Array) -> np.ndarray:
+        out = step(self, rows)
+        calls[0] += 1
+        if calls[0] == call:
+            out[3] = np.nan
+        return out
+
+    monkeypatch.setattr(NativePhysics, "_call", poison)
+
+
+def test_one_broken_step_is_counted_and_kept_and_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In the third step of iteration 4; .78 % of that rollout, so not yet too much."""
+    run = new_run(tmp_path / "run", env_steps=PER_ITERATION * 6)
+    poisoned(monkeypatch, 3 * 8 + 3)
+    said: list[str] = []
+    assert train(run, said.append).env_steps == PER_ITERATION * 6
+    rows = {row["iteration"]: row for row in read_metrics(run.metrics_path)}
+    assert [i for i, row in rows.items() if row["rollout/invalid"] > 0] == [4]
+    assert rows[4]["rollout/invalid"] == pytest.approx(1 / PER_ITERATION)
+    assert rows[4]["rollout/terminated"] >= 1 / PER_ITERATION
+    assert any("broken physics in 7.81e-03 of the steps" in line for line in said)
+    with np.load(run.folder / "invalid_state.npz") as state:
+        assert state["qpos"].shape == (11,)
+        assert state["qvel"].shape == (10,)
+        assert state["action"].shape == (4,)
+        assert 0 <= state["frame"] < 100
+        assert all(np.isfinite(state[name]).all() for name in state.files)
+    for leaf in leaves(final_state(run)):
+        assert np.isfinite(leaf.astype(float)).all()
+
+
+def test_broken_physics_of_more_than_a_hundredth_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Motors that push away from their targets, in MuJoCo itself."""
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its log where it stands
+    run = new_run(tmp_path / "run")
+    wild = copy.copy(ROBOT.model)
+    wild.actuator_biasprm[:, 1] = 1e12
+    wild.actuator_forcelimited[:] = 0
+    with pytest.raises(TrainingError, match=r"physics broke .* more than 1%.*invalid_state.npz"):
+        train(dataclasses.replace(run, robot=dataclasses.replace(ROBOT, model=wild)), lambda _: None)
+    with np.load(run.folder / "invalid_state.npz") as state:
+        assert np.isfinite(state["qpos"]).all()
+    assert read_metrics(run.metrics_path)[-1]["rollout/invalid"] > 0.01
+
+
+def test_learning_that_diverges_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A NaN in a loss: the run stops before it is saved."""
+    run = new_run(tmp_path / "run", save_every_s=-1.0)
+    get, calls = jax.device_get, [0]
+
+    def spoiled(log: dict) -> dict:
+        values = dict(get(log))
+        if "loss/value" in values:
+            calls[0] += 1
+            values["loss/value"] = np.float32(np.nan if calls[0] == 3 else values["loss/value"])
+        return values
+
+    monkeypatch.setattr(mimic.train, "jax", SimpleNamespace(**{**vars(jax), "device_get": spoiled}))
+    with pytest.raises(TrainingError, match="learning has diverged: loss/value not finite"):
+        train(run, lambda _: None)
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["2", "3"]
+
+
+# What cannot be trained
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"num_envs": 0}, "num_envs is 0, expected at least 1"),
+        ({"env_steps": -5}, "env_steps is -5"),
+        ({"num_envs": 3, "ppo": PPOConfig(paired=True)}, "num_envs is 3, expected an even number"),
+        ({"num_envs": 6, "ppo": PPOConfig(rollout_length=3)}, "6 x 3 does not divide into 4 minibatches"),
+        ({"ppo": PPOConfig(num_epochs=0)}, "ppo.num_epochs is 0"),
+        ({"observation": ObservationConfig(critic=("phases",))}, r"unknown observation term 'phases'. Did you mean 'phase'\?"),
+    ],
+)
+def test_numbers_and_names_that_make_no_sense(changes: dict, says: str):
+    with pytest.raises(InputError, match=says):
+        check_config(dataclasses.replace(CONFIG, **changes))
+
+
+def test_iterations_fit_into_the_asked_steps():
+    assert num_iterations(dataclasses.replace(CONFIG, env_steps=PER_ITERATION * 7 + 100)) == 7
+    assert num_iterations(dataclasses.replace(CONFIG, env_steps=1)) == 2
+
+
+def test_an_unknown_backend_leaves_no_checkpoints(tmp_path: Path):
+    run = new_run(tmp_path / "run", backend="bullet")
+    with pytest.raises(InputError, match="unknown backend 'bullet'"):
+        train(run, lambda _: None)
+    assert not run.checkpoints.exists()
+
+
+def test_a_checkpoint_is_a_whole_training_state(whole: Run):
+    """Saved anew, it is what was read: nothing a resume needs lies elsewhere."""
+    state = final_state(whole)
+    checkpoints = Checkpoints(whole.checkpoints)
+    restored, iteration = checkpoints.restore(state, pytest.fail) or (None, 0)
+    checkpoints.close()
+    assert iteration == LAST
+    assert set(TrainState._fields) >= {"params", "average", "opt_state", "normalizer", "env_state", "sampler", "key", "iteration"}
+    for a, b in zip(leaves(restored), leaves(state)):
+        np.testing.assert_array_equal(a, b)
+    assert json.loads((whole.folder / "config.json").read_text())["config"]["num_envs"] == 16
