@@ -19,9 +19,7 @@ from mimic.view.video import contact_sheet, write_video
 VIDEO_FPS = 25.0
 
 
-def report_run(
-    run: Run, evaluation: Evaluation, quality: dict[str, Any] | None, say: Callable[[str], None]
-) -> list[Path]:
+def report_run(run: Run, evaluation: Evaluation, quality: dict[str, Any] | None, say: Callable[[str], None]) -> list[Path]:
     """Film the first clip, draw the plots and write the report; returns the files."""
     folder, first = run.folder, evaluation.rollouts[0]
     fps = 1.0 / run.config.sim.ctrl_dt

@@ -289,7 +289,9 @@ class Reader:
 
 
 @pytest.mark.parametrize("lead", [0, 1])
-@pytest.mark.parametrize("action", [ActionConfig(), ActionConfig(feed_forward="velocity"), ActionConfig(prior="default")], ids=str)
+@pytest.mark.parametrize(
+    "action", [ActionConfig(), ActionConfig(feed_forward="velocity"), ActionConfig(prior="default")], ids=str
+)
 def test_ros_reader_moves_the_robot_as_the_native_runtime_does(lead: int, action: ActionConfig, tmp_path: Path):
     """Closed loop, every target, to beyond the end of the clip."""
     config = dataclasses.replace(CONFIG, action=action)

@@ -12,9 +12,7 @@ def _exp(error_sq: Array, sigma: float) -> Array:
     return jnp.exp(-error_sq / sigma**2)
 
 
-def tracking_rewards(
-    state: KinematicState, reference: KinematicState, *, anchor: int, config: RewardConfig
-) -> dict[str, Array]:
+def tracking_rewards(state: KinematicState, reference: KinematicState, *, anchor: int, config: RewardConfig) -> dict[str, Array]:
     """exp(-e / sigma^2) per term, with e the squared error, averaged over the K bodies before exp.
 
     anchor_pos, anchor_ori: the anchor body in the world. body_pos, body_ori: against the re-anchored targets.

@@ -24,9 +24,7 @@ class MjxPhysics:
         try:
             self.model = mjx.put_model(robot.model, impl=impl)
             if impl == "warp":
-                self.data = mjx.make_data(
-                    robot.model, impl=impl, naconmax=CONTACTS_PER_ENV * num_envs, njmax=CONSTRAINTS_PER_ENV
-                )
+                self.data = mjx.make_data(robot.model, impl=impl, naconmax=CONTACTS_PER_ENV * num_envs, njmax=CONSTRAINTS_PER_ENV)
             else:
                 self.data = mjx.make_data(self.model)
         except NotImplementedError as error:
