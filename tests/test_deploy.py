@@ -24,6 +24,7 @@ from mimic.deploy.graph import Layers, policy_model
 from mimic.deploy.policy import Policy, read_state, rollout
 from mimic.deploy.spec import read_spec, write_spec
 from mimic.learning.networks import actor_layers, make_networks
+from mimic.mdp.inverse_dynamics import reference_torques
 from mimic.sim.native import NativePhysics
 from mimic.tasks.tracking import Tracking
 from motions.errors import InputError
@@ -175,6 +176,11 @@ def test_vectors_replay(policy_path: Path):
     clip = policy.reference(policy.motion)
     with np.load(policy_path.with_suffix(".test_vectors.npz")) as data:
         v = dict(data)
+    with np.load(policy_path.with_suffix(".npz")) as data:  # what an action of zero asks for, for those without inverse dynamics
+        priors = data["prior_targets"]
+    torques = reference_torques(ROBOT.model, clip.qpos, clip.qvel, 50.0, CONFIG.sim.friction)
+    by_hand = clip.qpos[:, 7:] + 2 / 60 * clip.qvel[:, 6:] + np.clip(torques, -ROBOT.effort, ROBOT.effort) / 60
+    np.testing.assert_allclose(priors, by_hand, atol=1e-6)
     assert len(v["obs"]) == 100
     assert not v["last_action"][0].any()
     ids = ROBOT.body.body_ids(ROBOT.tracked_bodies)
@@ -192,7 +198,7 @@ def test_vectors_replay(policy_path: Path):
         np.testing.assert_allclose(v["obs"][i], np.concatenate(expected), atol=1e-5)
         np.testing.assert_allclose(policy.act(v["obs"][i]), v["action"][i], atol=1e-6)
         after = min(f + 1, 100)
-        target = clip.qpos[after, 7:] + 2 / 60 * clip.qvel[after, 6:] + 0.125 * v["action"][i]
+        target = priors[after] + 0.125 * v["action"][i]
         np.testing.assert_allclose(v["target"][i], target, atol=1e-6)
 
 
@@ -308,12 +314,13 @@ def test_ros_reader_moves_the_robot_as_the_native_runtime_does(lead: int, action
         reader.data.ctrl[:] = target
         mujoco.mj_step(reader.model, reader.data, config.sim.n_substeps)
     clip = policy.reference(MOTION)
+    priors = policy.priors(clip)
     for step in range(100, 104):  # past the end the last frame stays
         state = read_state(reader.model, reader.data, policy.tracked_ids)
         last_action = (
-            (reader.last_action * reader.scale + reader.default) - policy.target(clip, 100, np.zeros(4))
+            (reader.last_action * reader.scale + reader.default) - policy.target(priors, 100, np.zeros(4))
         ) / reader.scale
-        expected = policy.target(clip, step, policy.act(policy.observation(state, clip, step, last_action.astype(np.float32))))
+        expected = policy.target(priors, step, policy.act(policy.observation(state, clip, step, last_action.astype(np.float32))))
         np.testing.assert_allclose(reader.control(lead), expected, atol=2e-4, err_msg=f"step {step}")
 
 
