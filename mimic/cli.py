@@ -134,9 +134,10 @@ class Evaluate:
     def run(self) -> int:
         from mimic.evaluate import print_evaluation
         from mimic.pipeline import evaluate_run
-        from mimic.runs import open_run
+        from mimic.runs import open_run, require_writable_file
         from mimic.sources import read_motions
 
+        require_writable_file(self.json)
         run = open_run(self.run_dir)
         motions = None
         if self.motion:
@@ -172,7 +173,7 @@ class Retarget:
     """Write the quality numbers to this file too."""
 
     def run(self) -> int:
-        from mimic.runs import require_writable
+        from mimic.runs import require_writable, require_writable_file
         from mimic.sources import find_robot, read_motions
         from motions.motion import save_motion
 
@@ -181,15 +182,20 @@ class Retarget:
         single = self.out.suffix == ".npz"
         if single and len(self.files) > 1:
             raise InputError(f"--out {self.out} is one file but {len(self.files)} motions are given: name a folder")
-        require_writable(self.out.parent if single else self.out)
+        targets = [self.out if single else self.out / f"{Path(path).stem}.npz" for path in self.files]
+        if len(set(targets)) < len(targets):
+            raise InputError("two of the motion files have the same name: retarget them into different folders")
+        if not single:
+            require_writable(self.out)
+        for file in (*targets, self.json):
+            require_writable_file(file)
         robot = find_robot(dataclasses.replace(make_preset("g1"), robot=self.robot), say)
         motions, reports = read_motions(
             self.files, robot, say, quat_order=self.quat_order, fps=self.fps,
             skeleton=self.skeleton, scale=self.scale, start_s=self.start_s, end_s=self.end_s,
         )  # fmt: skip
         rows = {}
-        for path, motion, report in zip(self.files, motions, reports, strict=True):
-            target = self.out if single else self.out / f"{Path(path).stem}.npz"
+        for target, motion, report in zip(targets, motions, reports, strict=True):
             save_motion(motion, target)
             say(f"wrote {target}: {motion.num_frames} frames at {motion.fps:g} Hz")
             rows[str(target)] = None if report is None else report.to_dict()
@@ -256,11 +262,17 @@ class Bench:
     json: Path | None = None
 
     def run(self) -> int:
+        from mimic.runs import require_writable_file
+        from mimic.sim.physics import choose_backend
         from mimic.sources import find_robot, preset_clip, read_motions
+        from mimic.train import check_config
 
+        require_writable_file(self.json)
         config = make_preset(self.robot if self.robot in PRESETS else "g1")
         given = {name: getattr(self, name) for name in ("num_envs", "env_steps") if getattr(self, name) is not None}
         config = dataclasses.replace(config, robot=self.robot, backend=self.backend, device=self.device, **given)
+        check_config(config)
+        choose_backend(config.backend, config.device)
         robot = find_robot(config, say)
         began = time.perf_counter()
         motions, reports = read_motions(
@@ -358,7 +370,6 @@ def _run(argv: list[str]) -> int:
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
     """Write results for machines, if asked to."""
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=2) + "\n")
 
 

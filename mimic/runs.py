@@ -58,6 +58,14 @@ def require_writable(folder: Path) -> None:
         raise InputError(f"cannot write in {folder}: {error.strerror or error}") from error
 
 
+def require_writable_file(path: Path | None) -> None:
+    """`require_writable` for a file to come; None is no file."""
+    if path is not None:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, expected a file to write")
+        require_writable(path.parent)
+
+
 def create_run(folder: Path, config: Config, robot: Robot, motions: tuple[Motion, ...], *, overwrite: bool = False) -> Run:
     """Start a run folder.
 
