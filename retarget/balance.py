@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from motions.rotations import Array
-from retarget.chain import Chain, points_on
+from retarget.chain import Chain, Kinematics, points_on
 from retarget.rig import Rig
 from retarget.scaling import Targets
-from retarget.terms import Kinematics, Weights
+from retarget.terms import Weights
 
 GRAVITY = 9.81
 LIGHT, FULL = 0.2, 0.6  # shares of the weight on the feet between which the centre of pressure begins to count
@@ -29,13 +29,14 @@ ROWS = 5  # centre of pressure x, y; centre of mass x, y, z
 
 class BalanceTerms(NamedTuple):
     """cost, the sum it adds; residual (F-2, 5) of the inner frames, whose squares majorize it;
-    `before`, `now`, `after` (F-2, 5, 6 + J): derivatives by three frames."""
+    `before`, `now`, `after` (F-2, 5, 6 + J): derivatives by three
+    frames, empty if not asked for."""
 
     cost: Array
     residual: Array
-    before: Array | None
-    now: Array | None
-    after: Array | None
+    before: Array
+    now: Array
+    after: Array
 
 
 def balance_terms(
@@ -71,7 +72,7 @@ def balance_terms(
     huber = jnp.where(size < FAR_M, size * size, FAR_M * (2.0 * size - FAR_M))
     cost = jnp.sum((valid * bearing / weights.pressure) ** 2 * huber) + jnp.sum(residual[:, 2:] ** 2)
     if not jacobian:
-        return BalanceTerms(cost, residual, None, None, None)
+        return BalanceTerms(cost, residual, residual[:, :0], residual[:, :0], residual[:, :0])
 
     share = mass / safe  # [F - 2, P]
     arm = mid[..., :2] - pressure[:, None]

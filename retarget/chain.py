@@ -6,6 +6,7 @@ joint only ever turns about its own z. Link 0 is the floating base. The tangent 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import mujoco
@@ -95,6 +96,15 @@ def _z_to(axis: np.ndarray) -> np.ndarray:
     x = np.cross(helper, axis)
     x /= np.linalg.norm(x)
     return np.stack([x, np.cross(axis, x), axis], axis=1)
+
+
+class Kinematics(NamedTuple):
+    """Link frames, joint axes and anchors, all in the world, of F poses."""
+
+    link_pos: Array
+    link_rot: Array
+    axes: Array
+    anchors: Array
 
 
 def link_frames(chain: Chain, root_pos: Array, root_rot: Array, joints: Array) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from motions.kinematics import Body
 from motions.rotations import Array, quat_to_matrix
-from retarget.chain import Chain, points_on
+from retarget.chain import Chain, Kinematics, points_on
 from retarget.mapping import SIDES, RobotMap
 
 CLEARANCE_M = 0.005
@@ -144,7 +144,7 @@ def _gaps(touch: SelfTouch, link_pos: Array, link_rot: Array) -> tuple[Array, Ar
     return distance - radii, balls, nearest
 
 
-def self_touch_terms(touch: SelfTouch, chain: Chain, root: Array, kin: NamedTuple, jacobian: bool) -> tuple[Array, Array | None]:
+def self_touch_terms(touch: SelfTouch, chain: Chain, root: Array, kin: Kinematics, jacobian: bool) -> tuple[Array, Array]:
     """How deep every ball lies in its nearest capsule, negative where it does, else 0: (F, N) [m], and its derivative.
 
     With unit normal n from the axis point c to the ball p: d depth = n . (dp - dc).
@@ -156,7 +156,7 @@ def self_touch_terms(touch: SelfTouch, chain: Chain, root: Array, kin: NamedTupl
     touching = depth < 0.0
     depth = jnp.where(touching, depth, 0.0)
     if not jacobian:
-        return depth, None
+        return depth, depth[..., None, :0]
     at = jnp.take_along_axis(nearest, chosen[..., None, None], axis=2)[:, :, 0]
     normal = balls - at
     normal = normal / jnp.sqrt(jnp.sum(normal * normal, axis=-1, keepdims=True) + 1e-9)

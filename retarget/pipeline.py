@@ -36,7 +36,7 @@ def retarget(
     mapping: RobotMap | str | Path | None = None,
     fps: float | None = None,
     weights: Weights = DEFAULT_WEIGHTS,
-    iterations: int = 25,
+    iterations: int = 20,
 ) -> tuple[Motion, QualityReport]:
     """Solve a whole captured clip for a robot.
 

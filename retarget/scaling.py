@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
+from motions.rotations import Array
 from retarget.capture import Capture
 from retarget.contacts import Contacts, foot_orientation, intervals
 from retarget.mapping import SIDES
@@ -26,18 +27,18 @@ class Targets(NamedTuple):
     stiffness (F, J) how hard, 1 / [rad]; start (F, J) [rad] where the solve begins; valid (F,) 0 in padding.
     """
 
-    bone_dir: np.ndarray
-    bone_weight: np.ndarray
-    hip_centre: np.ndarray
-    frame_rot: np.ndarray
-    ankle: np.ndarray
-    stand: np.ndarray
-    support: np.ndarray
-    flight: np.ndarray
-    rest: np.ndarray
-    stiffness: np.ndarray
-    start: np.ndarray
-    valid: np.ndarray
+    bone_dir: Array
+    bone_weight: Array
+    hip_centre: Array
+    frame_rot: Array
+    ankle: Array
+    stand: Array
+    support: Array
+    flight: Array
+    rest: Array
+    stiffness: Array
+    start: Array
+    valid: Array
 
 
 def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float = LEG_REACH) -> tuple[Targets, float]:

@@ -10,6 +10,7 @@ block Cholesky factorization along time. Joint limits are steep in the solve and
 import time
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,21 +42,19 @@ class Solution:
     solve_s: float
 
 
-def solve(rig: Rig, targets: Targets, fps: float, weights: Weights, iterations: int = 25) -> Solution:
+def solve(rig: Rig, targets: Targets, fps: float, weights: Weights, iterations: int = 20) -> Solution:
     """Solve one clip. Compiles once per robot and padded length."""
     frames = len(targets.valid)
     padded = padded_length(frames)
     batch = jax.tree.map(lambda x: jnp.asarray(_pad(x, padded), jnp.float32), targets)
     batch = batch._replace(valid=batch.valid.at[frames:].set(0.0))
     start = time.perf_counter()
-    program = _program(rig, weights, iterations, padded)
+    program = _program(rig, weights, padded)
     compile_s = time.perf_counter() - start
     start = time.perf_counter()
-    qpos, cost, count, converged = jax.block_until_ready(program(batch, jnp.float32(fps)))
+    qpos, cost, count, converged = jax.block_until_ready(program(batch, jnp.float32(fps), jnp.int32(iterations)))
     solve_s = time.perf_counter() - start
-    return Solution(
-        np.asarray(qpos[:frames], np.float64), float(cost), int(count) + len(APPROACH), bool(converged), compile_s, solve_s
-    )
+    return Solution(np.asarray(qpos[:frames], np.float64), float(cost), int(count), bool(converged), compile_s, solve_s)
 
 
 def padded_length(frames: int) -> int:
@@ -71,7 +70,7 @@ def _pad(x: np.ndarray, length: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def _program(rig: Rig, weights: Weights, iterations: int, frames: int) -> jax.stages.Compiled:
+def _program(rig: Rig, weights: Weights, frames: int) -> jax.stages.Compiled:
     """The compiled solve of `frames` padded frames."""
 
     def real(*shape: int) -> jax.ShapeDtypeStruct:
@@ -92,41 +91,53 @@ def _program(rig: Rig, weights: Weights, iterations: int, frames: int) -> jax.st
         start=joints,
         valid=real(),
     )
-    program = jax.jit(partial(_solve_clip, rig, weights, iterations))
-    return program.lower(shapes, jax.ShapeDtypeStruct((), jnp.float32)).compile()
+    program = jax.jit(partial(_solve_clip, rig, weights))
+    return program.lower(shapes, jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32)).compile()
 
 
-def _solve_clip(rig: Rig, weights: Weights, iterations: int, targets: Targets, fps: Array) -> tuple:
+class _Progress(NamedTuple):
+    """State of the iteration: pose, its cost, the damping, iterations done, and how quiet it has become."""
+
+    pose: Pose
+    cost: Array
+    damping: Array
+    count: Array
+    quiet: Array
+
+
+def _solve_clip(rig: Rig, weights: Weights, targets: Targets, fps: Array, iterations: Array) -> tuple:
+    """Approach with soft ground and without balance, every step taken; then Levenberg-Marquardt until it is quiet.
+
+    Both are one loop with one body, which halves the compilation.
+    """
+    schedule = jnp.asarray((*APPROACH, 1.0), jnp.float32)
+    limit = iterations + len(APPROACH)
+
+    def unfinished(now: _Progress) -> Array:
+        return (now.count < limit) & (now.quiet < PATIENCE)
+
+    def step(now: _Progress) -> _Progress:
+        near = now.count >= len(APPROACH)
+        firmness = schedule[jnp.minimum(now.count, len(APPROACH))]
+        damping = jnp.where(near, now.damping, 1.0)
+        move = _newton_step(rig, weights, targets, fps, now.pose, damping, firmness, near.astype(jnp.float32))
+        move = jnp.where(near, move, jnp.clip(move, -MAX_STEP, MAX_STEP))
+        trial = _moved(now.pose, move)
+        cost = _cost(rig, weights, targets, fps, trial)
+        better = (cost < now.cost) | ~near
+        settled = jnp.where(cost > now.cost * (1.0 - TOLERANCE), now.quiet + 2, 0)
+        quiet = jnp.where(near, jnp.where(better, settled, now.quiet + 1), 0)
+        pose = jax.tree.map(lambda new, old: jnp.where(better, new, old), trial, now.pose)
+        damping = jnp.where(near, jnp.where(better, now.damping * 0.2, now.damping * 10.0), now.damping)
+        return _Progress(pose, jnp.where(better, cost, now.cost), jnp.clip(damping, 1e-3, 1e6), now.count + 1, quiet)
+
     with jax.default_matmul_precision("highest"):
-        pose, balanced = _initial_pose(rig, targets), bool(np.isfinite(weights.pressure))
-
-        def approach(pose, firmness):
-            direction = _newton_step(rig, weights, targets, fps, pose, jnp.float32(1.0), firmness, balanced=False)
-            return _moved(pose, jnp.clip(direction, -MAX_STEP, MAX_STEP)), None
-
-        pose, _ = jax.lax.scan(approach, pose, jnp.asarray(APPROACH, jnp.float32))
-        cost = _cost(rig, weights, targets, fps, pose)
-
-        def unfinished(carry):
-            _, _, _, count, quiet = carry
-            return (count < iterations) & (quiet < PATIENCE)
-
-        def step(carry):
-            pose, cost, damping, count, quiet = carry
-            trial = _moved(pose, _newton_step(rig, weights, targets, fps, pose, damping, jnp.float32(1.0), balanced))
-            trial_cost = _cost(rig, weights, targets, fps, trial)
-            better = trial_cost < cost
-            settled = trial_cost > cost * (1.0 - TOLERANCE)
-            quiet = jnp.where(better, jnp.where(settled, quiet + 2, 0), quiet + 1)
-            pose = jax.tree.map(lambda new, old: jnp.where(better, new, old), trial, pose)
-            cost = jnp.where(better, trial_cost, cost)
-            damping = jnp.clip(jnp.where(better, damping * 0.2, damping * 10.0), 1e-3, 1e6)
-            return pose, cost, damping, count + 1, quiet
-
-        start = (pose, cost, jnp.float32(weights.damping), jnp.int32(0), jnp.int32(0))
-        pose, cost, _, count, quiet = jax.lax.while_loop(unfinished, step, start)
-    joints = jnp.clip(pose.joints, jnp.asarray(rig.low, jnp.float32), jnp.asarray(rig.high, jnp.float32))
-    return jnp.concatenate([pose.pos, pose.quat, joints], axis=-1), cost, count, quiet >= PATIENCE
+        start = _Progress(
+            _initial_pose(rig, targets), jnp.float32(jnp.inf), jnp.float32(weights.damping), jnp.int32(0), jnp.int32(0)
+        )
+        end = jax.lax.while_loop(unfinished, step, start)
+    joints = jnp.clip(end.pose.joints, jnp.asarray(rig.low, jnp.float32), jnp.asarray(rig.high, jnp.float32))
+    return jnp.concatenate([end.pose.pos, end.pose.quat, joints], axis=-1), end.cost, end.count, end.quiet >= PATIENCE
 
 
 def _initial_pose(rig: Rig, targets: Targets) -> Pose:
@@ -189,9 +200,9 @@ def _cost(rig: Rig, weights: Weights, targets: Targets, fps: Array, pose: Pose) 
 
 
 def _newton_step(
-    rig: Rig, weights: Weights, targets: Targets, fps: Array, pose: Pose, damping: Array, firmness: Array, balanced: bool
+    rig: Rig, weights: Weights, targets: Targets, fps: Array, pose: Pose, damping: Array, firmness: Array, balance_on: Array
 ) -> Array:
-    """The damped Gauss-Newton step (F, nv)."""
+    """The damped Gauss-Newton step (F, nv); `balance_on` 0 or 1."""
     kin = kinematics(rig, pose)
     terms = frame_terms(rig, weights, targets, pose, kin, firmness, jacobian=True)
     acc_weight, slide_weight = _coupling_weights(rig, weights, targets, fps)
@@ -206,8 +217,9 @@ def _newton_step(
     gradient = gradient.at[:-1].add(-jnp.einsum("fmi,fm->fi", before, moved)).at[1:].add(jnp.einsum("fmi,fm->fi", after, moved))
     first = -_gram(after, before)  # H[f + 1, f]
     second = jnp.zeros((frames - 2, nv, nv), first.dtype)  # H[f + 2, f]
-    if balanced:
+    if np.isfinite(weights.pressure):
         balance = balance_terms(rig, weights, targets, kin, terms.ends, fps, jacobian=True)
+        balance = jax.tree.map(lambda x: balance_on * x, balance)
         parts = (balance.before, balance.now, balance.after)
         for k, part in enumerate(parts):
             inner = slice(k, frames - 2 + k)

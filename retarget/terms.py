@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from motions.rotations import Array, quat_to_matrix
-from retarget.chain import joint_axes, link_frames, point_jacobian, points_on, rotation_jacobian
+from retarget.chain import Kinematics, joint_axes, link_frames, point_jacobian, points_on, rotation_jacobian
 from retarget.collide import self_touch_terms
 from retarget.rig import Points, Rig
 from retarget.scaling import Targets
@@ -68,15 +68,6 @@ class Pose(NamedTuple):
     joints: Array
 
 
-class Kinematics(NamedTuple):
-    """Link frames, joint axes and anchors, all in the world, of a `Pose`."""
-
-    link_pos: Array
-    link_rot: Array
-    axes: Array
-    anchors: Array
-
-
 def kinematics(rig: Rig, pose: Pose) -> Kinematics:
     """Forward kinematics of all frames."""
     link_pos, link_rot = link_frames(rig.chain, pose.pos, quat_to_matrix(pose.quat), pose.joints)
@@ -84,13 +75,13 @@ def kinematics(rig: Rig, pose: Pose) -> Kinematics:
 
 
 class FrameTerms(NamedTuple):
-    """residual (F, M) and its jacobian (F, M, 6 + J) (None if not asked for); `ends` (F, 4, 2): ground positions of
+    """residual (F, M) and its jacobian (F, M, 6 + J) (no rows if not asked for); `ends` (F, 4, 2): ground positions of
     left heel, left toe, right heel, right toe, with `ends_jac` (F, 4, 2, 6 + J) and heights `ends_height` (F, 4)."""
 
     residual: Array
-    jacobian: Array | None
+    jacobian: Array
     ends: Array
-    ends_jac: Array | None
+    ends_jac: Array
     ends_height: Array
 
 
@@ -109,7 +100,10 @@ def frame_terms(
     frames, nv = len(pose.pos), 6 + chain.num_joints
     everything = _all_points(rig)
     points = points_on(everything.link, everything.offset, kin.link_pos, kin.link_rot)  # [F, P, 3]
-    point_jac = point_jacobian(chain, everything.link, points, pose.pos, kin.axes, kin.anchors) if jacobian else None
+    if jacobian:
+        point_jac = point_jacobian(chain, everything.link, points, pose.pos, kin.axes, kin.anchors)  # [F, P, 3, nv]
+    else:
+        point_jac = jnp.zeros((frames, len(everything), 3, 0), dtype)
     rows: list[Array] = []
     jac: list[Array] = []
 
@@ -157,9 +151,9 @@ def frame_terms(
 
     return FrameTerms(
         residual=jnp.concatenate(rows, axis=1) * targets.valid[:, None],
-        jacobian=jnp.concatenate(jac, axis=1) * targets.valid[:, None, None] if jacobian else None,
+        jacobian=jnp.concatenate(jac, axis=1) * targets.valid[:, None, None] if jacobian else point_jac[:, :0, 0],
         ends=points[:, ends, :2],
-        ends_jac=point_jac[:, ends, :2] if jacobian else None,
+        ends_jac=point_jac[:, ends, :2],
         ends_height=height,
     )
 

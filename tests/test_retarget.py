@@ -130,10 +130,10 @@ def test_a_clip_too_short_is_refused(body):
 
 def test_source_rate_above_sixty_is_halved_or_so(body):
     source = read_bvh(demo_bvh())
-    fast = SkeletonMotion("fast", source.skeleton, 120.0, source.root_pos[:120], source.local_quat[:120])
+    fast = SkeletonMotion("fast", source.skeleton, 120.0, source.root_pos[:241], source.local_quat[:241])
     motion, _ = retarget(fast, body, iterations=1)
     assert motion.fps == 60.0
-    assert motion.num_frames == 60
+    assert motion.num_frames == 121
 
 
 def test_one_capture_in_both_formats_gives_the_same_targets(body, shared_data):
