@@ -105,7 +105,7 @@ def test_g1_names_and_default_pose(g1: Robot) -> None:
     assert g1.anchor_body == "torso_link"
     assert set(g1.end_effectors) <= set(g1.tracked_bodies)
     assert g1.foot_bodies == ("left_ankle_roll_link", "right_ankle_roll_link")
-    assert len(g1.foot_geoms) == 6
+    assert len(g1.foot_geoms) == 8  # four capsules span each sole
     pose = dict(zip(g1.joint_names, g1.default_qpos[7:]))
     assert pose["right_knee_joint"] == 0.669
     assert pose["right_shoulder_roll_joint"] == -pose["left_shoulder_roll_joint"] == -0.2
