@@ -1,0 +1,479 @@
+"""The command line, in this process: help, one training from file to policy, and every kind of bad input.
+
+Bad input: exit code 2, one clear line, no traceback, and no run folder left behind.
+"""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny import EFFORT, KD, KP, tiny_mjcf, tiny_motion
+
+import mimic.reporting
+from mimic.cli import COMMANDS, main
+from mimic.presets import PRESETS
+from mimic.progress import Progress
+from mimic.runs import open_run, read_metrics
+from motions.motion import save_motion
+
+ROOT = Path(__file__).resolve().parents[1]
+STEPS = 16 * 8 * 4
+SMALL = ["--backend", "native", "--device", "cpu", "--num-envs", "16", "--ppo.rollout-length", "8", "--ppo.num-epochs", "1",
+         "--ppo.num-minibatches", "2", "--network.hidden", "16"]  # fmt: skip
+SPEC = f"""
+name = "tiny"
+files = ["tiny.xml"]
+[joints]
+"*_hip" = {{ kp = {KP}, kd = {KD}, effort = {EFFORT}, armature = 0.01 }}
+[default_pose]
+root_z = 0.33
+[bodies]
+tracked = ["trunk", "front_left", "front_right", "hind_left", "hind_right"]
+anchor = "trunk"
+end_effectors = ["hind_left", "hind_right"]
+feet = ["front_left", "front_right", "hind_left", "hind_right"]
+foot_geoms = ["*_foot"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _python_warns_as_before():
+    """`main` sets how warnings look; pytest wants its own."""
+    before = warnings.formatwarning
+    yield
+    warnings.formatwarning = before
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a robot and a short clip."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "tiny.xml").write_text(tiny_mjcf())
+    (folder / "tiny.toml").write_text(SPEC)
+    save_motion(tiny_motion(25), folder / "sway.npz")
+    return folder
+
+
+def call(*argv: object) -> int:
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in argv])
+    return int(done.value.code or 0)
+
+
+def refusal(capsys: pytest.CaptureFixture, *argv: object) -> str:
+    """The one line that says why."""
+    capsys.readouterr()
+    assert call(*argv) == 2
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert [line.startswith("mimic: ") for line in lines].count(True) == 1, err
+    assert lines[-1].startswith("mimic: ")
+    return lines[-1].removeprefix("mimic: ")
+
+
+# Help
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture):
+    assert call("--help") == 0
+    overview = capsys.readouterr().out
+    assert [name for name in COMMANDS if f"\n  {name} " in overview] == [
+        "demo", "train", "evaluate", "retarget", "export", "play", "bench", "inspect", "doctor",
+    ]  # fmt: skip
+    assert call() == 2
+    assert call("--version") == 0
+
+
+@pytest.mark.parametrize("argv", [*([name] for name in COMMANDS), ["train", "g1"]], ids=" ".join)
+def test_each_command_has_help(argv: list[str], capsys: pytest.CaptureFixture):
+    assert call(*argv, "--help") == 0
+    out = capsys.readouterr().out
+    assert f"mimic {argv[0]}" in out
+    if argv == ["train"]:
+        assert all(name in out for name in PRESETS)
+    if argv == ["train", "g1"]:
+        for option in ("--motion", "--quat-order", "--fps", "--robot", "--backend", "--device", "--env-steps", "--num-envs",
+                       "--seed", "--run-dir", "--resume", "--overwrite", "--ppo.discount", "--reward.body-pos"):  # fmt: skip
+            assert option in out, option
+
+
+def test_cold_help_is_quick_and_loads_no_jax():
+    """The promise is a second on an idle machine; the bound allows for a busy one."""
+    program = (
+        "import sys\n"
+        "from mimic.__main__ import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit as done:\n    assert done.code == 0\n"
+        "loaded = [name for name in ('jax', 'mujoco', 'scipy', 'brax', 'tyro', 'rich', 'matplotlib') if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+        seconds.append(time.perf_counter() - began)
+        assert done.returncode == 0, done.stderr
+        assert "usage: mimic" in done.stdout
+    assert min(seconds) < 2.0, seconds
+
+
+# One training, and what follows it
+
+
+@pytest.fixture(scope="module")
+def trained(here: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    code = call("train", "humanoid", "--robot", here / "tiny.toml", "--motion", here / "sway.npz", "--run-dir", folder,
+                "--env-steps", STEPS, *SMALL)  # fmt: skip
+    assert code == 0
+    return folder
+
+
+def test_train_leaves_everything(trained: Path):
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {
+        "config.json", "metrics.jsonl", "checkpoints", "robot.xml", "robot.json", "motions", "policy.onnx", "policy.json",
+        "evaluation.json", "video.mp4", "report.html", "learning.png", "errors.png",
+    }  # fmt: skip
+    run = open_run(trained)
+    assert (run.robot.name, run.motions[0].name, run.config.env_steps) == ("tiny", "sway", STEPS)
+    assert run.config.network.hidden == (16,)
+    assert read_metrics(run.metrics_path)[-1]["env_steps"] == STEPS
+
+
+def test_evaluate_writes_the_numbers(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert call("evaluate", trained, "--json", tmp_path / "deep" / "numbers.json") == 0
+    report = json.loads((tmp_path / "deep" / "numbers.json").read_text())
+    keys = {"name", "frames", "completed_frames", "success_height", "success_015", "success_05",
+            "e_g_mpbpe_mm", "e_mpbpe_mm", "e_mpjpe_rad", "e_mpjve_rad_s"}  # fmt: skip
+    assert report["clips"][0].keys() >= keys
+    assert report["clips"][0]["frames"] == 21
+    assert report["mean"].keys() >= keys - {"name"}
+    assert "sway" in capsys.readouterr().out
+
+
+def test_evaluate_takes_other_motions(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    save_motion(dataclasses.replace(tiny_motion(31), name="other"), tmp_path / "other.npz")
+    save_motion(tiny_motion(13), tmp_path / "third.npz")
+    json_path = tmp_path / "numbers.json"
+    assert call("evaluate", trained, "--motion", tmp_path / "other.npz", tmp_path / "third.npz", "--json", json_path) == 0
+    assert [(row["name"], row["frames"]) for row in json.loads(json_path.read_text())["clips"]] == [("other", 26), ("sway", 11)]
+
+
+def test_export_play_and_inspect(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert call("export", trained, "--out", tmp_path / "new" / "policy.onnx") == 0
+    assert (tmp_path / "new" / "policy.json").exists()
+    assert call("play", tmp_path / "new" / "policy.onnx") == 0
+    assert "sway" in capsys.readouterr().out
+    assert call("inspect", trained) == 0
+    shown = capsys.readouterr().out
+    assert "tiny; sway" in shown
+    assert "falls/s" in shown
+
+
+def test_inspect_says_what_is_in_a_file(here: Path, capsys: pytest.CaptureFixture):
+    assert call("inspect", here / "sway.npz", "--robot", here / "tiny.toml") == 0
+    assert "25 at 60 Hz" in capsys.readouterr().out
+    assert call("inspect", here / "tiny.toml") == 0
+    assert "front_left_hip" in capsys.readouterr().out
+
+
+def test_retarget_copies_what_already_fits(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert call("retarget", here / "sway.npz", "--robot", here / "tiny.toml", "--out", tmp_path / "out",
+                "--json", tmp_path / "q.json") == 0  # fmt: skip
+    assert list(json.loads((tmp_path / "q.json").read_text())["motions"]) == [str(tmp_path / "out" / "sway.npz")]
+    assert (tmp_path / "out" / "sway.npz").exists()
+
+
+def test_an_interrupted_training_goes_on_by_its_own_settings(here: Path, tmp_path: Path, capsys, monkeypatch):
+    """Nothing but the folder need be said again; what is said again and differs is taken or refused aloud."""
+    monkeypatch.setattr(mimic.reporting, "report_run", lambda *_: [])
+    update = Progress.update
+
+    def interrupted(self: Progress, row: dict) -> None:
+        update(self, row)
+        if row["iteration"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "update", interrupted)
+        code = call("train", "humanoid", "--robot", here / "tiny.toml", "--motion", here / "sway.npz", "--run-dir", folder,
+                    "--env-steps", STEPS, *SMALL)  # fmt: skip
+    assert code == 130
+    assert "interrupted: saved at iteration 2 of 4" in capsys.readouterr().err
+    line = refusal(capsys, "train", "humanoid", "--run-dir", folder)
+    assert "holds a run with another config" in line
+    assert call("train", "humanoid", "--run-dir", folder, "--resume", "--seed", "5") == 0
+    err = capsys.readouterr().err
+    assert "resuming from iteration 2" in err
+    assert "kept from the run folder, the command line's is not used: seed: 5 (the folder has 0)" in err
+    assert err.count("kept from the run folder") == 1
+    run = open_run(folder)
+    assert [row["iteration"] for row in read_metrics(run.metrics_path)] == [2, 3, 4]
+    assert (run.config.seed, run.config.env_steps, run.config.num_envs) == (0, STEPS, 16)
+
+
+def test_doctor_finds_something(capsys: pytest.CaptureFixture):
+    assert call("doctor") == 0
+    assert "backend native" in capsys.readouterr().out
+
+
+# Bad input
+
+
+def write_csv(path: Path, columns: int, rows: int = 10, quat: tuple = (1, 0, 0, 0)) -> None:
+    row = [0, 0, 0.33, *quat, *[0.0] * (columns - 7)]
+    path.write_text("\n".join(",".join(str(value) for value in row) for _ in range(rows)))
+
+
+def bad_motion(kind: str, folder: Path) -> Path:
+    """A motion file with one thing wrong."""
+    path = folder / "clip.npz"
+    motion = tiny_motion(25)
+    save_motion(motion, path)
+    with np.load(path) as data:
+        fields = dict(data)
+    match kind:
+        case "missing":
+            path.unlink()
+        case "empty":
+            path.write_bytes(b"")
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:400])
+        case "folder":
+            path.unlink()
+            path.mkdir()
+        case "not finite":
+            fields["qpos"][3, 9] = np.nan
+        case "two frames":
+            fields["qpos"] = fields["qpos"][:2]
+        case "too short":
+            fields["fps"] = np.float64(1200)
+        case "fps 0":
+            fields["fps"] = np.float64(0)
+        case "fps -30":
+            fields["fps"] = np.float64(-30)
+        case "another robot's":
+            fields["joint_names"] = np.array(["a", "b", "c", "front_left_hip"])
+        case "not unit":
+            fields["qpos"][:, 3:7] *= 1.01
+        case "csv columns":
+            path = folder / "clip.csv"
+            write_csv(path, 15)
+        case "csv not unit":
+            path = folder / "clip.csv"
+            write_csv(path, 11, quat=(1, 1, 0, 0))
+        case "csv two frames":
+            path = folder / "clip.csv"
+            write_csv(path, 11, rows=2)
+        case "unknown kind":
+            path = folder / "clip.fbx"
+            path.write_text("FBX")
+    if kind in ("not finite", "two frames", "too short", "fps 0", "fps -30", "another robot's", "not unit"):
+        np.savez(path, **fields)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("missing", "clip.npz: no such file"),
+        ("empty", "clip.npz: the file is empty"),
+        ("truncated", "clip.npz: not a readable npz file: damaged, truncated"),
+        ("folder", "clip.npz: is a folder"),
+        ("not finite", "non-finite value in frame 3, column 9"),
+        ("two frames", "2 frame(s), at least 3 are needed"),
+        ("too short", "fewer than 3 frames at 50 Hz"),
+        ("fps 0", "fps is 0.0, expected a number above 0"),
+        ("fps -30", "fps is -30.0, expected a number above 0"),
+        ("another robot's", "and does not fit robot 'tiny': it has 4 joints, 4 are expected; it lacks"),
+        ("not unit", "is off unit length by 0.01, expected 1 within 0.001"),
+        ("csv columns", "15"),
+        ("csv not unit", "quaternion"),
+        ("csv two frames", "2 frame(s), at least 3 are needed"),
+        ("unknown kind", ".fbx"),
+    ],
+)
+def test_bad_motions(kind: str, says: str, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    path = bad_motion(kind, tmp_path)
+    line = refusal(capsys, "train", "humanoid", "--robot", here / "tiny.toml", "--motion", path, "--run-dir", tmp_path / "run",
+                   "--quat-order", "wxyz", *SMALL)  # fmt: skip
+    assert says in line
+    assert "clip" in line or "sway" in line
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_nearly_unit_quaternions_are_repaired_with_a_warning(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    save_motion(tiny_motion(25), tmp_path / "clip.npz")
+    with np.load(tmp_path / "clip.npz") as data:
+        fields = dict(data)
+    fields["qpos"][:, 3:7] *= 1.0005
+    np.savez(tmp_path / "clip.npz", **fields)
+    with pytest.warns(UserWarning, match="off unit length by 5.0e-04, renormalized"):
+        assert call("inspect", tmp_path / "clip.npz", "--robot", here / "tiny.toml") == 0
+
+
+def test_an_undecided_quaternion_order_is_asked_for(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    write_csv(tmp_path / "clip.csv", 11, quat=(0.6, 0, 0, 0.8))
+    line = refusal(capsys, "inspect", tmp_path / "clip.csv", "--robot", here / "tiny.toml")
+    assert "quat-order" in line or "quat_order" in line
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["trian"], "unknown command 'trian'. Did you mean 'train'?"),
+        (["train", "humanoit"], "unknown preset 'humanoit'. Did you mean 'humanoid'?"),
+        (["train", "--seed", "3"], "wants a preset first"),
+        (["train", "humanoid", "--robot", "humanoit"], "unknown robot 'humanoit'. Did you mean 'humanoid'?"),
+        (["train", "humanoid", "--robot", "none.xml"], "'none.xml'"),
+        (["train", "humanoid", "--backend", "nativ"], "unknown backend 'nativ'. Did you mean 'native'?"),
+        (["train", "humanoid", "--device", "cpuu"], "unknown device 'cpuu'. Did you mean 'cpu'?"),
+        (["train", "humanoid", "--num-envs", "0"], "num_envs is 0"),
+        (["train", "humanoid", "--env-steps", "-1"], "env_steps is -1"),
+        (["train", "humanoid", "--fps", "0"], "fps"),
+        (["train", "humanoid", "--observation.actor", "comand"], "unknown observation term 'comand'. Did you mean 'command'?"),
+        (["train", "humanoid", "--resume", "--overwrite"], "exclude each other|is not a run folder"),
+        (["train", "humanoid", "--resume"], "is not a run folder"),
+        (["evaluate", "nowhere"], "nowhere is not a run folder"),
+        (["export", "nowhere", "--out", "policy.onnx"], "nowhere is not a run folder"),
+        (["play", "nowhere.onnx"], "nowhere"),
+        (["inspect", "nowhere.npz"], "nowhere.npz: no such file"),
+        (["inspect", "humanoit"], "Did you mean 'humanoid'?"),
+        (["retarget", "nowhere.bvh", "--robot", "humanoid", "--out", "out"], "nowhere.bvh: no such file"),
+        (["retarget", "a/x.bvh", "b/x.bvh", "--robot", "humanoid", "--out", "out"], "the same name"),
+        (["retarget", "a.bvh", "b.bvh", "--robot", "humanoid", "--out", "out.npz"], "is one file but 2 motions"),
+        (["bench", "speed", "--robot", "humanoit"], "unknown robot 'humanoit'"),
+        (["bench", "speed", "--robot", "humanoid", "--num-envs", "-4"], "num_envs is -4"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_names_and_numbers(argv: list[str], says: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MIMIC_ROBOTS", raising=False)
+    line = refusal(capsys, *argv)
+    assert any(part in line for part in says.split("|"))
+    assert not list(tmp_path.rglob("config.json"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["train", "humanoid", "--ppo.discout", "0.9"], "--ppo.discount"),
+        (["train", "humanoid", "--num-envs", "many"], "many"),
+        (["train", "humanoid", "--sim.collisions", "fet"], "feet"),
+        (["train", "humanoid", "--quat-order", "zyxw"], "wxyz"),
+        (["bench", "sped"], "speed"),
+        (["evaluate"], "run-dir"),
+        (["retarget", "a.bvh"], "--robot"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_do_not_exist_get_a_hint(argv: list[str], says: str, capsys: pytest.CaptureFixture):
+    """These are the parser's: a box that names what was expected."""
+    assert call(*argv) == 2
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    assert says in out + err
+
+
+def test_no_accelerator_where_one_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    if jax.default_backend() != "cpu":
+        pytest.skip("this machine has an accelerator")
+    monkeypatch.chdir(tmp_path)
+    for argv, says in (
+        (["--device", "gpu"], "no gpu found by JAX on this machine; present: cpu"),
+        (["--device", "tpu"], "no tpu found"),
+        (["--backend", "mjx-warp"], "ask for it with --device cpu"),
+        (["--backend", "mjx-warp", "--device", "gpu"], "no gpu found"),
+    ):
+        assert says in refusal(capsys, "train", "humanoid", *argv)
+        assert says in refusal(capsys, "bench", "speed", "--robot", "humanoid", *argv)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unwritable_places_are_found_out_before_any_work(
+    here: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    (tmp_path / "file").write_text("precious")
+    clip, robot, inside = here / "sway.npz", here / "tiny.toml", tmp_path / "file" / "x"
+    for argv in (
+        ["train", "humanoid", "--robot", robot, "--motion", clip, "--run-dir", inside],
+        ["train", "humanoid", "--robot", robot, "--motion", clip, "--run-dir", "/dev/null/run"],
+        ["retarget", clip, "--robot", robot, "--out", inside],
+        ["retarget", clip, "--robot", robot, "--out", tmp_path / "file" / "x.npz"],
+        ["retarget", clip, "--robot", robot, "--out", tmp_path / "out", "--json", inside],
+        ["evaluate", trained, "--json", inside],
+        ["export", trained, "--out", inside / "policy.onnx"],
+        ["bench", "speed", "--robot", robot, "--motion", clip, "--json", inside],
+        ["bench", "learn", "--robot", robot, "--motion", clip, "--run-dir", inside],
+    ):
+        assert "cannot write in" in refusal(capsys, *argv), argv
+    assert (tmp_path / "file").read_text() == "precious"
+    assert "is a folder, expected a file" in refusal(capsys, "evaluate", trained, "--json", tmp_path)
+    line = refusal(capsys, "train", "humanoid", "--robot", robot, "--motion", clip, "--run-dir", tmp_path)
+    assert "exists and is not a run folder" in line
+
+
+def test_a_folder_with_another_run_is_refused(here: Path, trained: Path, capsys: pytest.CaptureFixture):
+    before = (trained / "config.json").read_text()
+    same = ["train", "humanoid", "--robot", here / "tiny.toml", "--motion", here / "sway.npz", "--run-dir", trained,
+            "--env-steps", STEPS, *SMALL]  # fmt: skip
+    assert "holds a run with the same config: --resume" in refusal(capsys, *same)
+    line = refusal(capsys, *same, "--seed", "7")
+    assert "another config (seed: 7 (the folder has 0)): --resume goes on with it, --overwrite replaces it" in line
+    line = refusal(capsys, *same, "--overwrite", "--motion", here / "gone.npz")
+    assert "gone.npz: no such file" in line
+    assert (trained / "config.json").read_text() == before
+    assert read_metrics(trained / "metrics.jsonl")
+
+
+def test_damaged_runs_and_policies(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    (tmp_path / "config.json").write_text("{")
+    for argv in (["evaluate", tmp_path], ["export", tmp_path, "--out", tmp_path / "p.onnx"], ["inspect", tmp_path],
+                 ["train", "humanoid", "--resume", "--run-dir", tmp_path]):  # fmt: skip
+        assert "config.json is damaged" in refusal(capsys, *argv)
+    (tmp_path / "policy.onnx").write_bytes((trained / "policy.onnx").read_bytes()[:500])
+    assert "policy" in refusal(capsys, "play", tmp_path / "policy.onnx")
+
+
+def test_a_run_without_a_checkpoint_cannot_be_evaluated(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    for name in ("config.json", "robot.xml", "robot.json"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    (tmp_path / "motions").mkdir()
+    for path in (trained / "motions").iterdir():
+        (tmp_path / "motions" / path.name).write_bytes(path.read_bytes())
+    assert "has no readable checkpoint: train it first" in refusal(capsys, "evaluate", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_terminated_process_saves_and_says_so(here: Path, tmp_path: Path):
+    """The same as above in a process of its own, as a cluster would end it."""
+    argv = ["train", "humanoid", "--robot", here / "tiny.toml", "--motion", here / "sway.npz", "--run-dir", tmp_path / "run",
+            "--env-steps", "100000000", *SMALL]  # fmt: skip
+    command = [sys.executable, "-m", "mimic", *(str(a) for a in argv)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        metrics = tmp_path / "run" / "metrics.jsonl"
+        deadline = time.monotonic() + 300
+        while not (metrics.exists() and metrics.stat().st_size > 0):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "interrupted: saved at iteration" in err
+    assert "Traceback" not in err
+    last = read_metrics(metrics)[-1]["iteration"]
+    assert (tmp_path / "run" / "checkpoints" / str(last)).exists()
