@@ -1,0 +1,123 @@
+"""Benchmarks: that what is replayed is the run itself, that the numbers fit together, and the verdict."""
+
+import dataclasses
+import os
+import signal
+from pathlib import Path
+
+import jax
+import mujoco
+import numpy as np
+import pytest
+from tiny import tiny_motion, tiny_robot
+
+from mimic import bench
+from mimic.config import Config, NetworkConfig, PPOConfig
+from mimic.learning.ppo import make_learner
+from mimic.progress import Progress
+from mimic.train import make_task
+
+ROBOT, MOTION = tiny_robot(), tiny_motion()
+CONFIG = Config(
+    preset="tiny",
+    robot="tiny",
+    num_envs=16,
+    env_steps=3 * 128,
+    backend="native",
+    device="cpu",
+    network=NetworkConfig(hidden=(16,)),
+    ppo=PPOConfig(rollout_length=8, num_epochs=2, num_minibatches=2),
+)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "WARM_ITERATIONS", 1)
+    monkeypatch.setattr(bench, "ROUNDS", 2)
+
+
+def test_the_replay_is_the_runs_own_states_and_controls():
+    """Each recorded state, stepped by plain MuJoCo with its control, is the next one, unless the episode ended there."""
+    task = make_task(CONFIG, ROBOT, (MOTION,), "native")
+    learner = make_learner(CONFIG, task)
+    state = jax.jit(learner.init)(jax.random.key(0))
+    states, controls = (np.asarray(x, float) for x in jax.jit(lambda s: bench._record(task, learner, CONFIG, s))(state))
+    assert states.shape == (8, 16, 11 + 10 + 10)
+    assert controls.shape == (8, 16, 4)
+    same = 0
+    for t in range(7):
+        for env in range(16):
+            data = mujoco.MjData(ROBOT.model)
+            data.qpos[:], data.qvel[:], data.qacc_warmstart[:] = np.split(states[t, env], [11, 21])
+            data.ctrl[:] = controls[t, env]
+            mujoco.mj_step(ROBOT.model, data, 4)
+            if np.array_equal(data.qpos.astype(np.float32), states[t + 1, env, :11].astype(np.float32)):
+                same += 1
+            else:  # an episode begins, on a frame of the reference
+                distance = np.abs(np.asarray(task.library.frames.qpos) - states[t + 1, env, :11]).max(axis=1)
+                assert distance.min() < 1e-6
+    assert same > 0.8 * 7 * 16
+    bench._native_replay(ROBOT, CONFIG, states, controls)()
+
+
+def test_speed_fits_together(quick: None):
+    speed = bench.bench_speed(CONFIG, ROBOT, (MOTION,), lambda _: None)
+    assert set(speed._asdict()) == {
+        "backend", "num_envs", "physics_steps_per_s", "env_steps_per_s", "train_steps_per_s", "ratio",
+        "peak_memory_mb", "compile_s",
+    }  # fmt: skip
+    assert (speed.backend, speed.num_envs) == ("native", 16)
+    assert speed.ratio == pytest.approx(speed.train_steps_per_s / (speed.physics_steps_per_s / 4))
+    assert speed.train_steps_per_s > 0
+    assert speed.env_steps_per_s > 0
+    assert 100 < speed.peak_memory_mb < 1e5
+    bench.print_speed(speed)
+
+
+@pytest.mark.slow
+def test_speed_of_mjx(quick: None):
+    speed = bench.bench_speed(dataclasses.replace(CONFIG, backend="mjx-jax"), ROBOT, (MOTION,), lambda _: None)
+    assert speed.backend == "mjx-jax"
+    assert speed.ratio == pytest.approx(speed.train_steps_per_s / (speed.physics_steps_per_s / 4))
+
+
+def test_learn_trains_and_measures_each_seed(tmp_path: Path):
+    rows = bench.bench_learn(CONFIG, ROBOT, (MOTION,), (3,), tmp_path, lambda _: None)
+    assert [(row["seed"], row["env_steps"]) for row in rows] == [(3, 3 * 128)]
+    assert rows[0]["frames"] == 101
+    assert rows[0].keys() >= {"success_height", "e_mpbpe_mm", "e_g_mpbpe_mm", "e_mpjpe_rad", "wall_s"}
+    assert (tmp_path / "seed3" / "policy.onnx").exists()
+
+
+def test_ctrl_c_ends_all_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    update = Progress.update
+
+    def interrupted(self: Progress, row: dict) -> None:
+        update(self, row)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Progress, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.bench_learn(CONFIG, ROBOT, (MOTION,), (0, 1), tmp_path, lambda _: None)
+    assert not (tmp_path / "seed1").exists()
+
+
+def row(seed: int, success: int, e_mpbpe_mm: float) -> dict:
+    return {"seed": seed, "env_steps": 100, "wall_s": 1.5, "success_height": success, "completed_frames": 9,
+            "e_mpbpe_mm": e_mpbpe_mm, "e_g_mpbpe_mm": 30.0, "e_mpjpe_rad": 0.05}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict"),
+    [
+        ([row(0, 1, 19.0), row(1, 1, 10.0), row(2, 1, 90.0)], "median E_mpbpe 19.0 mm, all seeds complete: 20 mm reached"),
+        (
+            [row(0, 1, 19.0), row(1, 0, 10.0), row(2, 1, 12.0)],
+            "median E_mpbpe 12.0 mm, not all seeds complete: 20 mm not reached",
+        ),
+        ([row(0, 1, 21.0)], "median E_mpbpe 21.0 mm, all seeds complete: 20 mm not reached"),
+    ],
+)
+def test_verdict(rows: list[dict], verdict: str, capsys: pytest.CaptureFixture):
+    bench.print_learn(rows, 20.0)
+    assert verdict in capsys.readouterr().out
