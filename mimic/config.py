@@ -117,6 +117,8 @@ class SamplingConfig:
     """Length of a bin [s]."""
     uniform: float = 0.2
     """Share of starts drawn uniformly over all frames."""
+    from_start: float = 0.2
+    """Share of starts on a clip's first frame: what is reached only from there is practised too."""
     decay: float = 0.9
     """Per-iteration decay of the failure average."""
     episode_s: float = 10.0

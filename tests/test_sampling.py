@@ -72,6 +72,19 @@ def test_a_bin_without_probability_is_never_drawn():
     assert {(int(c), int(f) // 25) for c, f in zip(clips, frames)} <= {(0, 2), (2, 1), (2, 2)}
 
 
+def test_a_share_of_starts_is_on_first_frames():
+    """Half of them; the others keep their places. Clips are drawn as without it."""
+    probabilities = jnp.array([0, 0, 0.5, 0, 0, 0, 0.5])  # no bin that holds a first frame
+    keys = jax.random.split(jax.random.key(1), 4000)
+    clips, frames = jax.vmap(sample_start, (0, None, None, None))(keys, probabilities, BINS, 0.5)
+    for clip, bin_index in ((0, 2), (2, 6)):
+        drawn = frames[clips == clip]
+        assert len(drawn) == pytest.approx(2000, abs=4 * np.sqrt(4000 * 0.25))
+        assert (drawn == 0).sum() == pytest.approx(len(drawn) / 2, abs=4 * np.sqrt(len(drawn) * 0.25))
+        elsewhere = drawn[drawn > 0]
+        assert elsewhere.min() >= BINS.first[bin_index] and elsewhere.max() < BINS.first[bin_index] + BINS.length[bin_index]
+
+
 def test_failures_are_counted_as_a_loop_does():
     rng = np.random.default_rng(0)
     place, failed = rng.integers(0, sum(LENGTHS), size=(24, 50)), rng.random((24, 50)) < 0.3

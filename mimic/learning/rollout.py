@@ -85,22 +85,28 @@ def collect(
     actor_size = _actor_size(task, env_state)
     batch_step, batch_reset, batch_observe = jax.vmap(task.step), jax.vmap(task.reset, (0, None)), jax.vmap(task.observe)
 
-    def one_step(carry: tuple, key_step: Array) -> tuple[tuple, tuple]:
+    # all that chance decides is drawn before the scan, where one large operation is cheaper than `length` small ones
+    key_noise, key_fresh = jax.random.split(key)
+    noises = jax.random.normal(key_noise, (length, num_envs, task.action_size))
+    if paired:
+        env_state = jax.tree.map(lambda leaf: jnp.concatenate([leaf[: num_envs // 2]] * 2), env_state)
+        noises = jnp.concatenate([noises[:, : num_envs // 2], -noises[:, : num_envs // 2]], axis=1)
+    restarts = jax.vmap(batch_reset, (0, None))(jax.random.split(key_fresh, (length, num_envs)), sampler)  # [T, B]
+    _, obs_restarts = jax.vmap(batch_observe)(restarts)
+
+    def one_step(carry: tuple, drawn: tuple) -> tuple[tuple, tuple]:
         env_state, obs, offender = carry
-        key_action, key_reset = jax.random.split(key_step)
+        noise, fresh, obs_fresh = drawn
         mean, log_std = networks.policy(params, normalize(normalizer, obs, obs_clip)[:, :actor_size])
-        noise = jax.random.normal(key_action, mean.shape)
-        if paired:
-            noise = jnp.concatenate([noise[: num_envs // 2], -noise[: num_envs // 2]])
         action = mean + jnp.exp(log_std) * noise
         log_prob = jnp.sum(-0.5 * jnp.square(noise) - log_std - 0.5 * jnp.log(2.0 * jnp.pi), axis=-1)
 
         next_state, result = batch_step(env_state, action)
         _, next_obs = batch_observe(next_state)
         ended = result.terminated | result.truncated
-        fresh = batch_reset(jax.random.split(key_reset, num_envs), sampler)
-        after = jax.tree.map(lambda new, old: jnp.where(_like(ended, new), new, old), fresh, next_state)
-        _, obs_after = batch_observe(after)
+        after, obs_after = jax.tree.map(
+            lambda new, old: jnp.where(_like(ended, new), new, old), (fresh, obs_fresh), (next_state, next_obs)
+        )
 
         broken = jnp.argmax(result.invalid)
         suspect = Offender(jax.tree.map(lambda leaf: leaf[broken], env_state), action[broken])
@@ -112,12 +118,10 @@ def collect(
         log["rollout/invalid"] = result.invalid.mean()
         return (after, obs_after, offender), (transition, log)
 
-    if paired:
-        env_state = jax.tree.map(lambda leaf: jnp.concatenate([leaf[: num_envs // 2]] * 2), env_state)
     _, obs = batch_observe(env_state)
     nobody = Offender(jax.tree.map(lambda leaf: leaf[0], env_state), jnp.zeros(task.action_size))
-    keys = jax.random.split(key, length)
-    (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), keys)
+    drawn = (noises, restarts, obs_restarts)
+    (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), drawn)
     return env_state, Rollout(transitions, offender, {name: value.mean() for name, value in log.items()})
 
 

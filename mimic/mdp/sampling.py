@@ -52,13 +52,14 @@ def bin_probabilities(sampler: SamplerState, bins: Bins, config: SamplingConfig)
     return (1.0 - config.uniform) * by_failure + config.uniform * by_length
 
 
-def sample_start(key: Array, probabilities: Array, bins: Bins) -> tuple[Array, Array]:
-    """One start: (clip, frame), uniform inside a bin drawn by `probabilities`."""
-    key_bin, key_frame = jax.random.split(key)
+def sample_start(key: Array, probabilities: Array, bins: Bins, from_start: float = 0.0) -> tuple[Array, Array]:
+    """One start: (clip, frame), uniform inside a bin drawn by `probabilities`, or with probability `from_start` its clip's frame 0."""
+    key_bin, key_frame, key_whole = jax.random.split(key, 3)
     chosen = jnp.searchsorted(jnp.cumsum(probabilities), jax.random.uniform(key_bin) * probabilities.sum(), side="right")
     chosen = jnp.minimum(chosen, len(bins.clip) - 1)
     offset = jnp.floor(jax.random.uniform(key_frame) * jnp.asarray(bins.length)[chosen]).astype(jnp.int32)
-    return jnp.asarray(bins.clip)[chosen], jnp.asarray(bins.first)[chosen] + offset
+    frame = jnp.where(jax.random.bernoulli(key_whole, from_start), 0, jnp.asarray(bins.first)[chosen] + offset)
+    return jnp.asarray(bins.clip)[chosen], frame
 
 
 def count_failures(bins: Bins, packed_frame: Array, failed: Array) -> Array:

@@ -80,7 +80,7 @@ class Tracking:
         """Start on a frame drawn by the sampler, with a random kick."""
         key_start, key_kick = jax.random.split(key)
         probabilities = sampling.bin_probabilities(sampler, self.bins, self.config.sampling)
-        env_state = self.reset_to(*sampling.sample_start(key_start, probabilities, self.bins))
+        env_state = self.reset_to(*sampling.sample_start(key_start, probabilities, self.bins, self.config.sampling.from_start))
         kicked = kick(key_kick, env_state.physics.kinematics, self.config.reset)
         return env_state._replace(physics=self.physics.init(kicked))
 
