@@ -4,8 +4,9 @@ A robot of lumped masses m_i at p_i can only be pushed from where it stands: the
 
     c_xy = sum_i m_i ((z''_i + g) (x, y)_i - z_i (x'', y'')_i) / sum_i m_i (z''_i + g)        (Vukobratovic's ZMP)
 
-must lie within the hull of its standing feet, and without any foot on the ground the centre of mass must fall
-freely. Accelerations are second differences, so each residual concerns three frames.
+must lie within the hull of its standing feet. Without any foot on the ground the centre of mass c must fall freely, and
+the angular momentum about it stay what it is: sum_i m_i (p_i - c) x p''_i = 0. Accelerations are second differences, so
+each residual concerns three frames.
 """
 
 from itertools import combinations
@@ -24,13 +25,12 @@ GRAVITY = 9.81
 LIGHT, FULL = 0.2, 0.6  # shares of the weight on the feet between which the centre of pressure begins to count
 FAR_M = 0.05  # beyond this distance outside the feet the cost grows linearly (Huber): what cannot be helped is let be
 INSIDE = 0.3  # weight at which the pressure resists leaving the hull: keeps steps from overshooting to and fro
-ROWS = 5  # centre of pressure x, y; centre of mass x, y, z
+ROWS = 8  # centre of pressure x, y; acceleration of the centre of mass x, y, z; change of angular momentum x, y, z
 
 
 class BalanceTerms(NamedTuple):
-    """cost, the sum it adds; residual (F-2, 5) of the inner frames, whose squares majorize it;
-    `before`, `now`, `after` (F-2, 5, 6 + J): derivatives by three
-    frames, empty if not asked for."""
+    """cost, the sum it adds; residual (F-2, 8) of the inner frames, whose squares majorize it; `before`, `now`, `after`
+    (F-2, 8, 6 + J): derivatives by three frames, empty if not asked for."""
 
     cost: Array
     residual: Array
@@ -42,7 +42,7 @@ class BalanceTerms(NamedTuple):
 def balance_terms(
     rig: Rig, weights: Weights, targets: Targets, kin: Kinematics, ends: Array, fps: Array, jacobian: bool
 ) -> BalanceTerms:
-    """Distance of the centre of pressure from the standing feet, and the acceleration other than gravity's in flight."""
+    """Distance of the centre of pressure from the standing feet; in flight, forces other than gravity and any moment."""
     dtype = kin.axes.dtype
     mass = jnp.asarray(rig.mass / rig.mass.sum(), dtype)
     points = points_on(rig.masses.link, rig.masses.offset, kin.link_pos, kin.link_rot)  # [F, P, 3]
@@ -56,18 +56,22 @@ def balance_terms(
     gap = gap * jnp.maximum(0.0, 1.0 - rig.sole_half_width / distance)
     valid = targets.valid[2:] * targets.valid[:-2]
     bearing = jnp.clip((load / GRAVITY - LIGHT) / (FULL - LIGHT), 0.0, 1.0) * targets.support[1:-1].max(axis=1)
-    flight = targets.flight[2:] * targets.flight[1:-1] * targets.flight[:-2]
-    fall = jnp.sum(mass[:, None] * acc, axis=1) + jnp.asarray([0.0, 0.0, GRAVITY], dtype)
+    flight = targets.flight[1:-1]
+    mean_acc = jnp.sum(mass[:, None] * acc, axis=1)
+    about = mid - jnp.sum(mass[:, None] * mid, axis=1, keepdims=True)  # from the centre of mass
+    spin = jnp.sum(mass[:, None] * jnp.cross(about, acc), axis=1)
+    fall = mean_acc + jnp.asarray([0.0, 0.0, GRAVITY], dtype)
     excess = distance[:, 0] - rig.sole_half_width
     robust = jnp.where(excess > 0.0, jnp.sqrt(jnp.minimum(1.0, FAR_M / jnp.maximum(excess, 1e-6))), INSIDE)
     weight = jnp.concatenate(
         [
             jnp.repeat((valid * bearing * robust / weights.pressure)[:, None], 2, axis=1),
             jnp.repeat((valid * flight / weights.flight)[:, None], 3, axis=1),
+            jnp.repeat((valid * flight / weights.spin)[:, None], 3, axis=1),
         ],
         axis=1,
     )
-    residual = weight * jnp.concatenate([gap, fall], axis=1)
+    residual = weight * jnp.concatenate([gap, fall, spin], axis=1)
     size = jnp.maximum(excess, 0.0)
     huber = jnp.where(size < FAR_M, size * size, FAR_M * (2.0 * size - FAR_M))
     cost = jnp.sum((valid * bearing / weights.pressure) ** 2 * huber) + jnp.sum(residual[:, 2:] ** 2)
@@ -89,6 +93,11 @@ def balance_terms(
         unit = mass[:, None] * jnp.eye(3, dtype=dtype)[k] * fps**2
         near.append(jnp.broadcast_to(-2.0 * unit, mid.shape))
         far.append(jnp.broadcast_to(unit, mid.shape))
+    for k in range(3):
+        unit = jnp.eye(3, dtype=dtype)[k]
+        arms = mass[:, None] * jnp.cross(unit, about) * fps**2
+        near.append(-mass[:, None] * jnp.cross(unit, acc - mean_acc[:, None]) - 2.0 * arms)
+        far.append(arms)
     near_rows, far_rows = (weight[..., None, None] * jnp.stack(rows, axis=1) for rows in (near, far))
     inner = slice(1, -1), slice(None, -2), slice(2, None)
     now, before, after = (

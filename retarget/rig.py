@@ -4,6 +4,7 @@ In the zero pose (all joints at the model's reference, base upright) a robot is 
 soles flat; orientations of roles are rotations away from that pose.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import mujoco
@@ -16,6 +17,7 @@ from retarget.collide import SelfTouch, find_self_touch
 from retarget.mapping import ARM_ROLES, SIDES, RobotMap
 
 _SOLE_BAND_M = 0.015  # geom points this close to the lowest belong to the sole
+_LARGE_INERTIA = 0.05  # [kg m^2] trace of a link's second moments from which it is more than a point
 _LIMIT_SHARE = 0.98  # of a joint's range may be used (PHUMA's feasibility rule)
 
 
@@ -172,15 +174,42 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
 
 
 def _lumps(model: mujoco.MjModel, chain: Chain) -> tuple[Points, np.ndarray]:
-    """Every link's mass [kg] and its centre."""
-    mass = np.zeros(len(chain.parent))
-    moment = np.zeros((len(mass), 3))
-    for b in range(1, model.nbody):
-        link = chain.body_link[b]
-        mass[link] += model.body_mass[b]
-        moment[link] += model.body_mass[b] * (chain.body_pos[b] + chain.body_rot[b] @ model.body_ipos[b])
+    """Points whose masses [kg] move as the links do. Links of large inertia are six points on their principal axes, which have
+    their mass, centre and inertia; the others one at the centre."""
+    points = [(int(chain.body_link[b]), chain.body_pos[b] + chain.body_rot[b] @ p, m) for b, p, m in _body_points(model)]
+    links, offsets, masses = (np.array(column) for column in zip(*points, strict=True))
+    mass = np.bincount(links, masses, len(chain.parent))
+    centre = np.stack([np.bincount(links, masses * offsets[:, k], len(mass)) for k in range(3)], axis=1)
     heavy = np.flatnonzero(mass > 0)
-    return Points(heavy, moment[heavy] / mass[heavy, None], np.zeros(len(heavy))), mass[heavy]
+    centre = centre[heavy] / mass[heavy, None]
+    rows = []
+    for link, middle in zip(heavy, centre, strict=True):
+        own = links == link
+        away = offsets[own] - middle
+        spread = np.einsum("p,pi,pj->ij", masses[own], away, away)  # second moments [kg m^2]
+        if np.trace(spread) < _LARGE_INERTIA:
+            rows.append((link, middle, mass[link]))
+            continue
+        second, axes = np.linalg.eigh(spread)
+        reach = np.sqrt(3.0 * np.maximum(second, 0.0) / mass[link])
+        rows += [(link, middle + sign * reach[k] * axes[:, k], mass[link] / 6.0) for k in range(3) for sign in (-1.0, 1.0)]
+    links, offsets, masses = (np.array(column) for column in zip(*rows, strict=True))
+    return Points(links, offsets, np.zeros(len(links))), masses
+
+
+def _body_points(model: mujoco.MjModel) -> Iterator[tuple[int, np.ndarray, float]]:
+    """(body, point in its frame [m], mass [kg]): six for every body that has mass, with its centre and inertia."""
+    for b in range(1, model.nbody):
+        mass = model.body_mass[b]
+        if mass == 0:
+            continue
+        inertia = model.body_inertia[b]
+        reach = np.sqrt(3.0 * np.maximum(0.5 * inertia.sum() - inertia, 0.0) / mass)
+        axes = np.zeros(9)
+        mujoco.mju_quat2Mat(axes, model.body_iquat[b])
+        for k in range(3):
+            for sign in (-1.0, 1.0):
+                yield b, model.body_ipos[b] + sign * reach[k] * axes.reshape(3, 3)[:, k], mass / 6.0
 
 
 def _with_descendants(model: mujoco.MjModel, body_id: int) -> list[int]:

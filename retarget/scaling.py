@@ -14,6 +14,7 @@ from retarget.rig import Rig
 
 LEG_REACH = 0.99  # the robot's legs count as this much shorter, so that straight human knees stay off the singularity
 STANCE_WIDENING = 0.4  # share of the hip-width difference by which feet move outwards
+SMEAR_S = 0.1  # longest time between the last stance and clear flight, or back, that counts as flight
 SUPPORT_REACH_S = 0.02  # a foot counts as support this long before and after: the low-pass smears every touch-down
 SWAY_S = 0.12  # width of the smoothing of the sway that keeps the body over a standing foot
 
@@ -79,6 +80,8 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
     stand = np.stack([contacts.heel[:, 0], contacts.toe[:, 0], contacts.heel[:, 1], contacts.toe[:, 1]], axis=1)
     reach_frames = 2 * round(SUPPORT_REACH_S * capture.fps) + 1
     support = maximum_filter1d((contacts.low | stand).astype(float), reach_frames, axis=0, mode="nearest")
+    flight = _flights(support.max(axis=1) > 0, stand.any(axis=1), capture.fps)
+    support = support * ~flight[:, None]
     targets = Targets(
         bone_dir=np.stack(directions, axis=1),
         bone_weight=np.broadcast_to(np.array(weights), (capture.num_frames, len(weights))).copy(),
@@ -87,13 +90,26 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
         ankle=ankle,
         stand=stand.astype(float),
         support=support,
-        flight=1.0 - support.max(axis=1),
+        flight=flight.astype(float),
         rest=np.tile(rig.rest, (capture.num_frames, 1)),
         stiffness=np.tile(rig.stiffness, (capture.num_frames, 1)),
         start=np.tile(rig.rest, (capture.num_frames, 1)),
         valid=np.ones(capture.num_frames),
     )
     return targets, scale
+
+
+def _flights(support: np.ndarray, stands: np.ndarray, fps: float) -> np.ndarray:
+    """Frames (F,) in which nothing can push: none of `support`, and the moments between those and the stances around them.
+
+    Low-pass and low feet smear take-off and touch-down; a body that is still carried after it has left the ground jumps
+    higher in the reference than it can.
+    """
+    flight = ~support
+    for a, b in intervals(support & ~stands):
+        if b - a <= SMEAR_S * fps and (flight[max(a - 1, 0)] or flight[min(b, len(flight) - 1)]):
+            flight[a:b] = True
+    return flight
 
 
 def _level(left: np.ndarray, forward: np.ndarray) -> np.ndarray:

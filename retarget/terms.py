@@ -54,8 +54,10 @@ class Weights:
     """[rad/s^2]"""
     pressure: float = 0.02
     """distance of the centre of pressure from the standing feet [m]; infinite switches it off"""
-    flight: float = 1.0
+    flight: float = 0.5
     """acceleration of the centre of mass other than gravity's while nothing touches the ground [m/s^2]"""
+    spin: float = 0.2
+    """change of the angular momentum about the centre of mass, per mass, while nothing touches the ground [m^2/s^2]"""
     damping: float = 0.1
     """Levenberg-Marquardt damping at the start"""
 

@@ -11,7 +11,7 @@ from mimic.robots import load_robot
 from motions.rotations import quat_to_matrix
 from retarget.balance import balance_terms, nearest_in_hull
 from retarget.pipeline import rig_of
-from retarget.scaling import Targets
+from retarget.scaling import Targets, _flights
 from retarget.terms import Pose, Weights, kinematics
 
 FPS = 50.0
@@ -42,7 +42,7 @@ def swaying_pose(rig, frames: int = 5) -> Pose:
 
 def pressure_residual(rig, targets, ends, pose: Pose, jacobian: bool = False):
     """The residual with all ends at one far point, so that it is the pressure minus that point (up to a weight)."""
-    weights = Weights(pressure=1.0, flight=1.0)
+    weights = Weights(pressure=1.0, flight=1.0, spin=1.0)
     run = jax.jit(lambda pose: balance_terms(rig, weights, targets, kinematics(rig, pose), ends, FPS, jacobian))
     return run(pose)
 
@@ -93,7 +93,26 @@ def test_moving_the_pressure_is_where_inverse_dynamics_puts_it(rig):
     three = jax.tree.map(lambda x: x[1:4], pose)
     terms = pressure_residual(rig, targets_of(3, 1.0, 0.0), ends, three)
     distance = (float(terms.cost) / 0.05 + 0.05) / 2.0 + rig.sole_half_width
-    assert distance == pytest.approx(50.0, abs=0.02)  # links are lumps here: their own inertia is left out
+    assert distance == pytest.approx(50.0, abs=0.02)  # small links are lumps here: their own inertia is left out
+
+    in_flight = pressure_residual(rig, targets_of(3, 0.0, 1.0), ends, three).residual[0]
+    mass = model.body_mass.sum()
+    mujoco.mj_comPos(model, data)
+    about_centre = torque + np.cross(root - data.subtree_com[0], force)
+    np.testing.assert_allclose(in_flight[:2], 0.0, atol=1e-6)
+    np.testing.assert_allclose(in_flight[2:5], force / mass, atol=0.02 * np.linalg.norm(force / mass))
+    np.testing.assert_allclose(in_flight[5:], about_centre / mass, atol=0.05 * np.linalg.norm(about_centre / mass))
+    assert np.linalg.norm(about_centre / mass) > 0.05
+
+
+def test_flight_begins_where_the_stance_ends():
+    """At 60 Hz, 6 frames of low feet beside a flight belong to it; a longer time, or one between two stances, does not."""
+    parts = [("stand", 5), ("low", 4), ("air", 8), ("low", 6), ("stand", 3), ("low", 5), ("stand", 3), ("low", 7), ("air", 4)]
+    kinds = np.array([kind for kind, count in parts for _ in range(count)])
+    found = _flights(kinds != "air", kinds == "stand", 60.0)
+    expected = kinds == "air"
+    expected[5:9] = expected[17:23] = True
+    assert found.tolist() == expected.tolist()
 
 
 def test_balance_derivatives(rig):

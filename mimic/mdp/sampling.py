@@ -53,7 +53,7 @@ def bin_probabilities(sampler: SamplerState, bins: Bins, config: SamplingConfig)
 
 
 def sample_start(key: Array, probabilities: Array, bins: Bins, from_start: float = 0.0) -> tuple[Array, Array]:
-    """One start: (clip, frame), uniform inside a bin drawn by `probabilities`, or with probability `from_start` its clip's frame 0."""
+    """One start: (clip, frame), uniform inside a bin drawn by `probabilities`; with probability `from_start` frame 0 instead."""
     key_bin, key_frame, key_whole = jax.random.split(key, 3)
     chosen = jnp.searchsorted(jnp.cumsum(probabilities), jax.random.uniform(key_bin) * probabilities.sum(), side="right")
     chosen = jnp.minimum(chosen, len(bins.clip) - 1)
