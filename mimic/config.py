@@ -117,7 +117,7 @@ class SamplingConfig:
     """Length of a bin [s]."""
     uniform: float = 0.2
     """Share of starts drawn uniformly over all frames."""
-    from_start: float = 0.2
+    from_start: float = 0.1
     """Share of starts on a clip's first frame: what is reached only from there is practised too."""
     decay: float = 0.9
     """Per-iteration decay of the failure average."""
@@ -146,7 +146,7 @@ class NetworkConfig:
 @dataclass(frozen=True)
 class PPOConfig:
     rollout_length: int = 24
-    num_epochs: int = 5
+    num_epochs: int = 4
     num_minibatches: int = 4
     learning_rate: float = 5e-4
     """First step size; then adapted per minibatch to keep the KL divergence near `desired_kl`."""
@@ -155,6 +155,8 @@ class PPOConfig:
     desired_kl: float = 0.03
     critic_learning_rate: float = 1e-3
     """Step size of the critic, which no trust region limits."""
+    std_rate: float = 10.0
+    """Step size of the action noise's standard deviation, in the actor's: at the same one it hardly moves."""
     discount: float = 0.95
     gae_lambda: float = 0.8
     clip_ratio: float = 0.2

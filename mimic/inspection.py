@@ -23,7 +23,8 @@ def inspect_path(path: str, robot_name: str | None, quat_order: str | None, fps:
     if place.is_dir():
         return _inspect_run(place, console)
     if place.suffix.lower() in ROBOT_SUFFIXES or (not place.exists() and not place.suffix):
-        return _inspect_robot(load_robot(path), console)
+        _inspect_robot(load_robot(path), console)
+        return 0
     from motions.formats import read_motion_file
 
     robot = load_robot(robot_name) if robot_name else None

@@ -38,7 +38,7 @@ class Progress:
 
     def update(self, row: dict[str, Any]) -> None:
         for name in ("rollout/falls_per_s", "error/e_mpbpe_mm"):
-            old = self.shown.get(name, row[name])
+            old = self.shown[name] if name in self.shown else row[name]
             self.shown[name] = SMOOTHING * old + (1.0 - SMOOTHING) * row[name]
         text = (
             f"{row['time/env_steps_per_s']:,.0f} env-steps/s  falls/s {self.shown['rollout/falls_per_s']:.2f}  "

@@ -62,8 +62,8 @@ def gae(
 
     `next_value` is the value of the state before any reset, so truncated episodes bootstrap. Returns (A, A + value).
     """
-    delta = reward + discount * jnp.where(terminated, 0.0, next_value) - value
-    carry_on = discount * gae_lambda * jnp.where(terminated | truncated, 0.0, 1.0)
+    delta = reward + discount * (1.0 - terminated) * next_value - value
+    carry_on = discount * gae_lambda * (1.0 - (terminated | truncated))
 
     def backward(later: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
         delta_t, carry_t = now
@@ -182,7 +182,7 @@ def make_learner(config: Config, task: Task) -> Learner:
             kl = log["loss/kl"]
             factor = jnp.where(kl > 2.0 * ppo.desired_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * ppo.desired_kl, LR_STEP, 1.0))
             learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)
-            rates = {"actor": learning_rate, "log_std": learning_rate, "critic": ppo.critic_learning_rate}
+            rates = {"actor": learning_rate, "log_std": ppo.std_rate * learning_rate, "critic": ppo.critic_learning_rate}
             updates, opt_state = _directions(optimizer, grads, opt_state)
             params = {name: jax.tree.map(lambda p, u: p - rates[name] * u, params[name], updates[name]) for name in params}  # noqa: B023
             average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)

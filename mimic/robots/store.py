@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -29,8 +30,8 @@ def read_robot(stem: Path) -> Robot:
         mjcf = stem.with_suffix(".xml").read_text()
         model = mujoco.MjModel.from_xml_string(mjcf)
         body = Body(values["name"], model, tuple(values.pop("foot_bodies")))
-        arrays = {key: np.array(value) if _is_numeric(value) else value for key, value in values.items()}
-        tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in arrays.items()}
+        arrays: dict[str, Any] = {key: np.array(value) if _is_numeric(value) else value for key, value in values.items()}
+        tuples: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in arrays.items()}
         return Robot(**(tuples | {"body": body, "model": model, "mjcf": mjcf, "source": Path(values["source"])}))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"the robot stored at {stem}.xml/.json cannot be read: {error}") from error

@@ -1,6 +1,6 @@
 """The tracking task behind brax's `Env` interface, so that any learner written for brax can train it."""
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +24,11 @@ class BraxTracking(Env):
         env_state = self.task.reset(rng, self.task.init_sampler())
         zero = jnp.zeros(())
         names = jax.eval_shape(self.task.step, env_state, jnp.zeros(self.action_size))[1].log
-        return State(env_state, self._observe(env_state), zero, zero, {name: zero for name in names}, {})
+        # brax types its own pipeline's state here, but takes any pytree
+        return State(cast(Any, env_state), self._observe(env_state), zero, zero, {name: zero for name in names}, {})
 
     def step(self, state: State, action: Array) -> State:
-        env_state, result = self.task.step(state.pipeline_state, action)
+        env_state, result = self.task.step(cast(EnvState, state.pipeline_state), action)
         done = (result.terminated | result.truncated).astype(jnp.float32)
         return state.replace(
             pipeline_state=env_state,
