@@ -21,7 +21,7 @@ from mimic.robots import Robot
 from mimic.runs import create_run
 from mimic.sim.physics import choose_backend
 from mimic.tasks.tracking import EnvState, Tracking
-from mimic.train import enable_compile_cache, make_task, peak_memory_mb, steps_per_iteration, train
+from mimic.train import enable_compile_cache, make_task, peak_memory_mb, train
 from motions.motion import Motion
 from motions.rotations import Array
 
@@ -72,7 +72,7 @@ def bench_speed(config: Config, robot: Robot, motions: tuple[Motion, ...], say: 
             replayed = time.perf_counter()
             for name, seconds in zip(times, np.diff([began, trained, rolled, replayed]), strict=True):
                 times[name].append(seconds)
-    count = steps_per_iteration(config)
+    count = config.steps_per_iteration
     median = {name: float(np.median(values)) for name, values in times.items()}
     physics_rate = count * config.sim.n_substeps / median["physics"]
     train_rate = count / median["train"]

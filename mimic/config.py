@@ -150,9 +150,11 @@ class PPOConfig:
     num_minibatches: int = 4
     learning_rate: float = 5e-4
     """First step size; then adapted per minibatch to keep the KL divergence near `desired_kl`."""
-    min_learning_rate: float = 1e-5
+    min_learning_rate: float = 1e-6
     max_learning_rate: float = 3e-3
     desired_kl: float = 0.03
+    anneal_share: float = 0.5
+    """Over this last part of the training the desired KL divergence falls linearly to a twentieth: what is learnt settles."""
     critic_learning_rate: float = 1e-3
     """Step size of the critic, which no trust region limits."""
     std_rate: float = 10.0
@@ -204,6 +206,15 @@ class Config:
     reset: ResetConfig = field(default_factory=ResetConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+
+    @property
+    def steps_per_iteration(self) -> int:
+        return self.num_envs * self.ppo.rollout_length
+
+    @property
+    def num_iterations(self) -> int:
+        """Rollouts that make up `env_steps`: the largest whole number, but at least two (one starts the normalizer)."""
+        return max(2, self.env_steps // self.steps_per_iteration)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

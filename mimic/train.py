@@ -53,15 +53,6 @@ def enable_compile_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
-def steps_per_iteration(config: Config) -> int:
-    return config.num_envs * config.ppo.rollout_length
-
-
-def num_iterations(config: Config) -> int:
-    """Rollouts that make up `config.env_steps`: the largest whole number, but at least two (one starts the normalizer)."""
-    return max(2, config.env_steps // steps_per_iteration(config))
-
-
 def check_config(config: Config) -> None:
     """Raise `InputError` for numbers and names that cannot be trained with."""
     sim, ppo, sampling = config.sim, config.ppo, config.sampling
@@ -79,7 +70,7 @@ def check_config(config: Config) -> None:
     for name in (*config.observation.actor, *config.observation.critic):
         if name not in TERMS:
             raise unknown_name("observation term", name, TERMS)
-    if steps_per_iteration(config) % config.ppo.num_minibatches:
+    if config.steps_per_iteration % config.ppo.num_minibatches:
         raise InputError(
             f"num_envs x rollout_length = {config.num_envs} x {config.ppo.rollout_length} does not divide into "
             f"{config.ppo.num_minibatches} minibatches: choose num_envs divisible by {config.ppo.num_minibatches}"
@@ -158,8 +149,9 @@ def _loop(
     compile_s: float,
     say: Callable[[str], None],
 ) -> TrainResult:
-    config, per_iteration = run.config, steps_per_iteration(run.config)
-    first, last = int(state.iteration), num_iterations(config)
+    config = run.config
+    per_iteration = config.steps_per_iteration
+    first, last = int(state.iteration), config.num_iterations
     began = saved = time.perf_counter()
     iteration = first
     with _interrupts() as interrupted, Progress(last * per_iteration) as progress, run.metrics_path.open("a") as metrics:

@@ -13,7 +13,7 @@ from toy import Chain, Reach, toy_config
 from mimic.config import NetworkConfig, PPOConfig
 from mimic.learning.networks import actor_layers, make_networks
 from mimic.learning.normalizer import normalize
-from mimic.learning.ppo import Batch, gae, make_learner, pair_centred, ppo_loss
+from mimic.learning.ppo import LAST_KL, Batch, annealed, gae, make_learner, pair_centred, ppo_loss
 
 STEPS, ENVS = 12, 5
 
@@ -24,6 +24,13 @@ def random_record(seed: int):
     terminated = rng.random((STEPS, ENVS)) < 0.2
     truncated = (rng.random((STEPS, ENVS)) < 0.2) & ~terminated
     return reward, value, next_value, terminated, truncated
+
+
+def test_updates_become_small_at_the_end():
+    """Whole up to the last half, then a line to a twentieth; a share of zero changes nothing before the end."""
+    found = [float(annealed(jnp.float32(progress), 0.5)) for progress in (0.0, 0.5, 0.75, 0.9, 1.0)]
+    np.testing.assert_allclose(found, [1.0, 1.0, 0.5, 0.2, LAST_KL], rtol=1e-5)
+    assert float(annealed(jnp.float32(0.999), 0.0)) == 1.0
 
 
 def test_gae_by_loops():

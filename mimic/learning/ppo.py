@@ -13,7 +13,8 @@ from mimic.learning.normalizer import Normalizer, init_normalizer, normalize, up
 from mimic.learning.rollout import Offender, Task, Transition, collect
 from motions.rotations import Array
 
-LR_STEP = 1.2  # factor by which the learning rate moves when the KL divergence leaves [desired/2, 2 desired]
+LAST_KL = 0.05  # what is left of the desired KL divergence at the end of a training
+LR_STEP = 1.2  # factor by which the learning rate moves when the KL divergence leaves [wanted/2, 2 wanted]
 
 
 class TrainState(NamedTuple):
@@ -85,6 +86,11 @@ def pair_centred(advantage: Array, ended: Array) -> Array:
     strangers = jnp.logical_or(*jnp.split(apart, 2, axis=1))
     mean = jnp.where(strangers, 0.0, 0.5 * (first + second))
     return jnp.concatenate([first - mean, second - mean], axis=1)
+
+
+def annealed(progress: Array, share: float) -> Array:
+    """Factor on the KL divergence of an update: 1, then linearly down to `LAST_KL` over the last `share` of the training."""
+    return jnp.clip((1.0 - progress) / max(share, 1e-6), LAST_KL, 1.0)
 
 
 def ppo_loss(
@@ -173,6 +179,7 @@ def make_learner(config: Config, task: Task) -> Learner:
 
     def _update(state: TrainState, batch: Batch, key: Array) -> tuple[tuple, dict[str, Array]]:
         old_log_std = state.params["log_std"]
+        wanted_kl = ppo.desired_kl * annealed(state.iteration / config.num_iterations, ppo.anneal_share)
         size = len(batch.value)
 
         def minibatch_step(carry: tuple, index: Array) -> tuple[tuple, dict[str, Array]]:
@@ -180,7 +187,7 @@ def make_learner(config: Config, task: Task) -> Learner:
             minibatch = jax.tree.map(lambda x: x[index], batch)
             grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, actor_size, ppo)
             kl = log["loss/kl"]
-            factor = jnp.where(kl > 2.0 * ppo.desired_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * ppo.desired_kl, LR_STEP, 1.0))
+            factor = jnp.where(kl > 2.0 * wanted_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * wanted_kl, LR_STEP, 1.0))
             learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)
             rates = {"actor": learning_rate, "log_std": ppo.std_rate * learning_rate, "critic": ppo.critic_learning_rate}
             updates, opt_state = _directions(optimizer, grads, opt_state)
