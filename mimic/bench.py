@@ -152,6 +152,8 @@ def bench_learn(
             raise KeyboardInterrupt
         mean = evaluate_run(run, None, say).mean
         rows.append({"seed": seed, "env_steps": result.env_steps, "wall_s": result.wall_s, **mean})
+        done = f"{mean['completed_frames']:.0f} of {mean['frames']:.0f} frames, E_mpbpe {mean['e_mpbpe_mm']:.1f} mm"
+        say(f"seed {seed}: {done} after {result.env_steps / 1e6:.2f} M env-steps; in {run.folder}")
     return rows
 
 

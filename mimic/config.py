@@ -84,7 +84,7 @@ class RewardConfig:
     """[m]"""
     sigma_anchor_ori: float = 0.4
     """[rad]"""
-    sigma_body_pos: float = 0.15
+    sigma_body_pos: float = 0.1
     """[m]"""
     sigma_body_ori: float = 0.3
     """[rad]"""
