@@ -17,7 +17,7 @@ demo: $(STAMP)  ## from a mocap file to a trained controller, its video, report 
 	$(BIN)/mimic demo $(ARGS)
 
 test: $(STAMP)  ## the default tests (ARGS="-m slow" for the slow ones)
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -4,9 +4,9 @@ A robot of lumped masses m_i at p_i can only be pushed from where it stands: the
 
     c_xy = sum_i m_i ((z''_i + g) (x, y)_i - z_i (x'', y'')_i) / sum_i m_i (z''_i + g)        (Vukobratovic's ZMP)
 
-must lie within the hull of its standing feet. Without any foot on the ground the centre of mass c must fall freely, and
-the angular momentum about it stay what it is: sum_i m_i (p_i - c) x p''_i = 0. Accelerations are second differences, so
-each residual concerns three frames.
+must lie within the hull of its standing feet, which can hold only so much of a moment about the vertical. Without any
+foot on the ground the centre of mass c must fall freely, and the angular momentum about it stay what it is:
+sum_i m_i (p_i - c) x p''_i = 0. Accelerations are second differences, so each residual concerns three frames.
 """
 
 from itertools import combinations
@@ -25,12 +25,13 @@ GRAVITY = 9.81
 LIGHT, FULL = 0.2, 0.6  # shares of the weight on the feet between which the centre of pressure begins to count
 FAR_M = 0.05  # beyond this distance outside the feet the cost grows linearly (Huber): what cannot be helped is let be
 INSIDE = 0.3  # weight at which the pressure resists leaving the hull: keeps steps from overshooting to and fro
-ROWS = 8  # centre of pressure x, y; acceleration of the centre of mass x, y, z; change of angular momentum x, y, z
+GRIP = 0.5  # friction that the feet can hold a turn with, on a lever of half their spread
 
 
 class BalanceTerms(NamedTuple):
-    """cost, the sum it adds; residual (F-2, 8) of the inner frames, whose squares majorize it; `before`, `now`, `after`
-    (F-2, 8, 6 + J): derivatives by three frames, empty if not asked for."""
+    """cost, the sum it adds; residual (F-2, 9) of the inner frames, whose squares majorize it; `before`, `now`, `after`
+    (F-2, 9, 6 + J): derivatives by three frames, empty if not asked for. The rows: centre of pressure x, y; in flight,
+    acceleration x, y, z and change of angular momentum x, y, z; moment about the vertical while standing."""
 
     cost: Array
     residual: Array
@@ -42,7 +43,8 @@ class BalanceTerms(NamedTuple):
 def balance_terms(
     rig: Rig, weights: Weights, targets: Targets, kin: Kinematics, ends: Array, fps: Array, jacobian: bool
 ) -> BalanceTerms:
-    """Distance of the centre of pressure from the standing feet; in flight, forces other than gravity and any moment."""
+    """Distance of the centre of pressure from the standing feet, the moment they cannot hold; in flight, forces other than
+    gravity and any moment."""
     dtype = kin.axes.dtype
     mass = jnp.asarray(rig.mass / rig.mass.sum(), dtype)
     points = points_on(rig.masses.link, rig.masses.offset, kin.link_pos, kin.link_rot)  # [F, P, 3]
@@ -63,15 +65,23 @@ def balance_terms(
     fall = mean_acc + jnp.asarray([0.0, 0.0, GRAVITY], dtype)
     excess = distance[:, 0] - rig.sole_half_width
     robust = jnp.where(excess > 0.0, jnp.sqrt(jnp.minimum(1.0, FAR_M / jnp.maximum(excess, 1e-6))), INSIDE)
+    lever = mid[..., :2] - pressure[:, None]  # [F - 2, P, 2]
+    yaw = jnp.sum(mass * (lever[..., 0] * acc[..., 1] - lever[..., 1] * acc[..., 0]), axis=1)
+    standing = targets.support[1:-1]
+    reach = jnp.linalg.norm(ends[1:-1] - pressure[:, None], axis=-1)
+    reach = 0.5 * jnp.sum(reach * standing, axis=1) / jnp.maximum(standing.sum(axis=1), 1.0) + rig.sole_half_width
+    hold = GRIP * load * reach
+    twist = yaw - jnp.clip(yaw, -hold, hold)
     weight = jnp.concatenate(
         [
             jnp.repeat((valid * bearing * robust / weights.pressure)[:, None], 2, axis=1),
             jnp.repeat((valid * flight / weights.flight)[:, None], 3, axis=1),
             jnp.repeat((valid * flight / weights.spin)[:, None], 3, axis=1),
+            (valid * bearing * (twist != 0.0) / weights.twist)[:, None],
         ],
         axis=1,
     )
-    residual = weight * jnp.concatenate([gap, fall, spin], axis=1)
+    residual = weight * jnp.concatenate([gap, fall, spin, twist[:, None]], axis=1)
     size = jnp.maximum(excess, 0.0)
     huber = jnp.where(size < FAR_M, size * size, FAR_M * (2.0 * size - FAR_M))
     cost = jnp.sum((valid * bearing / weights.pressure) ** 2 * huber) + jnp.sum(residual[:, 2:] ** 2)
@@ -98,6 +108,11 @@ def balance_terms(
         arms = mass[:, None] * jnp.cross(unit, about) * fps**2
         near.append(-mass[:, None] * jnp.cross(unit, acc - mean_acc[:, None]) - 2.0 * arms)
         far.append(arms)
+    along = jnp.stack([acc[..., 1], -acc[..., 0], jnp.zeros_like(share)], axis=-1)
+    across = fps**2 * jnp.stack([-lever[..., 1], lever[..., 0], jnp.zeros_like(share)], axis=-1)
+    turn = mean_acc[:, None, None]
+    near.append(mass[:, None] * (along - 2.0 * across) - turn[..., 1] * near[0] + turn[..., 0] * near[1])
+    far.append(mass[:, None] * across - turn[..., 1] * far[0] + turn[..., 0] * far[1])
     near_rows, far_rows = (weight[..., None, None] * jnp.stack(rows, axis=1) for rows in (near, far))
     inner = slice(1, -1), slice(None, -2), slice(2, None)
     now, before, after = (

@@ -15,7 +15,7 @@ from retarget.rig import Rig
 LEG_REACH = 0.99  # the robot's legs count as this much shorter, so that straight human knees stay off the singularity
 STANCE_WIDENING = 0.4  # share of the hip-width difference by which feet move outwards
 SMEAR_S = 0.1  # longest time between the last stance and clear flight, or back, that counts as flight
-SUPPORT_REACH_S = 0.02  # a foot counts as support this long before and after: the low-pass smears every touch-down
+SUPPORT_REACH_S = 0.02  # low feet count as low this long before and after: the low-pass smears every touch-down
 SWAY_S = 0.12  # width of the smoothing of the sway that keeps the body over a standing foot
 
 
@@ -23,9 +23,10 @@ class Targets(NamedTuple):
     """Per frame, in the robot's world: F frames, bones and frames in the order of the `Rig`.
 
     bone_dir (F, N, 3) unit; hip_centre (F, 3) [m]; frame_rot (F, K, 3, 3); ankle (F, 2, 3) [m];
-    stand, support (F, 4) 0/1 for (left heel, left toe, right heel, right toe): held in place; low enough to carry
-    weight. flight (F,) 0/1: both feet clearly in the air. rest (F, J) [rad] where joints are pulled to,
-    stiffness (F, J) how hard, 1 / [rad]; start (F, J) [rad] where the solve begins; valid (F,) 0 in padding.
+    stand, support (F, 4) 0/1 for (left heel, left toe, right heel, right toe): held in place; able to carry weight, which
+    is what stands, or where nothing does although the body does not fly, what is low. flight (F,) 0/1: nothing can push.
+    rest (F, J) [rad] where joints are pulled to, stiffness (F, J) how hard, 1 / [rad]; start (F, J) [rad] where the solve
+    begins; valid (F,) 0 in padding.
     """
 
     bone_dir: Array
@@ -79,9 +80,10 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
             weights.append(0.0)
     stand = np.stack([contacts.heel[:, 0], contacts.toe[:, 0], contacts.heel[:, 1], contacts.toe[:, 1]], axis=1)
     reach_frames = 2 * round(SUPPORT_REACH_S * capture.fps) + 1
-    support = maximum_filter1d((contacts.low | stand).astype(float), reach_frames, axis=0, mode="nearest")
-    flight = _flights(support.max(axis=1) > 0, stand.any(axis=1), capture.fps)
-    support = support * ~flight[:, None]
+    low = maximum_filter1d((contacts.low | stand).astype(np.uint8), reach_frames, axis=0, mode="nearest") > 0
+    standing = stand.any(axis=1)
+    flight = _flights(low.any(axis=1), standing, capture.fps)
+    support = np.where(standing[:, None], stand, low & ~flight[:, None])
     targets = Targets(
         bone_dir=np.stack(directions, axis=1),
         bone_weight=np.broadcast_to(np.array(weights), (capture.num_frames, len(weights))).copy(),
@@ -89,7 +91,7 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
         frame_rot=np.stack([frames[r] for r in rig.frame_roles], axis=1),
         ankle=ankle,
         stand=stand.astype(float),
-        support=support,
+        support=support.astype(float),
         flight=flight.astype(float),
         rest=np.tile(rig.rest, (capture.num_frames, 1)),
         stiffness=np.tile(rig.stiffness, (capture.num_frames, 1)),

@@ -58,6 +58,8 @@ class Weights:
     """acceleration of the centre of mass other than gravity's while nothing touches the ground [m/s^2]"""
     spin: float = 0.2
     """change of the angular momentum about the centre of mass, per mass, while nothing touches the ground [m^2/s^2]"""
+    twist: float = 0.1
+    """moment about the vertical, per mass, beyond what standing feet can hold [m^2/s^2]"""
     damping: float = 0.1
     """Levenberg-Marquardt damping at the start"""
 

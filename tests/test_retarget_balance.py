@@ -1,5 +1,7 @@
 """The centre of pressure against C MuJoCo's inverse dynamics, its derivative, and the nearest point of a hull."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -42,7 +44,7 @@ def swaying_pose(rig, frames: int = 5) -> Pose:
 
 def pressure_residual(rig, targets, ends, pose: Pose, jacobian: bool = False):
     """The residual with all ends at one far point, so that it is the pressure minus that point (up to a weight)."""
-    weights = Weights(pressure=1.0, flight=1.0, spin=1.0)
+    weights = Weights(pressure=1.0, flight=1.0, spin=1.0, twist=1.0)
     run = jax.jit(lambda pose: balance_terms(rig, weights, targets, kinematics(rig, pose), ends, FPS, jacobian))
     return run(pose)
 
@@ -101,8 +103,16 @@ def test_moving_the_pressure_is_where_inverse_dynamics_puts_it(rig):
     about_centre = torque + np.cross(root - data.subtree_com[0], force)
     np.testing.assert_allclose(in_flight[:2], 0.0, atol=1e-6)
     np.testing.assert_allclose(in_flight[2:5], force / mass, atol=0.02 * np.linalg.norm(force / mass))
-    np.testing.assert_allclose(in_flight[5:], about_centre / mass, atol=0.05 * np.linalg.norm(about_centre / mass))
+    np.testing.assert_allclose(in_flight[5:8], about_centre / mass, atol=0.05 * np.linalg.norm(about_centre / mass))
     assert np.linalg.norm(about_centre / mass) > 0.05
+
+    on_a_point = dataclasses.replace(rig, sole_half_width=0.0)  # which can hold no moment
+    ends = jnp.broadcast_to(jnp.asarray(expected, jnp.float32), (3, 4, 2))
+    twist = pressure_residual(on_a_point, targets_of(3, 1.0, 0.0), ends, three).residual[0, 8]
+    moment = torque[2] + np.cross(root - np.append(expected, 0.0), force)[2]
+    assert twist == pytest.approx(
+        moment / mass, abs=0.1 * abs(moment / mass)
+    )  # lumps, and a pressure some tenths of a millimetre off
 
 
 def test_flight_begins_where_the_stance_ends():
