@@ -166,8 +166,8 @@ def make_learner(config: Config, task: Task) -> Learner:
 
     def _make_batch(state: TrainState, transitions: Transition) -> Batch:
         obs = normalize(state.normalizer, transitions.obs, config.observation.clip)
-        next_obs = normalize(state.normalizer, transitions.next_obs, config.observation.clip)
-        value, next_value = networks.value(state.params, obs), networks.value(state.params, next_obs)  # [T, B]
+        value = networks.value(state.params, obs)  # [T, B]
+        next_value = _next_value(state, transitions, value)
         advantage, value_target = gae(
             transitions.reward, value, next_value, transitions.terminated, transitions.truncated, ppo.discount, ppo.gae_lambda
         )
@@ -176,6 +176,25 @@ def make_learner(config: Config, task: Task) -> Learner:
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         parts = Batch(obs, transitions.action, transitions.mean, transitions.log_prob, value, advantage, value_target)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)  # [T B, ...]
+
+    def _next_value(state: TrainState, transitions: Transition, value: Array) -> Array:
+        """Values (T, B) of the states that the steps led to: the next row's, but where a reset came between.
+
+        There, and below the last row, the critic is asked. Resets are few; when they are not, it is asked everywhere.
+        """
+
+        def critic(obs: Array) -> Array:
+            return networks.value(state.params, normalize(state.normalizer, obs, config.observation.clip))
+
+        def ask_few() -> Array:
+            following = jnp.concatenate([value[1:], critic(transitions.next_obs[-1:])])
+            (places,) = jnp.nonzero(transitions.truncated.reshape(-1), size=room, fill_value=0)
+            answers = critic(transitions.next_obs.reshape(-1, critic_size)[places])
+            return following.reshape(-1).at[places].set(answers).reshape(value.shape)
+
+        room = value.size // 16
+        few = transitions.truncated.sum() <= room
+        return jax.lax.cond(few, ask_few, lambda: critic(transitions.next_obs))
 
     def _update(state: TrainState, batch: Batch, key: Array) -> tuple[tuple, dict[str, Array]]:
         old_log_std = state.params["log_std"]
