@@ -13,7 +13,7 @@ from toy import Chain, Reach, toy_config
 from mimic.config import NetworkConfig, PPOConfig
 from mimic.learning.networks import actor_layers, make_networks
 from mimic.learning.normalizer import normalize
-from mimic.learning.ppo import LAST_KL, Batch, annealed, gae, make_learner, pair_centred, ppo_loss
+from mimic.learning.ppo import LAST_KL, Batch, annealed, gae, make_learner, next_values, pair_centred, ppo_loss
 
 STEPS, ENVS = 12, 5
 
@@ -24,6 +24,25 @@ def random_record(seed: int):
     terminated = rng.random((STEPS, ENVS)) < 0.2
     truncated = (rng.random((STEPS, ENVS)) < 0.2) & ~terminated
     return reward, value, next_value, terminated, truncated
+
+
+@pytest.mark.parametrize("truncations", [0, 1, 4, 5, 40])
+def test_values_of_the_states_led_to(truncations: int):
+    """As if the critic were asked everywhere, but after terminations; 64 / 16 = 4 truncations are few."""
+    rng = np.random.default_rng(truncations)
+    obs, next_obs = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
+    ended = np.zeros(64, bool)
+    ended[rng.choice(64, truncations + 3, replace=False)] = True
+    terminated = np.zeros(64, bool)
+    terminated[np.flatnonzero(ended)[:3]] = True
+    ended, terminated = ended.reshape(8, 8), terminated.reshape(8, 8)
+    obs[1:][~ended[:-1]] = next_obs[:-1][~ended[:-1]]  # without a reset the next row is the state led to
+
+    def critic(x):
+        return jnp.sin(x).sum(axis=-1)
+
+    found = next_values(critic, critic(jnp.asarray(obs)), jnp.asarray(next_obs), jnp.asarray(ended & ~terminated))
+    np.testing.assert_allclose(found[~terminated], np.sin(next_obs).sum(axis=-1)[~terminated], rtol=1e-5, atol=1e-6)
 
 
 def test_updates_become_small_at_the_end():

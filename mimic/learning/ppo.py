@@ -75,6 +75,23 @@ def gae(
     return advantage, advantage + value
 
 
+def next_values(critic: Callable[[Array], Array], value: Array, next_obs: Array, truncated: Array) -> Array:
+    """Values (T, B) of the states that the steps led to: the next row's of `value`, but where a truncation came between.
+
+    There, and below the last row, `critic` is asked. Truncations are few; when they are not, it is asked everywhere.
+    After a termination the answer is another episode's, and of no use.
+    """
+    room = value.size // 16
+
+    def ask_few() -> Array:
+        following = jnp.concatenate([value[1:], critic(next_obs[-1:])])
+        (places,) = jnp.nonzero(truncated.reshape(-1), size=room, fill_value=0)
+        answers = critic(next_obs.reshape(-1, next_obs.shape[-1])[places])
+        return following.reshape(-1).at[places].set(answers).reshape(value.shape)
+
+    return jax.lax.cond(truncated.sum() <= room, ask_few, lambda: critic(next_obs))
+
+
 def pair_centred(advantage: Array, ended: Array) -> Array:
     """Advantages (T, B) less the mean of each pair (b, b + B/2), which began the rollout in one state with opposite noise.
 
@@ -165,9 +182,12 @@ def make_learner(config: Config, task: Task) -> Learner:
         return next_state, log, collected.offender
 
     def _make_batch(state: TrainState, transitions: Transition) -> Batch:
+        def critic(obs: Array) -> Array:
+            return networks.value(state.params, normalize(state.normalizer, obs, config.observation.clip))
+
         obs = normalize(state.normalizer, transitions.obs, config.observation.clip)
         value = networks.value(state.params, obs)  # [T, B]
-        next_value = _next_value(state, transitions, value)
+        next_value = next_values(critic, value, transitions.next_obs, transitions.truncated)
         advantage, value_target = gae(
             transitions.reward, value, next_value, transitions.terminated, transitions.truncated, ppo.discount, ppo.gae_lambda
         )
@@ -176,25 +196,6 @@ def make_learner(config: Config, task: Task) -> Learner:
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         parts = Batch(obs, transitions.action, transitions.mean, transitions.log_prob, value, advantage, value_target)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)  # [T B, ...]
-
-    def _next_value(state: TrainState, transitions: Transition, value: Array) -> Array:
-        """Values (T, B) of the states that the steps led to: the next row's, but where a reset came between.
-
-        There, and below the last row, the critic is asked. Resets are few; when they are not, it is asked everywhere.
-        """
-
-        def critic(obs: Array) -> Array:
-            return networks.value(state.params, normalize(state.normalizer, obs, config.observation.clip))
-
-        def ask_few() -> Array:
-            following = jnp.concatenate([value[1:], critic(transitions.next_obs[-1:])])
-            (places,) = jnp.nonzero(transitions.truncated.reshape(-1), size=room, fill_value=0)
-            answers = critic(transitions.next_obs.reshape(-1, critic_size)[places])
-            return following.reshape(-1).at[places].set(answers).reshape(value.shape)
-
-        room = value.size // 16
-        few = transitions.truncated.sum() <= room
-        return jax.lax.cond(few, ask_few, lambda: critic(transitions.next_obs))
 
     def _update(state: TrainState, batch: Batch, key: Array) -> tuple[tuple, dict[str, Array]]:
         old_log_std = state.params["log_std"]
