@@ -89,27 +89,27 @@ def balance_terms(
         return BalanceTerms(cost, residual, residual[:, :0], residual[:, :0], residual[:, :0])
 
     share = mass / safe  # [F - 2, P]
-    arm = mid[..., :2] - pressure[:, None]
     zero = jnp.zeros_like(share)
     near, far = [], []  # derivative by the point positions of the middle frame, of its neighbours: [F - 2, P, 3] each
-    for k in range(2):
-        own = [zero, zero, share * (-acc[..., k] - 2.0 * fps**2 * arm[..., k])]
+    for k in range(2):  # centre of pressure
+        own = [zero, zero, share * (-acc[..., k] - 2.0 * fps**2 * lever[..., k])]
         own[k] = share * (up + 2.0 * fps**2 * mid[..., 2])
-        other = [zero, zero, share * fps**2 * arm[..., k]]
+        other = [zero, zero, share * fps**2 * lever[..., k]]
         other[k] = -share * fps**2 * mid[..., 2]
         near.append(jnp.stack(own, axis=-1))
         far.append(jnp.stack(other, axis=-1))
-    for k in range(3):
+    for k in range(3):  # acceleration
         unit = mass[:, None] * jnp.eye(3, dtype=dtype)[k] * fps**2
         near.append(jnp.broadcast_to(-2.0 * unit, mid.shape))
         far.append(jnp.broadcast_to(unit, mid.shape))
-    for k in range(3):
+    for k in range(3):  # angular momentum
         unit = jnp.eye(3, dtype=dtype)[k]
         arms = mass[:, None] * jnp.cross(unit, about) * fps**2
         near.append(-mass[:, None] * jnp.cross(unit, acc - mean_acc[:, None]) - 2.0 * arms)
         far.append(arms)
-    along = jnp.stack([acc[..., 1], -acc[..., 0], jnp.zeros_like(share)], axis=-1)
-    across = fps**2 * jnp.stack([-lever[..., 1], lever[..., 0], jnp.zeros_like(share)], axis=-1)
+    # moment about the vertical, through the centre of pressure, which moves too
+    along = jnp.stack([acc[..., 1], -acc[..., 0], zero], axis=-1)
+    across = fps**2 * jnp.stack([-lever[..., 1], lever[..., 0], zero], axis=-1)
     turn = mean_acc[:, None, None]
     near.append(mass[:, None] * (along - 2.0 * across) - turn[..., 1] * near[0] + turn[..., 0] * near[1])
     far.append(mass[:, None] * across - turn[..., 1] * far[0] + turn[..., 0] * far[1])

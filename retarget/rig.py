@@ -191,8 +191,7 @@ def _lumps(model: mujoco.MjModel, chain: Chain) -> tuple[Points, np.ndarray]:
             rows.append((link, middle, mass[link]))
             continue
         second, axes = np.linalg.eigh(spread)
-        reach = np.sqrt(3.0 * np.maximum(second, 0.0) / mass[link])
-        rows += [(link, middle + sign * reach[k] * axes[:, k], mass[link] / 6.0) for k in range(3) for sign in (-1.0, 1.0)]
+        rows += [(link, point, mass[link] / 6.0) for point in _six_points(middle, axes, second, mass[link])]
     links, offsets, masses = (np.array(column) for column in zip(*rows, strict=True))
     return Points(links, offsets, np.zeros(len(links))), masses
 
@@ -204,12 +203,15 @@ def _body_points(model: mujoco.MjModel) -> Iterator[tuple[int, np.ndarray, float
         if mass == 0:
             continue
         inertia = model.body_inertia[b]
-        reach = np.sqrt(3.0 * np.maximum(0.5 * inertia.sum() - inertia, 0.0) / mass)
-        axes = np.zeros(9)
-        mujoco.mju_quat2Mat(axes, model.body_iquat[b])
-        for k in range(3):
-            for sign in (-1.0, 1.0):
-                yield b, model.body_ipos[b] + sign * reach[k] * axes.reshape(3, 3)[:, k], mass / 6.0
+        axes = quat_to_matrix(model.body_iquat[b])
+        for point in _six_points(model.body_ipos[b], axes, 0.5 * inertia.sum() - inertia, mass):
+            yield b, point, mass / 6.0
+
+
+def _six_points(centre: np.ndarray, axes: np.ndarray, second: np.ndarray, mass: float) -> np.ndarray:
+    """Points (6, 3) that, of a sixth of `mass` each, have the second moments (3,) [kg m^2] along the columns of `axes`."""
+    arms = (axes * np.sqrt(3.0 * np.maximum(second, 0.0) / mass)).T
+    return centre + np.concatenate([-arms, arms])
 
 
 def _with_descendants(model: mujoco.MjModel, body_id: int) -> list[int]:

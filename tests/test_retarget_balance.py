@@ -110,9 +110,8 @@ def test_moving_the_pressure_is_where_inverse_dynamics_puts_it(rig):
     ends = jnp.broadcast_to(jnp.asarray(expected, jnp.float32), (3, 4, 2))
     twist = pressure_residual(on_a_point, targets_of(3, 1.0, 0.0), ends, three).residual[0, 8]
     moment = torque[2] + np.cross(root - np.append(expected, 0.0), force)[2]
-    assert twist == pytest.approx(
-        moment / mass, abs=0.1 * abs(moment / mass)
-    )  # lumps, and a pressure some tenths of a millimetre off
+    # links are lumps, and the pressure lies some tenths of a millimetre off
+    assert twist == pytest.approx(moment / mass, abs=0.1 * abs(moment / mass))
 
 
 def test_flight_begins_where_the_stance_ends():
