@@ -63,9 +63,9 @@ def gae(
 
     `next_value` is the value of the state before any reset, so truncated episodes bootstrap. Returns (A, A + value).
     """
-    passed_on = jnp.where(terminated, 0.0, next_value)  # pyright: ignore[reportArgumentType]: arrays of either library
-    delta = reward + discount * passed_on - value
-    carry_on = discount * gae_lambda * jnp.where(terminated | truncated, 0.0, 1.0)
+    delta = reward + discount * jnp.where(terminated, 0.0, next_value) - value
+    ended = jnp.asarray(terminated) | jnp.asarray(truncated)
+    carry_on = discount * gae_lambda * jnp.where(ended, 0.0, 1.0)
 
     def backward(later: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
         delta_t, carry_t = now
