@@ -222,7 +222,7 @@ def _change(path, **changes) -> None:
         ({"fps": np.array([0.0])}, "fps is 0"),
         ({"body_names": np.array(["pelvis"])}, "1 body_names for 8 bodies"),
         ({"joint_names": np.array(list("abcdefg"))}, "does not fit robot 'stick'"),
-        ({"joint_pos": None}, "of neither kind"),
+        ({"joint_pos": None}, "of no kind we read"),
     ],
 )
 def test_broken_whole_body_tracking_files(stick, tmp_path, changes, message):

@@ -3,9 +3,10 @@
 `read_motion_file` reads any of them: a robot's motion (`Motion`) or a captured body's (`SkeletonMotion`).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from motions.formats.result import ReadResult, match_joints
 from motions.formats.text import check_file
 from motions.formats.whole_body_tracking import read_wbt, write_wbt
 from motions.motion import Motion, load_motion, read_npz
+from motions.skeleton import SkeletonMotion
 
 if TYPE_CHECKING:
     from motions.kinematics import Body
@@ -35,11 +37,62 @@ __all__ = [
     "write_wbt",
 ]
 
-FORMATS = {
-    ".bvh": "BVH, a captured skeleton",
-    ".amc": "AMC with its ASF skeleton",
-    ".csv": "root pose and joints of a robot",
-    ".npz": "our own motion, or whole_body_tracking's",
+
+class Asked(NamedTuple):
+    """What the user said beyond the file's name; see `read_motion_file`."""
+
+    robot: "Body | None" = None
+    quat_order: str | None = None
+    fps: float | None = None
+    skeleton: str | Path | None = None
+    scale: float | None = None
+
+
+class Format(NamedTuple):
+    """One kind of file: what it holds, in a few words, and its reader."""
+
+    holds: str
+    read: Callable[[Path, Asked], ReadResult]
+
+
+def _captured(motion: SkeletonMotion) -> ReadResult:
+    return ReadResult(motion, motion.notes)
+
+
+def _read_own(path: Path, asked: Asked) -> ReadResult:
+    motion, notes = load_motion(path), ()
+    if asked.fps is not None and asked.fps != motion.fps:
+        notes = (f"{asked.fps:g} frames per second as given (the file says {motion.fps:g})",)
+        motion = replace(motion, fps=asked.fps)
+    return ReadResult(motion, notes)
+
+
+# npz files are told apart by what they hold: the first kind whose keys are all there reads it.
+NPZ_KINDS: dict[tuple[str, ...], Format] = {
+    ("qpos", "joint_names"): Format("ours", _read_own),
+    ("joint_pos", "body_pos_w"): Format("whole_body_tracking's", lambda path, asked: read_wbt(path, asked.robot, asked.fps)),
+}
+
+
+def _read_npz(path: Path, asked: Asked) -> ReadResult:
+    keys = read_npz(path).keys()
+    for needed, kind in NPZ_KINDS.items():
+        if keys >= set(needed):
+            return kind.read(path, asked)
+    kinds = "; ".join(f"{kind.holds} has {', '.join(needed)}" for needed, kind in NPZ_KINDS.items())
+    raise InputError(f"{path}: an npz of no kind we read. {kinds}. This holds {', '.join(sorted(keys)) or 'nothing'}")
+
+
+FORMATS: dict[str, Format] = {
+    ".bvh": Format("a captured skeleton", lambda path, asked: _captured(read_bvh(path, scale=asked.scale, fps=asked.fps))),
+    ".amc": Format(
+        "captured, with its ASF skeleton",
+        lambda path, asked: _captured(read_amc(path, asf=asked.skeleton, scale=asked.scale, fps=asked.fps)),
+    ),
+    ".csv": Format(
+        "root pose and joints of a robot", lambda path, asked: read_csv(path, asked.robot, asked.quat_order, asked.fps)
+    ),
+    ".npz": Format(f"{', or '.join(kind.holds for kind in NPZ_KINDS.values())}", _read_npz),
 }
 
 
@@ -64,39 +117,13 @@ def read_motion_file(
     if scale is not None and not (np.isfinite(scale) and scale > 0):
         raise InputError(f"{path}: scale is {scale}, expected metres per unit above 0")
     suffix = path.suffix.lower()
-    if suffix == ".bvh":
-        captured = read_bvh(path, scale=scale, fps=fps)
-        return ReadResult(captured, captured.notes)
-    if suffix == ".amc":
-        captured = read_amc(path, asf=skeleton, scale=scale, fps=fps)
-        return ReadResult(captured, captured.notes)
     if suffix == ".asf":
         raise InputError(f"{path}: an ASF file holds a skeleton but no motion; give the .amc file")
-    if suffix == ".csv":
-        return read_csv(path, robot, quat_order, fps)
-    if suffix == ".npz":
-        return _read_npz_motion(path, robot, fps)
-    known = ", ".join(f"{key} ({what})" for key, what in FORMATS.items())
-    raise InputError(
-        f"{path}: {f'unknown suffix {suffix!r}' if suffix else 'a name without suffix'}. Known motion files: {known}"
-    )
-
-
-def _read_npz_motion(path: Path, robot: "Body | None", fps: float | None) -> ReadResult:
-    keys = read_npz(path).keys()
-    if "qpos" in keys:
-        motion, notes = load_motion(path), ()
-        if fps is not None and fps != motion.fps:
-            notes = (f"{fps:g} frames per second as given (the file says {motion.fps:g})",)
-            motion = replace(motion, fps=fps)
-        result = ReadResult(motion, notes)
-    elif "joint_pos" in keys:
-        result = read_wbt(path, robot, fps)
-    else:
-        raise InputError(
-            f"{path}: an npz of neither kind we read: ours has qpos and joint_names, whole_body_tracking's has joint_pos "
-            f"and body_pos_w; this holds {', '.join(sorted(keys)) or 'nothing'}"
-        )
+    if suffix not in FORMATS:
+        known = ", ".join(f"{key} ({kind.holds})" for key, kind in FORMATS.items())
+        said = f"unknown suffix {suffix!r}" if suffix else "a name without suffix"
+        raise InputError(f"{path}: {said}. Known motion files: {known}")
+    result = FORMATS[suffix].read(path, Asked(robot, quat_order, fps, skeleton, scale))
     if robot is None or not isinstance(result.motion, Motion):
         return result
     motion, notes = match_joints(result.motion, robot)
