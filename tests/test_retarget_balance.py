@@ -11,9 +11,10 @@ from scipy.optimize import nnls
 
 from mimic.robots import load_robot
 from motions.rotations import quat_to_matrix
-from retarget.balance import balance_terms, nearest_in_hull
+from retarget.balance import EFFORT_SHARE, GRAVITY, balance_terms, beside, nearest_in_hull, tenable
+from retarget.chain import points_on
 from retarget.pipeline import rig_of
-from retarget.scaling import Targets, _flights
+from retarget.scaling import Targets, _flights, _similar_flights
 from retarget.terms import Pose, Weights, kinematics
 
 FPS = 50.0
@@ -22,6 +23,11 @@ FPS = 50.0
 @pytest.fixture(scope="module")
 def rig():
     return rig_of(load_robot("humanoid").body)
+
+
+def tireless(rig):
+    """The same with ankles that hold any load, so that feet may be put where no leg reaches."""
+    return dataclasses.replace(rig, ankle_effort=np.inf)
 
 
 def targets_of(frames: int, support: float, flight: float) -> Targets:
@@ -61,6 +67,32 @@ def test_nearest_point_of_a_hull():
         np.testing.assert_allclose(near, share @ hull[on], atol=1e-4)
 
 
+def test_a_foot_is_wide_to_its_sides_only():
+    """Beside a foot that points along (1, 1), 3 cm to either side are covered; before its toe nothing is."""
+    heel, toe = np.array([1.0, 2.0]), np.array([1.2, 2.2])
+    ends = jnp.asarray([[heel, toe, heel + 5.0, heel + 4.0]] * 3)  # the other foot points elsewhere, and does not stand
+    standing = jnp.asarray([[0.0, 1.0, 0.0, 0.0]] * 3)  # on its toe
+    forward, left = np.array([1.0, 1.0]) / np.sqrt(2.0), np.array([-1.0, 1.0]) / np.sqrt(2.0)
+    gap = jnp.asarray([0.05 * forward, 0.02 * left, 0.02 * forward - 0.07 * left])
+    expected = [0.05 * forward, 0.0 * left, 0.02 * forward - 0.04 * left]
+    np.testing.assert_allclose(beside(gap, ends, standing, 0.03), expected, atol=1e-6)
+
+
+def test_a_flat_foot_reaches_as_far_as_its_ankle_can_hold(rig):
+    pose = swaying_pose(rig, 3)
+    kin = kinematics(rig, pose)
+    at = [rig.role("l_foot"), rig.role("r_foot")]
+    ankle = points_on(rig.joints.link[at], rig.joints.offset[at], kin.link_pos, kin.link_rot)[1, :, :2]
+    away = np.array([[-0.05, 0.0], [0.3, 0.0]])
+    ends = (ankle[:, None] + away).reshape(1, 4, 2)
+    load = 2.0 * GRAVITY
+    reach = EFFORT_SHARE * rig.ankle_effort / rig.mass.sum() / load
+    assert 0.05 < reach < 0.3
+    held = tenable(rig, kin, ends, jnp.asarray([[1.0, 1.0, 0.0, 1.0]]), jnp.asarray([load])).reshape(2, 2, 2)
+    np.testing.assert_allclose(held[0] - ankle[0], [[-0.05, 0.0], [2.0 * reach, 0.0]], atol=1e-5)  # two feet share the load
+    np.testing.assert_allclose(held[1] - ankle[1], away, atol=1e-5)  # a foot on its toe alone: pressure cannot move
+
+
 def test_standing_still_the_pressure_is_below_the_centre_of_mass(rig):
     model, data = rig.body.model, mujoco.MjData(rig.body.model)
     pose = jax.tree.map(lambda x: jnp.repeat(x[:1], 3, axis=0), swaying_pose(rig))
@@ -68,10 +100,10 @@ def test_standing_still_the_pressure_is_below_the_centre_of_mass(rig):
     mujoco.mj_forward(model, data)
     far = np.array([100.0, 0.0])
     ends = jnp.broadcast_to(jnp.asarray(far, jnp.float32), (3, 4, 2))
-    terms = pressure_residual(rig, targets_of(3, 1.0, 0.0), ends, pose)
+    terms = pressure_residual(tireless(rig), targets_of(3, 1.0, 0.0), ends, pose)
     direction = far - data.subtree_com[0, :2]
     # beyond 5 cm the cost is Huber's 2 delta d - delta^2, which gives the distance back
-    distance = (float(terms.cost) / 0.05 + 0.05) / 2.0 + rig.sole_half_width
+    distance = (float(terms.cost) / 0.05 + 0.05) / 2.0
     assert distance == pytest.approx(np.linalg.norm(direction), abs=2e-3)
 
 
@@ -93,8 +125,8 @@ def test_moving_the_pressure_is_where_inverse_dynamics_puts_it(rig):
     far = expected + np.array([30.0, 40.0])
     ends = jnp.broadcast_to(jnp.asarray(far, jnp.float32), (3, 4, 2))
     three = jax.tree.map(lambda x: x[1:4], pose)
-    terms = pressure_residual(rig, targets_of(3, 1.0, 0.0), ends, three)
-    distance = (float(terms.cost) / 0.05 + 0.05) / 2.0 + rig.sole_half_width
+    terms = pressure_residual(tireless(rig), targets_of(3, 1.0, 0.0), ends, three)
+    distance = (float(terms.cost) / 0.05 + 0.05) / 2.0
     assert distance == pytest.approx(50.0, abs=0.02)  # small links are lumps here: their own inertia is left out
 
     in_flight = pressure_residual(rig, targets_of(3, 0.0, 1.0), ends, three).residual[0]
@@ -122,6 +154,23 @@ def test_flight_begins_where_the_stance_ends():
     expected = kinds == "air"
     expected[5:9] = expected[17:23] = True
     assert found.tolist() == expected.tolist()
+
+
+def test_a_smaller_body_flies_for_a_shorter_time():
+    """Ten frames of flight, of which seven remain: the toe stands one frame longer, and the foot lands two sooner."""
+    stand, flight = np.zeros((30, 4), bool), np.zeros(30, bool)
+    stand[:8, 2] = stand[:10, 3] = True  # heel off two frames before the toe
+    flight[10:20] = True
+    stand[20:, 1] = stand[22:, 0] = True  # heel down two frames after the toe
+    shorter, remains = _similar_flights(stand, flight, 0.7, 60.0)
+    assert np.flatnonzero(remains).tolist() == list(range(11, 18))
+    assert [np.flatnonzero(shorter[:, k]).tolist() for k in (2, 3)] == [list(range(9)), list(range(11))]
+    assert [np.flatnonzero(shorter[:, k]).tolist() for k in (1, 0)] == [list(range(18, 30)), list(range(20, 30))]
+
+    open_ended = np.roll(flight, 10)  # until the end of the clip: when it lands is not known
+    same, remains = _similar_flights(stand, open_ended, 0.7, 60.0)
+    assert (same == stand).all()
+    assert (remains == open_ended).all()
 
 
 def test_balance_derivatives(rig):
