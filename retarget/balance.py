@@ -4,9 +4,10 @@ A robot of lumped masses m_i at p_i can only be pushed from where it stands: the
 
     c_xy = sum_i m_i ((z''_i + g) (x, y)_i - z_i (x'', y'')_i) / sum_i m_i (z''_i + g)        (Vukobratovic's ZMP)
 
-must lie within the hull of its standing feet, which can hold only so much of a moment about the vertical. Without any
-foot on the ground the centre of mass c must fall freely, and the angular momentum about it stay what it is:
-sum_i m_i (p_i - c) x p''_i = 0. Accelerations are second differences, so each residual concerns three frames.
+must lie within the hull of its standing feet, and no further from their ankles than these can hold; only so much of a
+moment about the vertical can be held. Without any foot on the ground the centre of mass c must fall freely, and the
+angular momentum about it stay what it is: sum_i m_i (p_i - c) x p''_i = 0. Accelerations are second differences, so each
+residual concerns three frames.
 """
 
 from itertools import combinations
@@ -24,6 +25,8 @@ from retarget.terms import Weights
 GRAVITY = 9.81
 LIGHT, FULL = 0.2, 0.6  # shares of the weight on the feet between which the centre of pressure begins to count
 FAR_M = 0.05  # beyond this distance outside the feet the cost grows linearly (Huber): what cannot be helped is let be
+TOUCH_M = 1e-4  # this near the hull is inside, whatever rounding says
+EFFORT_SHARE = 0.8  # of the ankles' torque limit that a flat foot may use; the rest is to balance with
 INSIDE = 0.3  # weight at which the pressure resists leaving the hull: keeps steps from overshooting to and fro
 GRIP = 0.5  # friction that the feet can hold a turn with, on a lever of half their spread
 
@@ -40,38 +43,59 @@ class BalanceTerms(NamedTuple):
     after: Array
 
 
+class _Lumps(NamedTuple):
+    """The lumped masses in the inner frames: `mass` (P,), shares of the whole; `at`, `acc` (F-2, P, 3); `load` (F-2,) force
+    on the ground over mass [m/s^2], `safe` (F-2, 1) the same kept from zero; `pressure` (F-2, 2) its centre."""
+
+    mass: Array
+    at: Array
+    acc: Array
+    load: Array
+    safe: Array
+    pressure: Array
+
+    @property
+    def mean_acc(self) -> Array:
+        """Acceleration of the centre of mass, (F-2, 3)."""
+        return jnp.sum(self.mass[:, None] * self.acc, axis=1)
+
+    @property
+    def about(self) -> Array:
+        """Positions from the centre of mass, (F-2, P, 3)."""
+        return self.at - jnp.sum(self.mass[:, None] * self.at, axis=1, keepdims=True)
+
+    @property
+    def lever(self) -> Array:
+        """Horizontal positions from the centre of pressure, (F-2, P, 2)."""
+        return self.at[..., :2] - self.pressure[:, None]
+
+
 def balance_terms(
     rig: Rig, weights: Weights, targets: Targets, kin: Kinematics, ends: Array, fps: Array, jacobian: bool
 ) -> BalanceTerms:
     """Distance of the centre of pressure from the standing feet, the moment they cannot hold; in flight, forces other than
     gravity and any moment."""
     dtype = kin.axes.dtype
-    mass = jnp.asarray(rig.mass / rig.mass.sum(), dtype)
     points = points_on(rig.masses.link, rig.masses.offset, kin.link_pos, kin.link_rot)  # [F, P, 3]
-    acc = (points[2:] - 2.0 * points[1:-1] + points[:-2]) * fps**2
-    mid, up = points[1:-1], acc[..., 2] + GRAVITY
-    load = jnp.sum(mass * up, axis=1)  # [F - 2], in [m/s^2]: force over mass
-    safe = jnp.maximum(load, LIGHT * GRAVITY)[:, None]
-    pressure = jnp.sum(mass[:, None] * (mid[..., :2] * up[..., None] - mid[..., 2:] * acc[..., :2]), axis=1) / safe
-    gap = pressure - nearest_in_hull(pressure, ends[1:-1], targets.support[1:-1] > 0.5)
-    distance = jnp.sqrt(jnp.sum(gap * gap, axis=-1, keepdims=True) + 1e-12)
-    gap = gap * jnp.maximum(0.0, 1.0 - rig.sole_half_width / distance)
+    lumps = _lumps(jnp.asarray(rig.mass / rig.mass.sum(), dtype), points, fps)
+    standing, flight, load = targets.support[1:-1], targets.flight[1:-1], lumps.load
     valid = targets.valid[2:] * targets.valid[:-2]
-    bearing = jnp.clip((load / GRAVITY - LIGHT) / (FULL - LIGHT), 0.0, 1.0) * targets.support[1:-1].max(axis=1)
-    flight = targets.flight[1:-1]
-    mean_acc = jnp.sum(mass[:, None] * acc, axis=1)
-    about = mid - jnp.sum(mass[:, None] * mid, axis=1, keepdims=True)  # from the centre of mass
-    spin = jnp.sum(mass[:, None] * jnp.cross(about, acc), axis=1)
-    fall = mean_acc + jnp.asarray([0.0, 0.0, GRAVITY], dtype)
-    excess = distance[:, 0] - rig.sole_half_width
-    robust = jnp.where(excess > 0.0, jnp.sqrt(jnp.minimum(1.0, FAR_M / jnp.maximum(excess, 1e-6))), INSIDE)
-    lever = mid[..., :2] - pressure[:, None]  # [F - 2, P, 2]
-    yaw = jnp.sum(mass * (lever[..., 0] * acc[..., 1] - lever[..., 1] * acc[..., 0]), axis=1)
-    standing = targets.support[1:-1]
-    reach = jnp.linalg.norm(ends[1:-1] - pressure[:, None], axis=-1)
-    reach = 0.5 * jnp.sum(reach * standing, axis=1) / jnp.maximum(standing.sum(axis=1), 1.0) + rig.sole_half_width
-    hold = GRIP * load * reach
+    bearing = jnp.clip((load / GRAVITY - LIGHT) / (FULL - LIGHT), 0.0, 1.0) * standing.max(axis=1)
+
+    hull = tenable(rig, kin, ends[1:-1], standing, load)
+    gap = lumps.pressure - nearest_in_hull(lumps.pressure, hull, standing > 0.5)
+    gap = beside(gap, ends[1:-1], standing, rig.sole_half_width)
+    outside = jnp.sqrt(jnp.sum(gap * gap, axis=-1))
+    robust = jnp.where(outside > TOUCH_M, jnp.sqrt(jnp.minimum(1.0, FAR_M / jnp.maximum(outside, TOUCH_M))), INSIDE)
+    fall = lumps.mean_acc + jnp.asarray([0.0, 0.0, GRAVITY], dtype)
+    spin = jnp.sum(lumps.mass[:, None] * jnp.cross(lumps.about, lumps.acc), axis=1)
+    lever, acc = lumps.lever, lumps.acc
+    yaw = jnp.sum(lumps.mass * (lever[..., 0] * acc[..., 1] - lever[..., 1] * acc[..., 0]), axis=1)
+    spread = jnp.linalg.norm(ends[1:-1] - lumps.pressure[:, None], axis=-1)
+    spread = jnp.sum(spread * standing, axis=1) / jnp.maximum(standing.sum(axis=1), 1.0)
+    hold = GRIP * load * (0.5 * spread + rig.sole_half_width)
     twist = yaw - jnp.clip(yaw, -hold, hold)
+
     weight = jnp.concatenate(
         [
             jnp.repeat((valid * bearing * robust / weights.pressure)[:, None], 2, axis=1),
@@ -82,44 +106,60 @@ def balance_terms(
         axis=1,
     )
     residual = weight * jnp.concatenate([gap, fall, spin, twist[:, None]], axis=1)
-    size = jnp.maximum(excess, 0.0)
-    huber = jnp.where(size < FAR_M, size * size, FAR_M * (2.0 * size - FAR_M))
+    huber = jnp.where(outside < FAR_M, outside * outside, FAR_M * (2.0 * outside - FAR_M))
     cost = jnp.sum((valid * bearing / weights.pressure) ** 2 * huber) + jnp.sum(residual[:, 2:] ** 2)
     if not jacobian:
         return BalanceTerms(cost, residual, residual[:, :0], residual[:, :0], residual[:, :0])
 
-    share = mass / safe  # [F - 2, P]
-    zero = jnp.zeros_like(share)
-    near, far = [], []  # derivative by the point positions of the middle frame, of its neighbours: [F - 2, P, 3] each
-    for k in range(2):  # centre of pressure
-        own = [zero, zero, share * (-acc[..., k] - 2.0 * fps**2 * lever[..., k])]
-        own[k] = share * (up + 2.0 * fps**2 * mid[..., 2])
-        other = [zero, zero, share * fps**2 * lever[..., k]]
-        other[k] = -share * fps**2 * mid[..., 2]
-        near.append(jnp.stack(own, axis=-1))
-        far.append(jnp.stack(other, axis=-1))
-    for k in range(3):  # acceleration
-        unit = mass[:, None] * jnp.eye(3, dtype=dtype)[k] * fps**2
-        near.append(jnp.broadcast_to(-2.0 * unit, mid.shape))
-        far.append(jnp.broadcast_to(unit, mid.shape))
-    for k in range(3):  # angular momentum
-        unit = jnp.eye(3, dtype=dtype)[k]
-        arms = mass[:, None] * jnp.cross(unit, about) * fps**2
-        near.append(-mass[:, None] * jnp.cross(unit, acc - mean_acc[:, None]) - 2.0 * arms)
-        far.append(arms)
-    # moment about the vertical, through the centre of pressure, which moves too
-    along = jnp.stack([acc[..., 1], -acc[..., 0], zero], axis=-1)
-    across = fps**2 * jnp.stack([-lever[..., 1], lever[..., 0], zero], axis=-1)
-    turn = mean_acc[:, None, None]
-    near.append(mass[:, None] * (along - 2.0 * across) - turn[..., 1] * near[0] + turn[..., 0] * near[1])
-    far.append(mass[:, None] * across - turn[..., 1] * far[0] + turn[..., 0] * far[1])
-    near_rows, far_rows = (weight[..., None, None] * jnp.stack(rows, axis=1) for rows in (near, far))
+    near_rows, far_rows = (weight[..., None, None] * rows for rows in _derivatives(lumps, fps))
     inner = slice(1, -1), slice(None, -2), slice(2, None)
     now, before, after = (
         _pull_back(rig.chain, rig.masses.link, rows, points[s], kin.link_pos[s, 0], kin.axes[s], kin.anchors[s])
         for rows, s in zip((near_rows, far_rows, far_rows), inner)
     )
     return BalanceTerms(cost, residual, before, now, after)
+
+
+def _lumps(mass: Array, points: Array, fps: Array) -> _Lumps:
+    """Shares of mass (P,) at `points` (F, P, 3)."""
+    acc = (points[2:] - 2.0 * points[1:-1] + points[:-2]) * fps**2
+    at, up = points[1:-1], acc[..., 2] + GRAVITY
+    load = jnp.sum(mass * up, axis=1)
+    safe = jnp.maximum(load, LIGHT * GRAVITY)[:, None]
+    pressure = jnp.sum(mass[:, None] * (at[..., :2] * up[..., None] - at[..., 2:] * acc[..., :2]), axis=1) / safe
+    return _Lumps(mass, at, acc, load, safe, pressure)
+
+
+def _derivatives(lumps: _Lumps, fps: Array) -> tuple[Array, Array]:
+    """Of the nine rows by the positions of the masses in the middle frame, and in each of its neighbours: (F-2, 9, P, 3)."""
+    mass, at, acc, lever = lumps.mass, lumps.at, lumps.acc, lumps.lever
+    share = mass / lumps.safe  # [F - 2, P]
+    zero = jnp.zeros_like(share)
+    near, far = [], []
+    for k in range(2):  # centre of pressure
+        own = [zero, zero, share * (-acc[..., k] - 2.0 * fps**2 * lever[..., k])]
+        own[k] = share * (acc[..., 2] + GRAVITY + 2.0 * fps**2 * at[..., 2])
+        other = [zero, zero, share * fps**2 * lever[..., k]]
+        other[k] = -share * fps**2 * at[..., 2]
+        near.append(jnp.stack(own, axis=-1))
+        far.append(jnp.stack(other, axis=-1))
+    axes = jnp.eye(3, dtype=at.dtype)
+    for axis in axes:  # acceleration
+        unit = mass[:, None] * axis * fps**2
+        near.append(jnp.broadcast_to(-2.0 * unit, at.shape))
+        far.append(jnp.broadcast_to(unit, at.shape))
+    mean_acc = lumps.mean_acc[:, None]
+    for axis in axes:  # angular momentum
+        arms = mass[:, None] * jnp.cross(axis, lumps.about) * fps**2
+        near.append(-mass[:, None] * jnp.cross(axis, acc - mean_acc) - 2.0 * arms)
+        far.append(arms)
+    # moment about the vertical, through the centre of pressure, which moves too
+    along = jnp.stack([acc[..., 1], -acc[..., 0], zero], axis=-1)
+    across = fps**2 * jnp.stack([-lever[..., 1], lever[..., 0], zero], axis=-1)
+    x, y = mean_acc[..., :1], mean_acc[..., 1:2]
+    near.append(mass[:, None] * (along - 2.0 * across) - y * near[0] + x * near[1])
+    far.append(mass[:, None] * across - y * far[0] + x * far[1])
+    return jnp.stack(near, axis=1), jnp.stack(far, axis=1)
 
 
 def _pull_back(chain: Chain, link: np.ndarray, rows: Array, points: Array, root: Array, axes: Array, anchors: Array) -> Array:
@@ -130,6 +170,29 @@ def _pull_back(chain: Chain, link: np.ndarray, rows: Array, points: Array, root:
     turned = jnp.einsum("frpk,pj->frjk", moment, moves) - jnp.cross((anchors - root[:, None])[:, None], carried)
     hinge = jnp.sum(axes[:, None] * turned, axis=-1)
     return jnp.concatenate([rows.sum(axis=2), moment.sum(axis=2), hinge], axis=-1)
+
+
+def tenable(rig: Rig, kin: Kinematics, ends: Array, standing: Array, load: Array) -> Array:
+    """`ends` (F, 4, 2), drawn in where both of a foot's stand, to where its ankle can hold its share of the `load` (F,)."""
+    at = np.repeat([rig.role("l_foot"), rig.role("r_foot")], 2)
+    ankles = points_on(rig.joints.link[at], rig.joints.offset[at], kin.link_pos[1:-1], kin.link_rot[1:-1])[..., :2]
+    flat = standing.reshape(-1, 2, 2)
+    feet = flat.max(axis=-1).sum(axis=1)
+    longest = EFFORT_SHARE * rig.ankle_effort / rig.mass.sum() * feet / jnp.maximum(load, LIGHT * GRAVITY)
+    arm = ends - ankles
+    length = jnp.maximum(jnp.linalg.norm(arm, axis=-1), 1e-6)
+    held = ankles + arm * jnp.minimum(1.0, longest[:, None] / length)[..., None]
+    return jnp.where(jnp.repeat(flat.min(axis=-1), 2, axis=1)[..., None] > 0.5, held, ends)
+
+
+def beside(gap: Array, ends: Array, standing: Array, half_width: float) -> Array:
+    """Gap (F, 2) to the middle lines of the standing feet, less what their width covers to the sides."""
+    lines = (ends[:, 1::2] - ends[:, ::2]) * standing.reshape(-1, 2, 2).max(axis=-1)[..., None]  # [F, 2 feet, 2]
+    forward = lines.sum(axis=1)
+    forward = forward / jnp.maximum(jnp.linalg.norm(forward, axis=-1, keepdims=True), 1e-6)
+    left = jnp.stack([-forward[:, 1], forward[:, 0]], axis=-1)
+    aside = jnp.sum(gap * left, axis=-1, keepdims=True)
+    return gap - jnp.clip(aside, -half_width, half_width) * left
 
 
 def nearest_in_hull(point: Array, corners: Array, present: Array) -> Array:

@@ -55,6 +55,7 @@ class Rig:
     frame_rot: np.ndarray  # (K, 3, 3) link-frame orientation of the role frame
     hip_centre: np.ndarray  # (3,) in the base link
     ankle_height: float
+    ankle_effort: float  # [N m], of the weakest ankle hinge; infinite if the model limits none
     sole: Points
     sole_foot: np.ndarray
     heel_toe: Points
@@ -156,6 +157,7 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         frame_rot=np.stack([chain.body_rot[i] @ xmat[i].T for i in frame_ids]),
         hip_centre=0.5 * (at["l_thigh"] + at["r_thigh"]),
         ankle_height=float(np.mean(heights)),
+        ankle_effort=_ankle_effort(body.model, chain, *(int(ids[roles.index(r)]) for r in ("l_shank", "l_foot"))),
         sole=Points(np.concatenate(sole_link), np.concatenate(sole_offset), np.concatenate(sole_radius)),
         sole_foot=np.concatenate(sole_foot),
         heel_toe=Points(
@@ -171,6 +173,21 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         rest=np.clip(rest, low, high),
         stiffness=np.array([mapping.stiffness.get(n, 0.5) for n in body.joint_names]),
     )
+
+
+def _ankle_effort(model: mujoco.MjModel, chain: Chain, shank: int, foot: int) -> float:
+    """Torque limit [N m] of the weakest hinge between the bodies `shank` and `foot`; infinite if the model limits none."""
+    between = chain.moves[chain.body_link[foot]] & ~chain.moves[chain.body_link[shank]]
+    limits = [np.inf]
+    for a in range(model.nu):
+        joint = model.actuator_trnid[a, 0]
+        drives = model.actuator_trntype[a] == mujoco.mjtTrn.mjTRN_JOINT and between[joint - 1]
+        if drives and model.actuator_forcelimited[a]:
+            limits.append(np.abs(model.actuator_forcerange[a]).max() * abs(model.actuator_gear[a, 0]))
+    for joint in np.flatnonzero(between) + 1:
+        if model.jnt_actfrclimited[joint]:
+            limits.append(np.abs(model.jnt_actfrcrange[joint]).max())
+    return float(min(limits))
 
 
 def _lumps(model: mujoco.MjModel, chain: Chain) -> tuple[Points, np.ndarray]:

@@ -15,6 +15,7 @@ from retarget.rig import Rig
 LEG_REACH = 0.99  # the robot's legs count as this much shorter, so that straight human knees stay off the singularity
 STANCE_WIDENING = 0.4  # share of the hip-width difference by which feet move outwards
 SMEAR_S = 0.1  # longest time between the last stance and clear flight, or back, that counts as flight
+ROLL_S = 0.15  # time before take-off and after touch-down in which heel and toe follow each other
 SUPPORT_REACH_S = 0.02  # low feet count as low this long before and after: the low-pass smears every touch-down
 SWAY_S = 0.12  # width of the smoothing of the sway that keeps the body over a standing foot
 
@@ -83,6 +84,8 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
     low = maximum_filter1d((contacts.low | stand).astype(np.uint8), reach_frames, axis=0, mode="nearest") > 0
     standing = stand.any(axis=1)
     flight = _flights(low.any(axis=1), standing, capture.fps)
+    stand, flight = _similar_flights(stand, flight, np.sqrt(min(scale, 1.0)), capture.fps)
+    standing = stand.any(axis=1)
     support = np.where(standing[:, None], stand, low & ~flight[:, None])
     targets = Targets(
         bone_dir=np.stack(directions, axis=1),
@@ -112,6 +115,27 @@ def _flights(support: np.ndarray, stands: np.ndarray, fps: float) -> np.ndarray:
         if b - a <= SMEAR_S * fps and (flight[max(a - 1, 0)] or flight[min(b, len(flight) - 1)]):
             flight[a:b] = True
     return flight
+
+
+def _similar_flights(stand: np.ndarray, flight: np.ndarray, share: float, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """`stand` (F, 4) and `flight` (F,) with flights of only `share` of their time; the stances around them last longer.
+
+    A body scaled by s falls through a scaled arc in sqrt(s) of the time (Froude's similarity). Left in the air for as long
+    as the larger one, it would have to jump higher for its size, and harder.
+    """
+    before = stand
+    stand, flight = stand.copy(), flight.copy()
+    roll = round(ROLL_S * fps)
+    for a, b in intervals(flight):
+        if a == 0 or b == len(flight) or not (before[a - 1].any() and before[b].any()):
+            continue
+        cut = round((1.0 - share) * (b - a))
+        later, sooner = cut // 2, cut - cut // 2
+        first, last = max(a - roll, later), min(b + roll, len(flight) - sooner)
+        stand[first : a + later] |= before[first - later : a]
+        stand[b - sooner : last] |= before[b : last + sooner]
+        flight[a : a + later] = flight[b - sooner : b] = False
+    return stand, flight
 
 
 def _level(left: np.ndarray, forward: np.ndarray) -> np.ndarray:
