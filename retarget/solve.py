@@ -207,26 +207,28 @@ def _newton_step(
     terms = frame_terms(rig, weights, targets, pose, kin, firmness, jacobian=True)
     acc_weight, slide_weight = _coupling_weights(rig, weights, targets, fps)
     frames, _, nv = terms.jacobian.shape
-    diagonal = jnp.einsum("fmi,fmj->fij", terms.jacobian, terms.jacobian)  # H[f, f]
-    gradient = jnp.einsum("fmi,fm->fi", terms.jacobian, terms.residual)
-    # sliding couples neighbours
+    # rows that couple frames: their derivatives by frame f, f + 1 (and f + 2), and their residual
     slide_weight = firmness * slide_weight[..., None]
     before, after = ((slide_weight[..., None] * j).reshape(-1, 8, nv) for j in (terms.ends_jac[:-1], terms.ends_jac[1:]))
-    moved = (slide_weight * (terms.ends[1:] - terms.ends[:-1])).reshape(-1, 8)
-    diagonal = diagonal.at[:-1].add(_gram(before, before)).at[1:].add(_gram(after, after))
-    gradient = gradient.at[:-1].add(-jnp.einsum("fmi,fm->fi", before, moved)).at[1:].add(jnp.einsum("fmi,fm->fi", after, moved))
-    first = -_gram(after, before)  # H[f + 1, f]
-    second = jnp.zeros((frames - 2, nv, nv), first.dtype)  # H[f + 2, f]
+    couplings = [((-before, after), (slide_weight * (terms.ends[1:] - terms.ends[:-1])).reshape(-1, 8))]
     if np.isfinite(weights.pressure):
         balance = balance_terms(rig, weights, targets, kin, terms.ends, fps, jacobian=True)
         balance = jax.tree.map(lambda x: balance_on * x, balance)
-        parts = (balance.before, balance.now, balance.after)
-        for k, part in enumerate(parts):
-            inner = slice(k, frames - 2 + k)
-            diagonal = diagonal.at[inner].add(_gram(part, part))
-            gradient = gradient.at[inner].add(jnp.einsum("fmi,fm->fi", part, balance.residual))
-        first = first.at[:-1].add(_gram(balance.now, balance.before)).at[1:].add(_gram(balance.after, balance.now))
-        second += _gram(balance.after, balance.before)
+        couplings.append(((balance.before, balance.now, balance.after), balance.residual))
+    # XLA multiplies small matrices one pair at a time: what can be stacked is
+    stack, residuals, upper, lower = [terms.jacobian], [terms.residual], [], []
+    second = jnp.zeros((frames - 2, nv, nv), terms.jacobian.dtype)  # H[f + 2, f]
+    for parts, residual in couplings:
+        stack += [_shifted(part, by, frames) for by, part in enumerate(parts)]
+        residuals += [_shifted(residual, by, frames) for by in range(len(parts))]
+        upper += [_shifted(part, by, frames - 1) for by, part in enumerate(parts[:-1])]
+        lower += [_shifted(part, by, frames - 1) for by, part in enumerate(parts[1:])]
+        if len(parts) == 3:
+            second += _gram(parts[2], parts[0])
+    jacobian = jnp.concatenate(stack, axis=1)
+    diagonal = _gram(jacobian, jacobian)  # H[f, f]
+    gradient = jnp.einsum("fmi,fm->fi", jacobian, jnp.concatenate(residuals, axis=1))
+    first = _gram(jnp.concatenate(lower, axis=1), jnp.concatenate(upper, axis=1))  # H[f + 1, f]
     # accelerations couple three frames, coordinate by coordinate
     w2 = acc_weight**2
     step = _differences(pose)
@@ -237,6 +239,11 @@ def _newton_step(
     eye = jnp.eye(nv, dtype=gradient.dtype)
     diagonal += (own + damping)[..., None] * eye
     return -solve_block_pentadiagonal(diagonal, first + next_one[..., None] * eye, second + w2[..., None] * eye, gradient)
+
+
+def _shifted(rows: Array, by: int, count: int) -> Array:
+    """`rows` (R, ...) as rows by, by + 1, ... of `count`; the others are zero."""
+    return jnp.pad(rows, [(by, count - by - len(rows))] + [(0, 0)] * (rows.ndim - 1))
 
 
 def _gram(a: Array, b: Array) -> Array:
