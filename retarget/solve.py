@@ -210,7 +210,8 @@ def _newton_step(
     # rows that couple frames: their derivatives by frame f, f + 1 (and f + 2), and their residual
     slide_weight = firmness * slide_weight[..., None]
     before, after = ((slide_weight[..., None] * j).reshape(-1, 8, nv) for j in (terms.ends_jac[:-1], terms.ends_jac[1:]))
-    couplings = [((-before, after), (slide_weight * (terms.ends[1:] - terms.ends[:-1])).reshape(-1, 8))]
+    moved = (slide_weight * (terms.ends[1:] - terms.ends[:-1])).reshape(-1, 8)
+    couplings: list[tuple[tuple[Array, ...], Array]] = [((-before, after), moved)]
     if np.isfinite(weights.pressure):
         balance = balance_terms(rig, weights, targets, kin, terms.ends, fps, jacobian=True)
         balance = jax.tree.map(lambda x: balance_on * x, balance)
