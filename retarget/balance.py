@@ -13,6 +13,7 @@ residual concerns three frames.
 from itertools import combinations
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,6 +26,7 @@ from retarget.terms import Weights
 GRAVITY = 9.81
 LIGHT, FULL = 0.2, 0.6  # shares of the weight on the feet between which the centre of pressure begins to count
 FAR_M = 0.05  # beyond this distance outside the feet the cost grows linearly (Huber): what cannot be helped is let be
+STANDING = np.array([0, 1, 8])  # the rows that depend on what the standing feet offer
 TOUCH_M = 1e-4  # this near the hull is inside, whatever rounding says
 EFFORT_SHARE = 0.8  # of the ankles' torque limit that a flat foot may use; the rest is to balance with
 INSIDE = 0.3  # weight at which the pressure resists leaving the hull: keeps steps from overshooting to and fro
@@ -71,7 +73,7 @@ class _Lumps(NamedTuple):
 
 
 def balance_terms(
-    rig: Rig, weights: Weights, targets: Targets, kin: Kinematics, ends: Array, fps: Array, jacobian: bool
+    rig: Rig, weights: Weights, targets: Targets, kin: Kinematics, ends: Array, ends_jac: Array, fps: Array, jacobian: bool
 ) -> BalanceTerms:
     """Distance of the centre of pressure from the standing feet, the moment they cannot hold; in flight, forces other than
     gravity and any moment."""
@@ -82,19 +84,25 @@ def balance_terms(
     valid = targets.valid[2:] * targets.valid[:-2]
     bearing = jnp.clip((load / GRAVITY - LIGHT) / (FULL - LIGHT), 0.0, 1.0) * standing.max(axis=1)
 
-    hull = tenable(rig, kin, ends[1:-1], standing, load)
-    gap = lumps.pressure - nearest_in_hull(lumps.pressure, hull, standing > 0.5)
-    gap = beside(gap, ends[1:-1], standing, rig.sole_half_width)
+    def support(load: Array, ends: Array) -> Array:
+        return nearest_in_hull(lumps.pressure, tenable(rig, kin, ends, standing, load), standing > 0.5)
+
+    nearest, pull = jax.vjp(support, load, ends[1:-1])
+    gap = beside(lumps.pressure - nearest, ends[1:-1], standing, rig.sole_half_width)
     outside = jnp.sqrt(jnp.sum(gap * gap, axis=-1))
     robust = jnp.where(outside > TOUCH_M, jnp.sqrt(jnp.minimum(1.0, FAR_M / jnp.maximum(outside, TOUCH_M))), INSIDE)
     fall = lumps.mean_acc + jnp.asarray([0.0, 0.0, GRAVITY], dtype)
     spin = jnp.sum(lumps.mass[:, None] * jnp.cross(lumps.about, lumps.acc), axis=1)
     lever, acc = lumps.lever, lumps.acc
     yaw = jnp.sum(lumps.mass * (lever[..., 0] * acc[..., 1] - lever[..., 1] * acc[..., 0]), axis=1)
-    spread = jnp.linalg.norm(ends[1:-1] - lumps.pressure[:, None], axis=-1)
-    spread = jnp.sum(spread * standing, axis=1) / jnp.maximum(standing.sum(axis=1), 1.0)
-    hold = GRIP * load * (0.5 * spread + rig.sole_half_width)
-    twist = yaw - jnp.clip(yaw, -hold, hold)
+
+    def hold(load: Array, pressure: Array, ends: Array) -> Array:
+        spread = jnp.linalg.norm(ends - pressure[:, None], axis=-1)
+        spread = jnp.sum(spread * standing, axis=1) / jnp.maximum(standing.sum(axis=1), 1.0)
+        return GRIP * load * (0.5 * spread + rig.sole_half_width)
+
+    held, pull_hold = jax.vjp(hold, load, lumps.pressure, ends[1:-1])
+    twist = yaw - jnp.clip(yaw, -held, held)
 
     weight = jnp.concatenate(
         [
@@ -111,12 +119,18 @@ def balance_terms(
     if not jacobian:
         return BalanceTerms(cost, residual, residual[:, :0], residual[:, :0], residual[:, :0])
 
-    near_rows, far_rows = (weight[..., None, None] * rows for rows in _derivatives(lumps, fps))
+    # the supporting point retreats with the load, and moves with the feet; what they hold changes likewise
+    x, y = (pull(jnp.zeros_like(gap).at[:, k].set(1.0)) for k in range(2))
+    yaw_held = pull_hold(jnp.sign(twist))
+    near, far = _derivatives(lumps, fps, jnp.stack([x[0], y[0], yaw_held[0]], axis=1), yaw_held[1])
+    near_rows, far_rows = weight[..., None, None] * near, weight[..., None, None] * far
     inner = slice(1, -1), slice(None, -2), slice(2, None)
     now, before, after = (
         _pull_back(rig.chain, rig.masses.link, rows, points[s], kin.link_pos[s, 0], kin.axes[s], kin.anchors[s])
         for rows, s in zip((near_rows, far_rows, far_rows), inner)
     )
+    steps = jnp.einsum("fkec,fecv->fkv", jnp.stack([x[1], y[1], yaw_held[2]], axis=1), ends_jac[1:-1])  # [F - 2, 3, 6 + J]
+    now = now.at[:, STANDING].add(-weight[:, STANDING, None] * steps)
     return BalanceTerms(cost, residual, before, now, after)
 
 
@@ -130,8 +144,12 @@ def _lumps(mass: Array, points: Array, fps: Array) -> _Lumps:
     return _Lumps(mass, at, acc, load, safe, pressure)
 
 
-def _derivatives(lumps: _Lumps, fps: Array) -> tuple[Array, Array]:
-    """Of the nine rows by the positions of the masses in the middle frame, and in each of its neighbours: (F-2, 9, P, 3)."""
+def _derivatives(lumps: _Lumps, fps: Array, by_load: Array, by_pressure: Array) -> tuple[Array, Array]:
+    """Of the nine rows by the positions of the masses in the middle frame, and in each of its neighbours: (F-2, 9, P, 3).
+
+    What the feet offer to the three rows of standing changes with the load, `by_load` (F-2, 3), the moment they hold also with
+    the centre of pressure, `by_pressure` (F-2, 2).
+    """
     mass, at, acc, lever = lumps.mass, lumps.at, lumps.acc, lumps.lever
     share = mass / lumps.safe  # [F - 2, P]
     zero = jnp.zeros_like(share)
@@ -157,8 +175,14 @@ def _derivatives(lumps: _Lumps, fps: Array) -> tuple[Array, Array]:
     along = jnp.stack([acc[..., 1], -acc[..., 0], zero], axis=-1)
     across = fps**2 * jnp.stack([-lever[..., 1], lever[..., 0], zero], axis=-1)
     x, y = mean_acc[..., :1], mean_acc[..., 1:2]
-    near.append(mass[:, None] * (along - 2.0 * across) - y * near[0] + x * near[1])
-    far.append(mass[:, None] * across - y * far[0] + x * far[1])
+    x = -mean_acc[..., 1:2] - by_pressure[:, 0, None, None]
+    y = mean_acc[..., :1] - by_pressure[:, 1, None, None]
+    near.append(mass[:, None] * (along - 2.0 * across) + x * near[0] + y * near[1])
+    far.append(mass[:, None] * across + x * far[0] + y * far[1])
+    press = mass[:, None] * axes[2] * fps**2  # the load's own derivative
+    for k, row in enumerate(STANDING):
+        near[row] += 2.0 * by_load[:, k, None, None] * press
+        far[row] -= by_load[:, k, None, None] * press
     return jnp.stack(near, axis=1), jnp.stack(far, axis=1)
 
 

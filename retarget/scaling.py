@@ -84,7 +84,7 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
     low = maximum_filter1d((contacts.low | stand).astype(np.uint8), reach_frames, axis=0, mode="nearest") > 0
     standing = stand.any(axis=1)
     flight = _flights(low.any(axis=1), standing, capture.fps)
-    stand, flight = _similar_flights(stand, flight, np.sqrt(min(scale, 1.0)), capture.fps)
+    stand, flight = _similar_flights(stand, contacts.low, flight, np.sqrt(min(scale, 1.0)), capture.fps)
     standing = stand.any(axis=1)
     support = np.where(standing[:, None], stand, low & ~flight[:, None])
     targets = Targets(
@@ -117,8 +117,11 @@ def _flights(support: np.ndarray, stands: np.ndarray, fps: float) -> np.ndarray:
     return flight
 
 
-def _similar_flights(stand: np.ndarray, flight: np.ndarray, share: float, fps: float) -> tuple[np.ndarray, np.ndarray]:
-    """`stand` (F, 4) and `flight` (F,) with flights of only `share` of their time; the stances around them last longer.
+def _similar_flights(
+    stand: np.ndarray, low: np.ndarray, flight: np.ndarray, share: float, fps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """`stand` (F, 4) and `flight` (F,) with flights of only `share` of their time; the stances around them last longer, though
+    only while the feet are `low` (F, 4).
 
     A body scaled by s falls through a scaled arc in sqrt(s) of the time (Froude's similarity). Left in the air for as long
     as the larger one, it would have to jump higher for its size, and harder.
@@ -131,6 +134,10 @@ def _similar_flights(stand: np.ndarray, flight: np.ndarray, share: float, fps: f
             continue
         cut = round((1.0 - share) * (b - a))
         later, sooner = cut // 2, cut - cut // 2
+        while later and not low[a : a + later, before[a - 1]].any(axis=1).all():
+            later -= 1
+        while sooner and not low[b - sooner : b, before[b]].any(axis=1).all():
+            sooner -= 1
         first, last = max(a - roll, later), min(b + roll, len(flight) - sooner)
         stand[first : a + later] |= before[first - later : a]
         stand[b - sooner : last] |= before[b : last + sooner]

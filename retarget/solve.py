@@ -195,7 +195,7 @@ def _cost(rig: Rig, weights: Weights, targets: Targets, fps: Array, pose: Pose) 
     slide = slide_weight[..., None] * (terms.ends[1:] - terms.ends[:-1])
     total = jnp.sum(terms.residual**2) + jnp.sum(acc**2) + jnp.sum(slide**2)
     if np.isfinite(weights.pressure):
-        total += balance_terms(rig, weights, targets, kin, terms.ends, fps, jacobian=False).cost
+        total += balance_terms(rig, weights, targets, kin, terms.ends, terms.ends_jac, fps, jacobian=False).cost
     return total
 
 
@@ -213,7 +213,7 @@ def _newton_step(
     moved = (slide_weight * (terms.ends[1:] - terms.ends[:-1])).reshape(-1, 8)
     couplings: list[tuple[tuple[Array, ...], Array]] = [((-before, after), moved)]
     if np.isfinite(weights.pressure):
-        balance = balance_terms(rig, weights, targets, kin, terms.ends, fps, jacobian=True)
+        balance = balance_terms(rig, weights, targets, kin, terms.ends, terms.ends_jac, fps, jacobian=True)
         balance = jax.tree.map(lambda x: balance_on * x, balance)
         couplings.append(((balance.before, balance.now, balance.after), balance.residual))
     # XLA multiplies small matrices one pair at a time: what can be stacked is
