@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
@@ -19,7 +20,7 @@ from retarget.contacts import detect_contacts
 from retarget.mapping import SIDES, RobotMap, map_robot, map_source
 from retarget.quality import Effort, QualityReport, measure, world_points
 from retarget.rig import Rig, build_rig
-from retarget.scaling import build_targets
+from retarget.scaling import Targets, build_targets
 from retarget.solve import Solution, solve
 from retarget.start import starting_joints
 from retarget.terms import Weights
@@ -44,6 +45,26 @@ def retarget(
     `fps`: of the result [Hz]; by default the source's, at most 60. Raises `InputError` for a skeleton without
     the limbs needed, a robot without a mapping, or a clip too short.
     """
+    began = time.perf_counter()
+    wanted = prepare(source, body, mapping=mapping, fps=fps)
+    solution = solve(wanted.rig, wanted.targets, wanted.fps, weights, iterations)
+    return finish(wanted, solution, time.perf_counter() - began)
+
+
+class Wanted(NamedTuple):
+    """A capture on its way to a robot: what the solver is given, and the scale that was used."""
+
+    source: SkeletonMotion
+    rig: Rig
+    fps: float
+    targets: Targets
+    scale: float
+
+
+def prepare(
+    source: SkeletonMotion, body: Body, *, mapping: RobotMap | str | Path | None = None, fps: float | None = None
+) -> Wanted:
+    """The targets of a captured clip on a robot, with where the solve starts. Arguments and errors are `retarget`'s."""
     fps = min(source.fps, MAX_FPS) if fps is None else float(fps)
     if not np.isfinite(fps) or fps <= 0:
         raise InputError(f"retargeting {source.name!r}: fps is {fps}, expected a number above 0")
@@ -54,12 +75,16 @@ def retarget(
     rig = rig_of(body, mapping)
     human = capture(source, map_source(source.skeleton), fps)
     targets, scale = build_targets(human, detect_contacts(human), rig)
-    began = time.perf_counter()
-    targets = targets._replace(start=starting_joints(rig, targets, fps))
-    solution = solve(rig, targets, fps, weights, iterations)
-    motion = Motion(source.name, body.name, fps, solution.qpos, body.joint_names, source=source.source, licence=source.licence)
-    report = measure(motion, rig, targets, scale=scale, effort=_effort(solution, time.perf_counter() - began))
-    return motion, report
+    return Wanted(source, rig, fps, targets._replace(start=starting_joints(rig, targets, fps)), scale)
+
+
+def finish(wanted: Wanted, solution: Solution, wall_s: float) -> tuple[Motion, QualityReport]:
+    """The motion of a solution and its quality; `wall_s` [s] is what all of it took, compilation included."""
+    source, body = wanted.source, wanted.rig.body
+    names = body.joint_names
+    motion = Motion(source.name, body.name, wanted.fps, solution.qpos, names, source=source.source, licence=source.licence)
+    effort = _effort(solution, wall_s)
+    return motion, measure(motion, wanted.rig, wanted.targets, scale=wanted.scale, effort=effort)
 
 
 def ground(

@@ -7,7 +7,9 @@ Gauss-Newton system is block-pentadiagonal in time (accelerations couple three f
 block Cholesky factorization along time. Joint limits are steep in the solve and then hard by a clip of a few mrad.
 """
 
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -27,6 +29,7 @@ APPROACH = (0.02, 0.05, 0.1, 0.3, 1.0)  # firmness of ground, slide and limits i
 MAX_STEP = 0.7  # of any coordinate in those iterations [rad], [m]
 TOLERANCE = 3e-3  # relative change of the cost below which an iteration counts as settled
 PATIENCE = 4  # a settled iteration spends two, a rejected one spends one
+_COMPILING = threading.Lock()
 _PAD_STEP = 1.25  # clip lengths are padded to a geometric series, so that few programs are compiled
 
 
@@ -44,17 +47,42 @@ class Solution:
 
 def solve(rig: Rig, targets: Targets, fps: float, weights: Weights, iterations: int = 20) -> Solution:
     """Solve one clip. Compiles once per robot and padded length."""
-    frames = len(targets.valid)
-    padded = padded_length(frames)
-    batch = jax.tree.map(lambda x: jnp.asarray(_pad(x, padded), jnp.float32), targets)
-    batch = batch._replace(valid=batch.valid.at[frames:].set(0.0))
-    start = time.perf_counter()
-    program = _program(rig, weights, padded)
-    compile_s = time.perf_counter() - start
-    start = time.perf_counter()
-    qpos, cost, count, converged = jax.block_until_ready(program(batch, jnp.float32(fps), jnp.int32(iterations)))
-    solve_s = time.perf_counter() - start
-    return Solution(np.asarray(qpos[:frames], np.float64), float(cost), int(count), bool(converged), compile_s, solve_s)
+    return solve_batch(rig, [targets], [fps], weights, iterations)[0]
+
+
+def solve_batch(
+    rig: Rig, clips: Sequence[Targets], rates: Sequence[float], weights: Weights, iterations: int = 20
+) -> list[Solution]:
+    """Solve clips together, each at its rate [Hz]: vmapped over as many as there are, padded to the longest.
+
+    Compiles once per robot, padded length and number of clips. `solve_s` of each is its share of frames of the whole time.
+    """
+    lengths = [len(clip.valid) for clip in clips]
+    padded = padded_length(max(lengths))
+    began = time.perf_counter()
+    program = _program(rig, weights, padded, len(clips))
+    compile_s = time.perf_counter() - began
+    batch = [_padded(clip, padded) for clip in clips]
+    fps = jnp.asarray(rates, jnp.float32)
+    given = (batch[0], fps[0]) if len(clips) == 1 else (jax.tree.map(lambda *x: jnp.stack(x), *batch), fps)
+    began = time.perf_counter()
+    found = jax.block_until_ready(program(*given, jnp.int32(iterations)))
+    solve_s = time.perf_counter() - began
+    if len(clips) == 1:
+        found = jax.tree.map(lambda x: x[None], found)
+    return [
+        Solution(
+            np.asarray(qpos[:length], np.float64), float(cost), int(count), bool(converged),
+            compile_s, solve_s * length / sum(lengths),
+        )
+        for length, qpos, cost, count, converged in zip(lengths, *found, strict=True)
+    ]  # fmt: skip
+
+
+def _padded(targets: Targets, length: int) -> Targets:
+    """Targets of `length` frames, those beyond the end invalid."""
+    batch = jax.tree.map(lambda x: jnp.asarray(_pad(x, length), jnp.float32), targets)
+    return batch._replace(valid=batch.valid.at[len(targets.valid) :].set(0.0))
 
 
 def padded_length(frames: int) -> int:
@@ -69,12 +97,18 @@ def _pad(x: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([x, np.repeat(x[-1:], length - len(x), axis=0)])
 
 
+def _program(rig: Rig, weights: Weights, frames: int, clips: int) -> jax.stages.Compiled:
+    """The compiled solve of `frames` padded frames, of one clip or vmapped over several. One thread compiles, others wait."""
+    with _COMPILING:
+        return _compiled(rig, weights, frames, clips)
+
+
 @lru_cache(maxsize=32)
-def _program(rig: Rig, weights: Weights, frames: int) -> jax.stages.Compiled:
-    """The compiled solve of `frames` padded frames."""
+def _compiled(rig: Rig, weights: Weights, frames: int, clips: int) -> jax.stages.Compiled:
+    lead = () if clips == 1 else (clips,)
 
     def real(*shape: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((frames, *shape), jnp.float32)
+        return jax.ShapeDtypeStruct((*lead, frames, *shape), jnp.float32)
 
     joints = real(rig.chain.num_joints)
     shapes = Targets(
@@ -91,8 +125,9 @@ def _program(rig: Rig, weights: Weights, frames: int) -> jax.stages.Compiled:
         start=joints,
         valid=real(),
     )
-    program = jax.jit(partial(_solve_clip, rig, weights))
-    return program.lower(shapes, jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32)).compile()
+    run = partial(_solve_clip, rig, weights)
+    program = jax.jit(run if clips == 1 else jax.vmap(run, (0, 0, None)))
+    return program.lower(shapes, jax.ShapeDtypeStruct(lead, jnp.float32), jax.ShapeDtypeStruct((), jnp.int32)).compile()
 
 
 class _Progress(NamedTuple):

@@ -1,0 +1,130 @@
+"""How fast clips are retargeted, against solving the same targets frame by frame with mink, the core of GMR."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from motions.errors import InputError
+from motions.kinematics import Body, forward_kinematics
+from motions.rotations import quat_to_matrix
+from motions.skeleton import SkeletonMotion
+from retarget.batch import retarget_many
+from retarget.mapping import SIDES
+from retarget.pipeline import Wanted, prepare
+from retarget.quality import QualityReport
+from retarget.rig import Rig
+
+MINK_FRAMES = 300  # of every clip are solved frame by frame: enough for a rate
+MINK_STEPS, MINK_GAIN = 10, 1e-3  # at most so many steps a frame, fewer when one gains less than this (GMR's rule)
+MINK_DAMPING = 0.5
+ROTATED = ("pelvis", "chest", "head", "l_foot", "r_foot")  # roles whose orientation is wanted beside their position
+
+
+class RetargetBench(NamedTuple):
+    """frames and wall_s [s] of all clips in one call, after compilation, which took compile_s; fps = frames / wall_s. mink_fps:
+    frames per second of the frame-by-frame solve, none if mink is not installed; ratio = fps / mink_fps."""
+
+    frames: int
+    compile_s: float
+    wall_s: float
+    fps: float
+    mink_fps: float | None
+    ratio: float | None
+    reports: tuple[QualityReport, ...]
+
+
+def bench_retarget(sources: Sequence[SkeletonMotion], body: Body, say: Callable[[str], None]) -> RetargetBench:
+    """Retarget all clips twice, the second time on the clock; then the same targets with mink."""
+    began = time.perf_counter()
+    _all(sources, body)
+    first_s = time.perf_counter() - began
+    began = time.perf_counter()
+    reports = _all(sources, body)
+    wall_s = time.perf_counter() - began
+    frames = sum(report.frames for report in reports)
+    rate = f"{wall_s:.2f} s, {frames / wall_s:.0f} frames/s"
+    say(f"{len(sources)} clips, {frames} frames: {rate}; compilation {first_s - wall_s:.1f} s")
+    try:
+        import mink  # noqa: F401  # pyright: ignore[reportMissingImports]: an extra
+    except ImportError:
+        say("mink is not installed, so there is nothing to compare with: pip install 'mimic-mjx[bench]'")
+        return RetargetBench(frames, first_s - wall_s, wall_s, frames / wall_s, None, None, reports)
+    solved, mink_s = 0, 0.0
+    for source in sources:
+        count, seconds = mink_solve(prepare(source, body))
+        solved, mink_s = solved + count, mink_s + seconds
+    ratio = frames / wall_s / (solved / mink_s)
+    say(f"mink, frame by frame: {solved} frames in {mink_s:.2f} s, {solved / mink_s:.0f} frames/s; ratio {ratio:.1f}")
+    return RetargetBench(frames, first_s - wall_s, wall_s, frames / wall_s, solved / mink_s, ratio, reports)
+
+
+def _all(sources: Sequence[SkeletonMotion], body: Body) -> tuple[QualityReport, ...]:
+    reports = []
+    for outcome in retarget_many(sources, body):
+        if isinstance(outcome, InputError):
+            raise outcome
+        reports.append(outcome[1])
+    return tuple(reports)
+
+
+def mink_solve(wanted: Wanted) -> tuple[int, float]:
+    """Frames solved with mink one after the other, each from the one before, and the seconds they took."""
+    import mink  # pyright: ignore[reportMissingImports]
+
+    rig, body = wanted.rig, wanted.rig.body
+    positions = role_positions(rig, wanted)
+    zero = np.concatenate([[0.0, 0, 0, 1, 0, 0, 0], body.model.qpos0[7:]])
+    upright = quat_to_matrix(forward_kinematics(body, zero)[1])
+    roles = [role for role in rig.roles if role in positions]
+    tasks = {
+        role: mink.FrameTask(rig.mapping.bodies[role], "body", 100.0, 10.0 if role in ROTATED else 0.0, lm_damping=1.0)
+        for role in roles
+    }
+    limits = [mink.ConfigurationLimit(body.model)]
+    configuration = mink.Configuration(body.model)
+    configuration.update(np.concatenate([positions["pelvis"][0], [1.0, 0, 0, 0], rig.rest]))
+    frames, step_s = min(len(wanted.targets.valid), MINK_FRAMES), body.model.opt.timestep
+    began = time.perf_counter()
+    for frame in range(frames):
+        for role, task in tasks.items():
+            turn = np.eye(3)
+            if role in rig.frame_roles:
+                own = upright[int(body.body_ids((rig.mapping.bodies[role],))[0])]
+                turn = wanted.targets.frame_rot[frame, rig.frame_roles.index(role)] @ own
+            task.set_target(mink.SE3.from_rotation_and_translation(mink.SO3.from_matrix(turn), positions[role][frame]))
+        last = np.inf
+        for _ in range(MINK_STEPS):
+            velocity = mink.solve_ik(configuration, list(tasks.values()), step_s, "daqp", damping=MINK_DAMPING, limits=limits)
+            configuration.integrate_inplace(velocity, step_s)
+            error = float(np.linalg.norm(np.concatenate([task.compute_error(configuration) for task in tasks.values()])))
+            if last - error < MINK_GAIN:
+                break
+            last = error
+    return frames, time.perf_counter() - began
+
+
+def role_positions(rig: Rig, wanted: Wanted) -> dict[str, np.ndarray]:
+    """Where the targets put the origin of every role, (F, 3) [m]: from the hips outwards, along the wanted bones."""
+    targets, at = wanted.targets, dict(zip(rig.roles, rig.joint_xyz, strict=True))
+    turn = {role: targets.frame_rot[:, i] for i, role in enumerate(rig.frame_roles)}
+    found = {"pelvis": targets.hip_centre - turn["pelvis"] @ (rig.hip_centre - at["pelvis"])}
+
+    def hang(role: str, base: str) -> None:
+        found[role] = found[base] + turn[base] @ (at[role] - at[base])
+
+    if "chest" in at:
+        hang("chest", "pelvis")
+        if "head" in at:
+            hang("head", "chest")
+    for side in SIDES:
+        for role, base in (("thigh", "pelvis"), ("upper_arm", "chest")):
+            if side + role in at and base in found:
+                hang(side + role, base)
+    for i, (near, far) in enumerate(rig.bones):
+        if near in found:
+            found[far] = found[near] + rig.bone_length[i] * targets.bone_dir[:, i]
+    for i, side in enumerate(SIDES):
+        found[side + "foot"] = targets.ankle[:, i]
+    return found
