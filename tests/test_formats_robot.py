@@ -183,6 +183,20 @@ def test_whole_body_tracking_round_trip(stick, tmp_path, order, named):
             read_motion_file(tmp_path / "w.npz")
 
 
+def test_the_named_variant_with_the_world_and_the_whole_qpos(stick, tmp_path):
+    walk = stick_walk(yaw=0.3)
+    write_wbt(walk, stick, tmp_path / "w.npz")
+    with np.load(tmp_path / "w.npz") as data:
+        poses = {key: np.concatenate([data[key][:, :1] * 0.0, data[key]], axis=1) for key in ("body_pos_w", "body_quat_w")}
+        names = np.array(["world", *data["body_names"]])
+    poses["body_quat_w"][:, 0, 0] = 1.0
+    _change(tmp_path / "w.npz", joint_pos=walk.qpos, body_names=names, **poses)
+    for robot in (stick, None):
+        result = read_motion_file(tmp_path / "w.npz", robot=robot)
+        np.testing.assert_allclose(result.motion.qpos, walk.qpos, atol=1e-6)
+        assert any("first seven columns" in note for note in result.notes)
+
+
 def test_isaacs_order_is_breadth_first(g1):
     joints, bodies = breadth_first(g1)
     names = [g1.joint_names[j] for j in joints]

@@ -14,7 +14,12 @@ from motions.errors import InputError
 from motions.formats.asf_amc import read_amc
 from motions.formats.bvh import read_bvh, write_bvh
 from motions.formats.csv import read_csv, write_csv
+from motions.formats.isaac_amp import read_isaac_amp
+from motions.formats.laikago import read_laikago
+from motions.formats.loco_mujoco import read_loco_mujoco
+from motions.formats.mujoco_keyframes import read_keyframe_points, read_keyframes
 from motions.formats.result import ReadResult, match_joints
+from motions.formats.robot_pickles import read_robot_pickle
 from motions.formats.text import check_file
 from motions.formats.whole_body_tracking import read_wbt, write_wbt
 from motions.motion import Motion, load_motion, read_npz
@@ -30,7 +35,13 @@ __all__ = [
     "read_amc",
     "read_bvh",
     "read_csv",
+    "read_isaac_amp",
+    "read_keyframe_points",
+    "read_keyframes",
+    "read_laikago",
+    "read_loco_mujoco",
     "read_motion_file",
+    "read_robot_pickle",
     "read_wbt",
     "write_bvh",
     "write_csv",
@@ -46,6 +57,7 @@ class Asked(NamedTuple):
     fps: float | None = None
     skeleton: str | Path | None = None
     scale: float | None = None
+    clip: str | None = None
 
 
 class Format(NamedTuple):
@@ -71,6 +83,13 @@ def _read_own(path: Path, asked: Asked) -> ReadResult:
 NPZ_KINDS: dict[tuple[str, ...], Format] = {
     ("qpos", "joint_names"): Format("ours", _read_own),
     ("joint_pos", "body_pos_w"): Format("whole_body_tracking's", lambda path, asked: read_wbt(path, asked.robot, asked.fps)),
+    ("dof_names", "body_names"): Format("Isaac Lab's AMP", lambda path, asked: read_isaac_amp(path, asked.robot, asked.fps)),
+    **{
+        (f"q_{root}_tx", f"q_{root}_tilt"): Format(
+            "loco-mujoco's", lambda path, asked: read_loco_mujoco(path, asked.robot, asked.fps, asked.clip)
+        )
+        for root in ("pelvis", "trunk")
+    },
 }
 
 
@@ -92,7 +111,13 @@ FORMATS: dict[str, Format] = {
     ".csv": Format(
         "root pose and joints of a robot", lambda path, asked: read_csv(path, asked.robot, asked.quat_order, asked.fps)
     ),
-    ".npz": Format(f"{', or '.join(kind.holds for kind in NPZ_KINDS.values())}", _read_npz),
+    ".pkl": Format(
+        "GMR's, TWIST's, PBHC's, ASAP's, PHUMA's or MimicKit's",
+        lambda path, asked: read_robot_pickle(path, asked.robot, asked.fps, asked.clip, asked.quat_order),
+    ),
+    ".txt": Format("Laikago's frames, JSON", lambda path, asked: _captured(read_laikago(path, asked.fps))),
+    ".xml": Format("MuJoCo keyframes", lambda path, asked: read_keyframes(path, asked.robot, asked.fps)),
+    ".npz": Format(f"{', or '.join(dict.fromkeys(kind.holds for kind in NPZ_KINDS.values()))}", _read_npz),
 }
 
 
@@ -104,12 +129,14 @@ def read_motion_file(
     fps: float | None = None,
     skeleton: str | Path | None = None,
     scale: float | None = None,
+    clip: str | None = None,
 ) -> ReadResult:
     """Read a motion file of any known format, chosen by its suffix and content.
 
     robot: the robot whose motion a file without names holds; a file with names must fit it. quat_order: "wxyz" or
     "xyzw" of a CSV. fps [Hz]: overrules the file. skeleton: the ASF of an AMC. scale [m per unit]: overrules the
-    recognised unit of a BVH or AMC. Raises `InputError` naming the file and what was expected.
+    recognised unit of a BVH or AMC. clip: which one of a file that holds several.
+    Raises `InputError` naming the file and what was expected.
     """
     path = check_file(path)
     if fps is not None and not (np.isfinite(fps) and fps > 0):
@@ -123,7 +150,7 @@ def read_motion_file(
         known = ", ".join(f"{key} ({kind.holds})" for key, kind in FORMATS.items())
         said = f"unknown suffix {suffix!r}" if suffix else "a name without suffix"
         raise InputError(f"{path}: {said}. Known motion files: {known}")
-    result = FORMATS[suffix].read(path, Asked(robot, quat_order, fps, skeleton, scale))
+    result = FORMATS[suffix].read(path, Asked(robot, quat_order, fps, skeleton, scale, clip))
     if robot is None or not isinstance(result.motion, Motion):
         return result
     motion, notes = match_joints(result.motion, robot)

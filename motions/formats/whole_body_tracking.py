@@ -48,6 +48,9 @@ def read_wbt(path: str | Path, body: "Body | None" = None, fps: float | None = N
     else:
         notes.append(f"{fps:g} frames per second as given (the file says {rate[0]:g})")
     if "joint_names" in data:
+        if joint_pos.shape[1] == 7 + data["joint_names"].size:  # holosoma's: the whole qpos
+            joint_pos = joint_pos[:, 7:]
+            notes.append("the first seven columns of joint_pos are the root's and were left out")
         joint_names, root = _named(data, joint_pos, body_pos, body, path)
         root_pose = np.concatenate([body_pos[:, root], body_quat[:, root]], axis=1)
     elif body is None:
@@ -93,7 +96,8 @@ def _named(
     if body_names and len(body_names) != body_pos.shape[1]:
         raise InputError(f"{path}: {len(body_names)} body_names for {body_pos.shape[1]} bodies in body_pos_w")
     root_name = body.body_names[1] if body is not None else ""
-    return joint_names, body_names.index(root_name) if root_name in body_names else 0
+    first = 1 if body_names[:1] == ["world"] and len(body_names) > 1 else 0  # holosoma lists the world too
+    return joint_names, body_names.index(root_name) if root_name in body_names else first
 
 
 def breadth_first(body: "Body") -> tuple[np.ndarray, np.ndarray]:
