@@ -12,6 +12,7 @@ from motions.formats import ReadResult, read_motion_file
 from motions.motion import Motion
 from motions.skeleton import SkeletonMotion
 from retarget import QualityReport, ground, quality_table, retarget
+from retarget import quality_json as quality_json  # for the command line, which may not import retarget
 from retarget.curate import Tally, curate
 
 Say = Callable[[str], None]
@@ -28,10 +29,11 @@ def read_motions(
     scale: float | None = None,
     start_s: float = 0.0,
     end_s: float | None = None,
+    sheets: Path | None = None,
 ) -> tuple[list[Motion], list[QualityReport | None]]:
     """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others.
 
-    Of each motion the part from `start_s` to `end_s` [s] is kept.
+    Of each motion the part from `start_s` to `end_s` [s] is kept. sheets: folder for a contact sheet of what was retargeted.
     """
     motions, reports = [], []
     for path in paths:
@@ -47,6 +49,9 @@ def read_motions(
         motion, report = retarget(source, robot.body)
         say(quality_table([report]))
         say(report.verdict)
+        if sheets is not None:
+            sheet_of(motion, source, report, robot, sheets / f"{Path(path).stem}.png")
+            say(f"wrote {sheets / f'{Path(path).stem}.png'}")
         motions.append(_part(motion, start_s, end_s))
         reports.append(report)
     return motions, reports
@@ -77,8 +82,8 @@ def curate_folder(
     def read(path: Path) -> ReadResult:
         return read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps)
 
-    def draw(motion: Motion, report: QualityReport, found: ReadResult) -> None:
-        sheet_of(motion, found.motion, report, robot, out / "sheets" / f"{motion.name}.png")
+    def draw(stem: str, motion: Motion, report: QualityReport, found: ReadResult) -> None:
+        sheet_of(motion, found.motion, report, robot, out / "sheets" / f"{stem}.png")
 
     options = f"{quat_order} {fps}"
     watch = draw if sheets else None

@@ -25,7 +25,7 @@ PERCENTAGES = ("fidelity", "joint_feasibility", "non_floating", "non_penetration
 LICENCE_NAMES = ("licence", "license", "notice", "copying")  # the first kind that lies there counts
 Say = Callable[[str], None]
 Read = Callable[[Path], ReadResult]
-Watch = Callable[[Motion, QualityReport, ReadResult], None]
+Watch = Callable[[str, Motion, QualityReport, ReadResult], None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def curate(
     """Write `out`/catalogue.json, and each clip on `body` under `out`/clips.
 
     read: reads one file, for this robot. version, options: whatever else a result depends on. watch: is shown every new
-    result, for pictures. A file that cannot be read or retargeted is reported and skipped. Raises `InputError` for a
+    result under its file's stem, for pictures. A file that cannot be read or retargeted is reported and skipped. Raises `InputError` for a
     folder without motion files, or where nothing can be written.
     """
     files = motion_files(folder, out)
@@ -122,6 +122,9 @@ def _new_row(file: Path, folder: Path, body: Body, out: Path, salt: str, read: R
             motion, report = found.motion, assess(found.motion, body)
         else:
             motion, report = retarget(found.motion, body)
+        stem = f"{motion.name}-{key[:8]}"
+        if watch is not None:
+            watch(stem, motion, report, found)
     except InputError as error:
         row: dict[str, Any] = {"name": file.stem, "file": shown, "error": str(error)}
         _write_json(out / RESULTS / f"{key}.json", row)
@@ -129,7 +132,7 @@ def _new_row(file: Path, folder: Path, body: Body, out: Path, salt: str, read: R
     except Exception as error:  # a fault of ours in one clip must not end a night's work; it is said, and tried again next time
         return {"name": file.stem, "file": shown, "error": f"our fault, please report it: {type(error).__name__}: {error}"}
     licence_file = licence_beside(file, folder)
-    clip = f"{CLIPS}/{motion.name}-{key[:8]}.npz"
+    clip = f"{CLIPS}/{stem}.npz"
     partial = out / f"{clip}.partial.npz"
     save_motion(motion, partial)
     os.replace(partial, out / clip)
@@ -151,8 +154,6 @@ def _new_row(file: Path, folder: Path, body: Body, out: Path, salt: str, read: R
         "split": "held_out" if int(source[:8], 16) < HELD_OUT_SHARE * 2**32 else "train",
         "notes": list(found.notes),
     }
-    if watch is not None:
-        watch(motion, report, found)
     _write_json(out / RESULTS / f"{key}.json", row)  # last: its presence says that all is done
     return row
 

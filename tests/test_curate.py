@@ -113,6 +113,19 @@ def test_a_fault_of_ours_ends_nothing_and_is_tried_again(folder, body, tmp_path,
     assert go(folder, body, tmp_path / "out").done == 1
 
 
+def test_new_clips_are_shown_and_an_unshowable_one_is_a_broken_one(folder, body, tmp_path):
+    shown: list[str] = []
+
+    def watch(stem, motion, report, found):
+        if motion.name == "run":
+            raise InputError("no picture")
+        shown.append(stem)
+
+    assert go(folder, body, tmp_path / "out", watch=watch).broken == 2
+    assert sorted(stem.rpartition("-")[0] for stem in shown) == ["dance", "walk"]
+    assert all((tmp_path / f"out/clips/{stem}.npz").is_file() for stem in shown)
+
+
 def test_splits_depend_on_the_content_alone(folder, body, tmp_path):
     go(folder, body, tmp_path / "a")
     (folder / "walk.npz").rename(folder / "zzz.npz")

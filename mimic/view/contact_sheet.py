@@ -59,7 +59,8 @@ def retarget_sheet(
     pictures.append(robot)
     keep = np.unique(np.linspace(0, motion.num_frames - 1, poses).round().astype(int))
     cells = [_cell([draw(int(f)) for draw in pictures], f"{f / motion.fps:.2f} s", int(f) in failing) for f in keep]
-    sheet = _tiled(cells, columns, title or f"{motion.name} on {motion.robot}")
+    legend = f"captured | {motion.robot}" if source is not None else motion.robot
+    sheet = _tiled(cells, columns, title or motion.name, legend)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path)
@@ -131,15 +132,17 @@ def _cell(images: list[np.ndarray], time: str, alarm: bool) -> Image.Image:
     return canvas
 
 
-def _tiled(cells: list[Image.Image], columns: int, title: str) -> Image.Image:
-    """The cells in rows below a title line."""
+def _tiled(cells: list[Image.Image], columns: int, title: str, legend: str) -> Image.Image:
+    """The cells in rows below a line with the title, and what is what."""
     width, height = cells[0].size
     columns = min(columns, len(cells))
     rows = -(-len(cells) // columns)
     sheet = Image.new("RGB", (columns * (width + _GAP_PX) - _GAP_PX, _TITLE_PX + rows * (height + _GAP_PX) - _GAP_PX), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    while len(title) > 1 and draw.textlength(title, font) > sheet.width - 16:
+    room = sheet.width - 32 - draw.textlength(legend, font)
+    while len(title) > 1 and draw.textlength(title, font) > room:
         title = title[:-2] + "…"
+    draw.text((sheet.width - 8, _TITLE_PX / 2), legend, _INK, font, anchor="rm")
     draw.text((8, _TITLE_PX / 2), title, _INK, font, anchor="lm")
     for index, cell in enumerate(cells):
         row, column = divmod(index, columns)
