@@ -44,8 +44,8 @@ def curate(
     """Write `out`/catalogue.json, and each clip on `body` under `out`/clips.
 
     read: reads one file, for this robot. version, options: whatever else a result depends on. watch: is shown every new
-    result under its file's stem, for pictures. A file that cannot be read or retargeted is reported and skipped. Raises `InputError` for a
-    folder without motion files, or where nothing can be written.
+    result under its clip's stem, for pictures. A file that cannot be read or retargeted is reported and skipped. Raises
+    `InputError` for a folder without motion files, or where nothing can be written.
     """
     files = motion_files(folder, out)
     if not files:
