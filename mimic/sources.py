@@ -3,13 +3,17 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mimic import __version__
 from mimic.config import Config
 from mimic.robots import Robot, load_robot
 from motions.clips import demo_bvh
 from motions.errors import InputError
-from motions.formats import read_motion_file
+from motions.formats import ReadResult, read_motion_file
 from motions.motion import Motion
-from retarget import QualityReport, quality_table, retarget
+from motions.skeleton import SkeletonMotion
+from retarget import QualityReport, ground, quality_table, retarget
+from retarget import quality_json as quality_json  # for the command line, which may not import retarget
+from retarget.curate import Tally, curate
 
 Say = Callable[[str], None]
 
@@ -25,10 +29,11 @@ def read_motions(
     scale: float | None = None,
     start_s: float = 0.0,
     end_s: float | None = None,
+    sheets: Path | None = None,
 ) -> tuple[list[Motion], list[QualityReport | None]]:
     """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others.
 
-    Of each motion the part from `start_s` to `end_s` [s] is kept.
+    Of each motion the part from `start_s` to `end_s` [s] is kept. sheets: folder for a contact sheet of what was retargeted.
     """
     motions, reports = [], []
     for path in paths:
@@ -43,6 +48,10 @@ def read_motions(
         say(f"{path}: a captured skeleton of {source.num_frames} frames, retargeted to {robot.name}")
         motion, report = retarget(source, robot.body)
         say(quality_table([report]))
+        say(report.verdict)
+        if sheets is not None:
+            sheet_of(motion, source, report, robot, sheets / f"{Path(path).stem}.png")
+            say(f"wrote {sheets / f'{Path(path).stem}.png'}")
         motions.append(_part(motion, start_s, end_s))
         reports.append(report)
     return motions, reports
@@ -56,6 +65,39 @@ def _part(motion: Motion, start_s: float, end_s: float | None) -> Motion:
         asked = f"the part from {start_s:g} s to {end_s:g} s is empty"
         raise InputError(f"motion {motion.name!r}: {asked}; it lasts {motion.duration_s:.2f} s")
     return motion.trimmed(start_s, end_s)
+
+
+def ground_motion(motion: Motion, robot: Robot, say: Say) -> Motion:
+    """The motion with its standing feet on the ground, and what that changed."""
+    grounded, report = ground(motion, robot.body)
+    say(quality_table([report]))
+    return grounded
+
+
+def curate_folder(
+    folder: Path, robot: Robot, out: Path, say: Say, *, quat_order: str | None, fps: float | None, sheets: bool
+) -> Tally:
+    """`retarget.curate.curate` for a robot; with `sheets` a contact sheet of every new clip under `out`/sheets."""
+
+    def read(path: Path) -> ReadResult:
+        return read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps)
+
+    def draw(stem: str, motion: Motion, report: QualityReport, found: ReadResult) -> None:
+        sheet_of(motion, found.motion, report, robot, out / "sheets" / f"{stem}.png")
+
+    options = f"{quat_order} {fps}"
+    watch = draw if sheets else None
+    return curate(folder, robot.body, out, read, say, version=__version__, options=options, watch=watch)
+
+
+def sheet_of(motion: Motion, source: Motion | SkeletonMotion, report: QualityReport, robot: Robot, path: Path) -> None:
+    """A contact sheet of a retargeted clip; frames that break a gate's rule have their times in red."""
+    from mimic.view.contact_sheet import retarget_sheet
+
+    runs = [run for check in report.checks if check.gate for run in check.frames]
+    failing = {frame for first, last in runs for frame in range(first, last + 1)}
+    skeleton = source if isinstance(source, SkeletonMotion) else None
+    retarget_sheet(path, robot.model, motion, skeleton, title=report.verdict, failing=sorted(failing))
 
 
 def preset_clip(config: Config) -> str:

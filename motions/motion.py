@@ -137,18 +137,19 @@ def load_motion(path: str | Path) -> Motion:
 def resample(motion: Motion, fps: float) -> Motion:
     """The same motion at another rate, through cubic splines, so that velocities stay continuous.
 
-    The root quaternion's components are interpolated and renormalized. Raises `InputError` when fewer than
-    3 frames remain.
+    The root quaternion's components are interpolated and renormalized. A loop is stretched by at most half a frame, so
+    that it still ends where it begins. Raises `InputError` when fewer than 3 frames remain.
     """
     from scipy.interpolate import CubicSpline
 
     if fps == motion.fps:
         return motion
-    count = int(np.floor(motion.duration_s * fps + 1e-6)) + 1
+    steps = motion.duration_s * fps
+    count = (round(steps) if motion.loop else int(np.floor(steps + 1e-6))) + 1
     if count < MIN_FRAMES:
         raise InputError(f"motion {motion.name!r} lasts {motion.duration_s:.3f} s: fewer than {MIN_FRAMES} frames at {fps:g} Hz")
     source_s = np.arange(motion.num_frames) / motion.fps
-    time_s = np.minimum(np.arange(count) / fps, source_s[-1])
+    time_s = np.linspace(0.0, source_s[-1], count) if motion.loop else np.minimum(np.arange(count) / fps, source_s[-1])
     qpos = CubicSpline(source_s, motion.qpos, axis=0)(time_s)
     qpos[:, 3:7] = quat_normalize(qpos[:, 3:7])
     return replace(motion, qpos=qpos, fps=fps)

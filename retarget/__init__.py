@@ -1,6 +1,6 @@
 """Mocap to robot. Imports motions only; receives a Body."""
 
-from retarget.pipeline import ground, retarget
-from retarget.quality import QualityReport, quality_table
+from retarget.pipeline import assess, ground, retarget
+from retarget.quality import QualityReport, quality_json, quality_table
 
-__all__ = ["QualityReport", "ground", "quality_table", "retarget"]
+__all__ = ["QualityReport", "assess", "ground", "quality_json", "quality_table", "retarget"]

@@ -1,5 +1,5 @@
 """`retarget`: one captured motion onto one robot, with the numbers that say whether to trust it; `ground`: the
-same clean-up of the feet for a motion that is already on the robot."""
+same clean-up of the feet for a motion that is already on the robot; `assess`: the numbers alone."""
 
 import time
 from dataclasses import replace
@@ -116,6 +116,16 @@ def ground(
     )
     report = measure(fixed, rig, targets, scale=scale, effort=_effort(solution, time.perf_counter() - began))
     return fixed, report
+
+
+def assess(motion: Motion, body: Body, *, mapping: RobotMap | str | Path | None = None) -> QualityReport:
+    """Measure a motion that is already on the robot, as it is; nothing is solved. Its own joints are its targets."""
+    if motion.joint_names != body.joint_names:
+        raise InputError(f"motion {motion.name!r} has the joints {', '.join(motion.joint_names)}; {body.name!r} has others")
+    rig = rig_of(body, mapping)
+    own = capture_of_robot(rig, motion)
+    targets, scale = build_targets(own, detect_contacts(own), rig, reach=1.0)
+    return measure(motion, rig, targets, scale=scale)
 
 
 def _splined(motion: Motion, fps: float) -> Motion:

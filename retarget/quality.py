@@ -1,20 +1,22 @@
 """The numbers that say whether a retargeted clip may be trusted.
 
 Five percentages after PHUMA (2025): fidelity, joint feasibility, non-floating, non-penetration, non-skating;
-then the worst cases they hide.
+then the worst cases they hide, and the checks that a clip passes or fails.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from motions.kinematics import forward_kinematics
 from motions.motion import Motion
 from motions.rotations import quat_to_matrix
+from retarget.examine import Broken, check_all, examine
 from retarget.mapping import SIDES
 from retarget.rig import Points, Rig
 from retarget.scaling import Targets
+from retarget.verdict import Check, passed, spell_verdict
 
 NEAR_M, NEAR_RAD = 0.10, np.deg2rad(10.0)
 FLOAT_M = PENETRATION_M = 0.01
@@ -40,6 +42,11 @@ class QualityReport:
     joint_feasibility: frames with all joints within 98 % of their range and below 20 rad/s.
     non_floating, non_penetration, non_skating: of a standing foot's frames, those with its lowest point at most 1 cm
     above ground, at most 1 cm below (this one also while it swings), and its standing points slower than 10 cm/s.
+    velocity_violations: joints over frames faster than 20 rad/s. jumps: frames after which the root or a joint is elsewhere.
+    non_self_collision: frames in which no two parts lie more than 1 cm in each other. com_support_m: distance of the centre of
+    mass, seen from above, from the area the body stands on, mean over frames; stable: frames with less than 10 cm of it;
+    longest_unstable_s: the longest time without (KungfuBot's filter asks for 3.3 s at most, and stable ends).
+    checks: every rule with its bound and the frames that break it; `passed` looks at the gates among them only.
     """
 
     name: str
@@ -63,10 +70,40 @@ class QualityReport:
     compile_s: float
     solve_s: float
     solve_fps: float
+    velocity_violations: int = 0
+    max_joint_speed_rad_s: float = 0.0
+    jumps: tuple[int, ...] = ()
+    non_self_collision: float = 100.0
+    worst_self_penetration_m: float = 0.0
+    com_support_m: float = 0.0
+    worst_com_support_m: float = 0.0
+    stable: float = 100.0
+    longest_unstable_s: float = 0.0
+    starts_and_ends_stable: bool = True
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate is passed: floating, sliding, hard limits."""
+        return passed(self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """One line for the user."""
+        return spell_verdict(self.name, self.checks)
 
     def to_dict(self) -> dict:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON; `checks` by name."""
+        plain = asdict(self) | {"jumps": list(self.jumps), "passed": self.passed}
+        return plain | {"checks": {check.name: check.to_dict() for check in self.checks}}
+
+
+def quality_json(reports: Sequence[QualityReport]) -> dict:
+    """What is written for machines: `clips`, a row each, and `mean`, over the clips, of every number."""
+    rows = [report.to_dict() for report in reports]
+    numbers = [key for key, value in (rows[0] if rows else {}).items() if isinstance(value, (int, float))]
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in numbers}
+    return {"clips": rows, "mean": mean}
 
 
 _COLUMNS = (
@@ -79,10 +116,14 @@ _COLUMNS = (
     ("not sunk %", "non_penetration", "{:.1f}"),
     ("not skating %", "non_skating", "{:.1f}"),
     ("deepest cm", "worst_penetration_m", "{:.2f}"),
+    ("beyond limits", "limit_violations", "{}"),
     ("jump rad", "max_joint_jump_rad", "{:.3f}"),
+    ("parts apart %", "non_self_collision", "{:.1f}"),
+    ("unstable s", "longest_unstable_s", "{:.1f}"),
     ("keypoints mm", "keypoint_error_mm", "{:.1f}"),
     ("slide mm/s", "foot_slide_mm_s", "{:.1f}"),
     ("frames/s", "solve_fps", "{:.0f}"),
+    ("passed", "passed", "{}"),
 )
 
 
@@ -92,6 +133,7 @@ def quality_table(reports: Sequence[QualityReport]) -> str:
     for report in reports:
         values = report.to_dict()
         values["worst_penetration_m"] *= 100.0  # its column is in centimetres
+        values["passed"] = "yes" if report.passed else "NO"
         rows.append([form.format(values[key]) for _, key, form in _COLUMNS])
     widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows)
@@ -133,9 +175,11 @@ def measure(
     inside = (joints >= limits[:, 0] + margin - 1e-6) & (joints <= limits[:, 1] - margin + 1e-6)
     velocity = np.abs(np.diff(joints, axis=0)) * fps
     slow = np.concatenate([velocity, velocity[-1:]]).max(axis=1) < JOINT_SPEED_RAD_S
-    violations = int(((joints < limits[:, 0] - 1e-6) | (joints > limits[:, 1] + 1e-6)).sum())
+    outside = (joints < limits[:, 0] - 1e-6) | (joints > limits[:, 1] + 1e-6)
+    violations = int(outside.sum())
     used_roles = [i for i, role in enumerate(rig.roles) if role != "head"]
-    return QualityReport(
+    found = examine(motion, rig, points)
+    report = QualityReport(
         name=motion.name,
         robot=motion.robot,
         frames=motion.num_frames,
@@ -157,7 +201,26 @@ def measure(
         compile_s=effort.compile_s,
         solve_s=effort.solve_s,
         solve_fps=motion.num_frames / effort.solve_s,
+        velocity_violations=int((velocity >= JOINT_SPEED_RAD_S).sum()),
+        max_joint_speed_rad_s=found.max_joint_speed_rad_s,
+        jumps=found.jumps,
+        non_self_collision=found.non_self_collision,
+        worst_self_penetration_m=found.worst_self_penetration_m,
+        com_support_m=found.com_support_m,
+        worst_com_support_m=found.worst_com_support_m,
+        stable=found.stable,
+        longest_unstable_s=found.longest_unstable_s,
+        starts_and_ends_stable=found.starts_and_ends_stable,
     )
+    broken = Broken(
+        floating=(standing & (foot_height >= FLOAT_M)).any(axis=1),
+        skating=np.concatenate([[False], skating.any(axis=1)]),
+        outside=outside.any(axis=1),
+        sunk=(foot_height <= -PENETRATION_M).any(axis=1),
+        unlike=~np.stack(good).all(axis=0) if good else np.zeros(motion.num_frames, bool),
+        infeasible=~(inside.all(axis=1) & slow),
+    )
+    return replace(report, checks=check_all(vars(report), broken, found))
 
 
 def _percent(ok: np.ndarray) -> float:

@@ -1,0 +1,215 @@
+"""`mimic motions edit | curate` and `mimic fetch`: their options, and what they do and print.
+
+Written to be hooked into the command line: `run_motions(argv)` is `mimic motions ...`, `Fetch` a command like the others.
+Heavy imports happen inside `run`.
+"""
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from mimic.arguments import POSITIONAL, parse_arguments
+from motions.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from mimic.robots import Robot
+    from motions.motion import Motion
+
+QuatOrder = Literal["wxyz", "xyzw"]
+
+
+def say(text: str) -> None:
+    """One line for the user, on stderr: stdout is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Edit a motion: join, trim, resample, speed, mirror, ground, smooth, loop, reset the origin, split; in this order."""
+
+    source: Annotated[str, POSITIONAL]
+    """A motion file of any kind; a captured skeleton is retargeted to the robot first."""
+    out: Annotated[Path, POSITIONAL]
+    """The npz to write; with --split a folder."""
+    robot: str | None = None
+    """A robot's name or file; not needed where the file names its robot."""
+    join: tuple[str, ...] = ()
+    """Motion files to go on with, their places and headings aligned and the transitions blended."""
+    blend_s: float = 0.3
+    """Length of a blended transition [s], of joins and at a loop's seam."""
+    trim: str | None = None
+    """FROM:TO [s], as 1:4, :4 or 2:."""
+    resample: float | None = None
+    """Frame rate to go to [Hz]."""
+    speed: float | None = None
+    """Play so many times as fast."""
+    mirror: bool = False
+    """Exchange left and right."""
+    ground: bool = False
+    """Put the standing feet on the ground and keep them there (a solve)."""
+    smooth: float | None = None
+    """Take out what is faster than this [Hz]."""
+    loop: bool = False
+    """Cut out the best cycle and close it."""
+    reset_origin: bool = False
+    """Start at x = y = 0, facing +x."""
+    split: bool = False
+    """Write the stretches between cuts (jumps that no body can do) as files of their own."""
+    quat_order: QuatOrder | None = None
+    """Quaternion order of files that do not say."""
+    fps: float | None = None
+    """Frame rate [Hz] of files that do not say."""
+
+    def run(self) -> int:
+        from motions.edit import find_cuts, split_at_cuts
+        from motions.motion import save_motion
+
+        if not self.split and self.out.suffix != ".npz":
+            raise InputError(f"{self.out}: motions are written as .npz; name such a file, or a folder with --split")
+        robot = self._robot()
+        motion = self._edited(robot)
+        if not self.split:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            targets = [(self.out, motion)]
+        else:
+            for cut in find_cuts(motion, robot.body):
+                say(f"{motion.name}: {cut}")
+            self.out.mkdir(parents=True, exist_ok=True)
+            targets = [(self.out / f"{part.name}.npz", part) for part in split_at_cuts(motion, robot.body)]
+        for path, part in targets:
+            save_motion(part, path)
+            seconds = f"{part.num_frames} frames at {part.fps:g} Hz, {part.duration_s:.2f} s{', loops' if part.loop else ''}"
+            say(f"wrote {path}: {seconds}")
+        return 0
+
+    def _robot(self) -> "Robot":
+        from mimic.presets import make_preset
+        from mimic.sources import find_robot
+        from motions.formats import read_motion_file
+        from motions.motion import Motion
+
+        name = self.robot
+        if name is None and Path(self.source).suffix.lower() == ".npz":
+            found = read_motion_file(self.source).motion
+            name = found.robot if isinstance(found, Motion) else None
+        if not name:
+            raise InputError(f"{self.source} does not say which robot it is for: give --robot")
+        return find_robot(dataclasses.replace(make_preset("g1"), robot=name), say)
+
+    def _edited(self, robot: "Robot") -> "Motion":
+        from mimic.sources import ground_motion, read_motions
+        from motions import edit
+        from motions.motion import resample
+
+        paths = (self.source, *self.join)
+        motions, _ = read_motions(paths, robot, say, quat_order=self.quat_order, fps=self.fps)
+        motion = edit.concatenate(motions, blend_s=self.blend_s) if self.join else motions[0]
+        if self.trim is not None:
+            motion = edit.trim(motion, *parse_span(self.trim))
+        if self.resample is not None:
+            motion = resample(motion, require_above_zero("--resample", self.resample))
+        if self.speed is not None:
+            motion = edit.speed(motion, self.speed)
+        if self.mirror:
+            motion = edit.mirror(motion, robot.body)
+        if self.ground:
+            motion = ground_motion(motion, robot, say)
+        if self.smooth is not None:
+            motion = edit.smooth(motion, self.smooth)
+        if self.loop:
+            cycle = edit.find_cycle(motion, robot.body)
+            span = f"{cycle.start / motion.fps:.2f} s to {cycle.end / motion.fps:.2f} s"
+            say(
+                f"{motion.name}: the cycle from {span} returns within {100 * cycle.seam_m:.1f} cm; closed over {self.blend_s:g} s"
+            )
+            motion = edit.close_cycle(motion, cycle, blend_s=min(self.blend_s, (cycle.end - cycle.start) / motion.fps))
+        return edit.reset_origin(motion) if self.reset_origin else motion
+
+
+def parse_span(text: str) -> tuple[float, float | None]:
+    """ "1:4", ":4" or "2:" as (start, end) [s]; an open end is None. Raises `InputError` for anything else."""
+    start, colon, end = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        return float(start or 0.0), float(end) if end else None
+    except ValueError:
+        raise InputError(f"--trim {text}: expected FROM:TO in seconds, as 1:4, :4 or 2:") from None
+
+
+def require_above_zero(name: str, value: float) -> float:
+    """`value`, if it is a number above 0."""
+    if not 0.0 < value < float("inf"):
+        raise InputError(f"{name} {value:g}: expected a number above 0")
+    return value
+
+
+@dataclass(frozen=True)
+class Curate:
+    """Retarget and judge a whole folder of motion files; write a catalogue with verdicts, weights, licences and splits."""
+
+    folder: Annotated[Path, POSITIONAL]
+    robot: str
+    """A robot's name, or a path to an MJCF or spec file."""
+    out: Path
+    """Folder for catalogue.json and the clips. Started again with the same folder, it goes on where it was."""
+    quat_order: QuatOrder | None = None
+    """Quaternion order of files that do not say."""
+    fps: float | None = None
+    """Frame rate [Hz] of files that do not say."""
+    sheets: bool = False
+    """Draw a contact sheet of every clip, too."""
+
+    def run(self) -> int:
+        from mimic.presets import make_preset
+        from mimic.sources import curate_folder, find_robot
+
+        robot = find_robot(dataclasses.replace(make_preset("g1"), robot=self.robot), say)
+        tally = curate_folder(self.folder, robot, self.out, say, quat_order=self.quat_order, fps=self.fps, sheets=self.sheets)
+        total = tally.done + tally.kept
+        say(f"{total} files: {tally.passed} passed, {total - tally.passed - tally.broken} failed a gate, {tally.broken} broken")
+        if tally.kept:
+            say(f"{tally.kept} of them were done by an earlier run and taken as they are")
+        print(self.out / "catalogue.json")
+        return 0
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Download a well-known public motion set; shows its licence first. Without a name: lists them."""
+
+    name: Annotated[str, POSITIONAL] = ""
+    folder: Path = Path("data")
+    """Where to put it."""
+    accept_licence: bool = False
+    """You have read the terms of a non-commercial set and keep to them."""
+
+    def run(self) -> int:
+        from motions.fetch import fetch, read_catalog
+
+        if not self.name:
+            for name, entry in read_catalog().items():
+                print(f"{name}: {entry.describe()}\n")
+            return 0
+        print(fetch(self.name, self.folder, accept_licence=self.accept_licence, say=say))
+        return 0
+
+
+MOTION_COMMANDS: dict[str, type] = {"edit": Edit, "curate": Curate}
+
+
+class Motions:
+    """Work on motions: `mimic motions edit IN OUT ...`, `mimic motions curate FOLDER --robot NAME --out DIR`."""
+
+
+def run_motions(argv: list[str]) -> int:
+    """`mimic motions ARGV`. Raises `InputError` for an unknown subcommand."""
+    if not argv or argv[0] in ("-h", "--help"):
+        lines = [f"  {name:7} {(command.__doc__ or '').strip().splitlines()[0]}" for name, command in MOTION_COMMANDS.items()]
+        print("\n".join(["usage: mimic motions COMMAND ...", "", *lines, "", "`mimic motions COMMAND --help` explains one."]))
+        return 0 if argv else 2
+    if argv[0] not in MOTION_COMMANDS:
+        raise unknown_name("command of mimic motions", argv[0], MOTION_COMMANDS)
+    return parse_arguments(MOTION_COMMANDS[argv[0]], argv[1:], f"mimic motions {argv[0]}").run()

@@ -1,0 +1,34 @@
+"""Editing of motions: pure functions from `Motion` to `Motion`, numpy only.
+
+Each returns a new motion and leaves the given one as it was. `Motion.trimmed` and `motions.motion.resample` belong here
+too; putting feet on the ground is a solve and lives in `retarget.pipeline.ground`.
+"""
+
+from motions.edit.cuts import Cut, find_cuts, split_at_cuts
+from motions.edit.cycle import Cycle, close_cycle, find_cycle, loop, repeat
+from motions.edit.join import concatenate
+from motions.edit.mirror import MirrorMap, mirror, mirror_map
+from motions.edit.timing import smooth, speed, trim
+from motions.edit.travel import Travel, move, reset_origin, travel_between
+
+__all__ = [
+    "Cut",
+    "Cycle",
+    "MirrorMap",
+    "Travel",
+    "close_cycle",
+    "concatenate",
+    "find_cuts",
+    "find_cycle",
+    "loop",
+    "mirror",
+    "mirror_map",
+    "move",
+    "repeat",
+    "reset_origin",
+    "smooth",
+    "speed",
+    "split_at_cuts",
+    "travel_between",
+    "trim",
+]

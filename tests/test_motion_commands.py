@@ -1,0 +1,73 @@
+"""`mimic motions ...` and `mimic fetch` as a user types them."""
+
+import numpy as np
+import pytest
+
+from mimic.arguments import parse_arguments
+from mimic.motion_commands import Fetch, parse_span, run_motions
+from motions.clips import FOLDER as CLIPS
+from motions.errors import InputError
+from motions.motion import load_motion, save_motion
+
+WALK = str(CLIPS / "walk.npz")
+
+
+def test_edit_does_it_all(tmp_path, capsys):
+    out = tmp_path / "new" / "walk.npz"
+    options = "--trim 0.2: --mirror --speed 1.2 --smooth 8 --loop --reset-origin --resample 60"
+    assert run_motions(["edit", WALK, str(out), *options.split()]) == 0
+    motion = load_motion(out)
+    assert motion.loop
+    assert motion.fps == 60.0
+    np.testing.assert_allclose(motion.qpos[0, :2], 0.0, atol=1e-6)
+    np.testing.assert_allclose(motion.qpos[-1, 7:], motion.qpos[0, 7:], atol=1e-6)
+    said = capsys.readouterr().err
+    assert "the cycle from" in said
+    assert "loops" in said
+
+
+def test_edit_joins_and_splits(tmp_path):
+    assert run_motions(["edit", WALK, str(tmp_path / "two.npz"), "--join", str(CLIPS / "run.npz"), "--blend-s", "0.4"]) == 0
+    assert load_motion(tmp_path / "two.npz").name == "walk+run"
+    walk = load_motion(WALK)
+    qpos = walk.qpos.copy()
+    qpos[40:, 0] += 2.0
+    save_motion(type(walk)(**{**vars(walk), "qpos": qpos}), tmp_path / "spliced.npz")
+    assert run_motions(["edit", str(tmp_path / "spliced.npz"), str(tmp_path / "parts"), "--split"]) == 0
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == ["walk_1.npz", "walk_2.npz"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["cut"], "unknown command of mimic motions 'cut'"),
+        (["edit", WALK, "out.bvh"], "written as .npz"),
+        (["edit", WALK, "out.npz", "--trim", "1-4"], "expected FROM:TO"),
+        (["edit", WALK, "out.npz", "--trim", "50:60"], "is empty"),
+        (["edit", WALK, "out.npz", "--resample", "-5"], "expected a number above 0"),
+        (["edit", WALK, "out.npz", "--smooth", "1000"], "half the frame rate"),
+        (["edit", "walk.csv", "out.npz"], "give --robot"),
+        (["curate", "nowhere", "--robot", "humanoid", "--out", "out"], "no such folder"),
+    ],
+)
+def test_refusals(argv, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=said):
+        run_motions(argv)
+
+
+def test_help_lists_the_commands(capsys):
+    assert run_motions(["--help"]) == 0
+    assert "curate" in capsys.readouterr().out
+
+
+def test_spans():
+    assert [parse_span(text) for text in ("1:4", ":4", "2:", ":")] == [(1.0, 4.0), (0.0, 4.0), (2.0, None), (0.0, None)]
+
+
+def test_fetch_lists_and_refuses(capsys):
+    assert parse_arguments(Fetch, [], "mimic fetch").run() == 0
+    assert "lafan1: LAFAN1" in capsys.readouterr().out
+    with pytest.raises(InputError, match="--accept-licence"):
+        parse_arguments(Fetch, ["lafan1"], "mimic fetch").run()
+    assert "CC BY-NC-ND 4.0" in capsys.readouterr().err
