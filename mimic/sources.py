@@ -11,7 +11,7 @@ from motions.errors import InputError
 from motions.formats import ReadResult, read_motion_file
 from motions.motion import Motion
 from motions.skeleton import SkeletonMotion
-from retarget import QualityReport, ground, quality_table, retarget
+from retarget import QualityReport, ground, quality_table, retarget_many
 from retarget import quality_json as quality_json  # for the command line, which may not import retarget
 from retarget.curate import Tally, curate
 
@@ -35,23 +35,28 @@ def read_motions(
 
     Of each motion the part from `start_s` to `end_s` [s] is kept. sheets: folder for a contact sheet of what was retargeted.
     """
-    motions, reports = [], []
+    found = []
     for path in paths:
-        found = read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps, skeleton=skeleton, scale=scale)
-        for note in found.notes:
+        one = read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps, skeleton=skeleton, scale=scale)
+        for note in one.notes:
             say(f"{path}: {note}")
-        if isinstance(found.motion, Motion):
-            motions.append(_part(found.motion, start_s, end_s))
-            reports.append(None)
-            continue
-        source = found.motion
-        say(f"{path}: a captured skeleton of {source.num_frames} frames, retargeted to {robot.name}")
-        motion, report = retarget(source, robot.body)
-        say(quality_table([report]))
-        say(report.verdict)
-        if sheets is not None:
-            sheet_of(motion, source, report, robot, sheets / f"{Path(path).stem}.png")
-            say(f"wrote {sheets / f'{Path(path).stem}.png'}")
+        if isinstance(one.motion, SkeletonMotion):
+            say(f"{path}: a captured skeleton of {one.motion.num_frames} frames, retargeted to {robot.name}")
+        found.append(one.motion)
+    outcomes = retarget_many([source for source in found if isinstance(source, SkeletonMotion)], robot.body)
+    motions, reports = [], []
+    for path, source in zip(paths, found, strict=True):
+        motion, report = source, None
+        if isinstance(source, SkeletonMotion):
+            outcome = next(outcomes)
+            if isinstance(outcome, InputError):
+                raise InputError(f"{path}: {outcome}") from outcome
+            motion, report = outcome
+            say(quality_table([report]))
+            say(report.verdict)
+            if sheets is not None:
+                sheet_of(motion, source, report, robot, sheets / f"{Path(path).stem}.png")
+                say(f"wrote {sheets / f'{Path(path).stem}.png'}")
         motions.append(_part(motion, start_s, end_s))
         reports.append(report)
     return motions, reports
