@@ -213,7 +213,7 @@ def test_solids_are_closed_and_face_outwards(surface, volume):
 
 def test_a_robots_motion_needs_its_robot(tmp_path):
     walk = stick_walk()
-    with pytest.raises(InputError, match="of robot 'stick'.*give the robot"):
+    with pytest.raises(InputError, match=r"of robot 'stick'.*give the robot"):
         write_glb(walk, tmp_path / "walk.glb")
     other = Motion("walk", "stick", 30.0, walk.qpos, tuple("abcdefg"))
     with pytest.raises(InputError, match="other joints than robot 'stick'"):
