@@ -7,6 +7,7 @@ it is when the person stands like that zero pose.
 """
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -33,7 +34,7 @@ _REST_FRAMES = 30  # of a skeleton without motion, to be measured as if it stood
 
 class _Person(NamedTuple):
     """The source: roles; upright (J, 4) and soles (2, 4): orientation of (forward, left, up) in the joint frames when standing
-    straight; rest (J, 4): local rotations of joints without a role; leg length, ankle height when standing flat, half the
+    straight; rest (J, 4): local rotations of joints without a role; leg length, ankle heights (2,) when standing flat, half the
     distance between the hips [m]."""
 
     skeleton: Skeleton
@@ -42,7 +43,7 @@ class _Person(NamedTuple):
     soles: np.ndarray
     rest: np.ndarray
     leg_length: float
-    ankle_height: float
+    ankle_height: np.ndarray
     hip_half_width: float
 
     def below(self, joint: int, lower: int) -> np.ndarray:
@@ -106,7 +107,7 @@ def _measure(source: SkeletonMotion | Skeleton) -> _Person:
         soles=_quat(contacts.sole_rot),
         rest=rest,
         leg_length=human.leg_length,
-        ankle_height=float(np.median(contacts.floor)),
+        ankle_height=np.median(contacts.floor, axis=0),
         hip_half_width=human.hip_half_width,
     )
 
@@ -166,7 +167,7 @@ def _turns_of_joints(person: _Person, robot: Capture) -> dict[int, np.ndarray]:
     found = {pelvis: turn["pelvis"]}
     chain = [("pelvis", pelvis)]
     chain += [(role, roles[role]) for role in ("chest", "head") if role in roles and role in turn and roles[role] != pelvis]
-    for (lower_role, lower), (upper_role, upper) in zip(chain, chain[1:]):
+    for (lower_role, lower), (upper_role, upper) in pairwise(chain):
         between = [upper]
         while parents[between[-1]] != lower and parents[between[-1]] >= 0:
             between.append(parents[between[-1]])
@@ -183,7 +184,9 @@ def _hips(person: _Person, rig: Rig, robot: Capture, turn: np.ndarray, growth: f
     middle = 0.5 * (robot.xyz["l_thigh"] + robot.xyz["r_thigh"])
     offset = 0.5 * sum(person.below(pelvis, person.roles[s + "thigh"]) for s in SIDES)
     orientation = quat_mul(turn, _each(quat_conj(person.upright[pelvis]), frames))
-    return _grown(person, rig, middle, growth) - quat_rotate(orientation, np.broadcast_to(offset, (frames, 3)))
+    return _grown(middle, rig, growth, person.ankle_height.mean()) - quat_rotate(
+        orientation, np.broadcast_to(offset, (frames, 3))
+    )
 
 
 def _leg_directions(
@@ -207,16 +210,16 @@ def _leg_directions(
     for i, (side, sign) in enumerate(zip(SIDES, (1.0, -1.0))):
         thigh, shank, foot = (roles[side + part] for part in ("thigh", "shank", "foot"))
         hip = hips + quat_rotate(orientation, np.broadcast_to(person.below(roles["pelvis"], thigh), (frames, 3)))
-        ankle = _grown(person, rig, robot.xyz[side + "foot"], growth)
+        ankle = _grown(robot.xyz[side + "foot"], rig, growth, person.ankle_height[i])
         ankle = ankle - widening * sign * held_in_stances(lateral, stands[:, i])
         lengths = tuple(float(np.linalg.norm(person.below(a, b))) for a, b in ((thigh, shank), (shank, foot)))
         found[side + "thigh"], found[side + "shank"] = reach(hip, ankle, lengths, directions[side + "thigh"])
     return found
 
 
-def _grown(person: _Person, rig: Rig, xyz: np.ndarray, growth: float) -> np.ndarray:
-    """Points (F, 3) of the robot's world in the person's: as far above the standing ankle, times `growth`."""
-    return (xyz - [0.0, 0.0, rig.ankle_height]) * growth + [0.0, 0.0, person.ankle_height]
+def _grown(xyz: np.ndarray, rig: Rig, growth: float, ankle_height: float) -> np.ndarray:
+    """Points (F, 3) of the robot's world in the person's: as far from the standing ankle's height, times `growth`."""
+    return (xyz - [0.0, 0.0, rig.ankle_height]) * growth + [0.0, 0.0, ankle_height]
 
 
 def _assemble(
