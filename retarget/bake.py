@@ -24,10 +24,11 @@ from retarget.limbs import BONES, reach, robot_limbs, swing, turns
 from retarget.mapping import SIDES, RobotMap, SourceMap, map_source
 from retarget.pipeline import capture_of_robot, rig_of
 from retarget.rig import Rig
-from retarget.scaling import LEG_REACH, STANCE_WIDENING, held_in_stances, level_left
+from retarget.scaling import LEG_REACH, held_in_stances, level_left
 
 RootMotion = Literal["hips", "root", "in_place"]
 ROOT_NAME = "root"
+NARROWING = 0.65  # measured on walks: share of the hip-width difference by which retargeted feet stand wider than the person's
 _IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 _REST_FRAMES = 30  # of a skeleton without motion, to be measured as if it stood there
 
@@ -204,8 +205,7 @@ def _leg_directions(
     contacts = detect_contacts(robot)
     stands = contacts.toe | contacts.heel
     lateral = level_left(robot.rot["pelvis"][:, :, 1], robot.rot["pelvis"][:, :, 0])
-    # what retargeting widened the stance by, if the robot's hips are wider
-    widening = STANCE_WIDENING * max(0.0, growth * rig.hip_half_width - person.hip_half_width)
+    widening = NARROWING * (growth * rig.hip_half_width - person.hip_half_width)
     found = {}
     for i, (side, sign) in enumerate(zip(SIDES, (1.0, -1.0))):
         thigh, shank, foot = (roles[side + part] for part in ("thigh", "shank", "foot"))
