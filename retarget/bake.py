@@ -212,8 +212,8 @@ def _leg_directions(
         hip = hips + quat_rotate(orientation, np.broadcast_to(person.below(roles["pelvis"], thigh), (frames, 3)))
         ankle = _grown(robot.xyz[side + "foot"], rig, growth, person.ankle_height[i])
         ankle = ankle - widening * sign * held_in_stances(lateral, stands[:, i])
-        lengths = tuple(float(np.linalg.norm(person.below(a, b))) for a, b in ((thigh, shank), (shank, foot)))
-        found[side + "thigh"], found[side + "shank"] = reach(hip, ankle, lengths, directions[side + "thigh"])
+        upper, lower = (float(np.linalg.norm(person.below(a, b))) for a, b in ((thigh, shank), (shank, foot)))
+        found[side + "thigh"], found[side + "shank"] = reach(hip, ankle, (upper, lower), directions[side + "thigh"])
     return found
 
 
