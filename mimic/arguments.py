@@ -1,9 +1,15 @@
-"""From a command's dataclass to its command line, by tyro; tyro is imported only when something is parsed."""
+"""From a command's dataclass to its command line, by tyro; tyro is imported only when something is parsed. And `say`."""
 
 import dataclasses
+import sys
 from typing import Any
 
 POSITIONAL = "positional"  # in a field's Annotated: an argument without a flag
+
+
+def say(text: str) -> None:
+    """One line for the user, on stderr: stdout is for results."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def parse_arguments(kind: Any, argv: list[str], prog: str) -> Any:

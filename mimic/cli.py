@@ -1,4 +1,4 @@
-"""The command line: `mimic demo | train | evaluate | retarget | export | play | bench | inspect | doctor`.
+"""The command line: `mimic demo | train | evaluate | retarget | convert | export | play | bench | inspect | doctor`.
 
 Each command is a frozen dataclass, parsed by tyro, with a `run` method. Heavy imports happen inside `run`, so that help is
 instant. `InputError` becomes one line and exit code 2.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from mimic.arguments import POSITIONAL, parse_arguments
+from mimic.arguments import POSITIONAL, parse_arguments, say
 from mimic.config import Config
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError, unknown_name
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 QuatOrder = Literal["wxyz", "xyzw"]
 EXIT_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
-
-
-def say(text: str) -> None:
-    """One line for the user, on stderr: stdout is for results."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -130,14 +125,17 @@ class Evaluate:
     """Frame rate [Hz] of files that do not say."""
     json: Path | None = None
     """Write the numbers to this file too."""
+    save_motion: Path | None = None
+    """Write the simulated motion, as .npz; of several clips into this folder. `mimic convert` takes it from there."""
 
     def run(self) -> int:
-        from mimic.evaluate import print_evaluation
+        from mimic.evaluate import print_evaluation, save_simulated
         from mimic.pipeline import evaluate_run
         from mimic.runs import open_run, require_writable_file
         from mimic.sources import read_motions
 
-        require_writable_file(self.json)
+        for file in (self.json, self.save_motion if self.save_motion and self.save_motion.suffix else None):
+            require_writable_file(file)
         run = open_run(self.run_dir)
         motions = None
         if self.motion:
@@ -145,6 +143,8 @@ class Evaluate:
         evaluation = evaluate_run(run, motions, say)
         print_evaluation(evaluation, run.config.sim.collisions)
         write_json(self.json, evaluation.to_json())
+        if self.save_motion is not None:
+            save_simulated(evaluation, run.robot, 1.0 / run.config.sim.ctrl_dt, self.save_motion, say)
         return 0
 
 
@@ -200,6 +200,37 @@ class Retarget:
             say(f"wrote {target}: {motion.num_frames} frames at {motion.fps:g} Hz")
             rows[str(target)] = None if report is None else report.to_dict()
         write_json(self.json, {"motions": rows})
+        return 0
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Write a motion, captured, retargeted or simulated, in another format, or back onto its source skeleton."""
+
+    source: Annotated[str, POSITIONAL]
+    out: Annotated[Path, POSITIONAL]
+    """Its suffix says the format: .npz, .csv, .bvh, .glb, .usda, .usdc, .fbx."""
+    robot: str | None = None
+    """Whose motion it is, where the file does not say."""
+    quat_order: QuatOrder | None = None
+    """Quaternion order of a CSV that is read."""
+    fps: float | None = None
+    """Frame rate [Hz] of files that do not say."""
+    scale: float | None = None
+    """Metres per unit of the file, where it cannot be recognised."""
+    format: Literal["whole_body_tracking"] | None = None
+    """A format that shares its suffix with another."""
+    out_quat_order: QuatOrder = "wxyz"
+    """Quaternion order of a CSV that is written."""
+    onto: Path | None = None
+    """Bake a robot's motion onto the skeleton of this file, with its joint names, offsets and rate."""
+    root_motion: Literal["hips", "root", "in_place"] | None = None
+    """Of --onto: what carries the way through the world; default: hips."""
+
+    def run(self) -> int:
+        from mimic.convert import convert
+
+        convert(say=say, **vars(self))
         return 0
 
 
@@ -323,7 +354,8 @@ class Doctor:
 
 
 COMMANDS: dict[str, type] = {
-    command.__name__.lower(): command for command in (Demo, Train, Evaluate, Retarget, Export, Play, Bench, Inspect, Doctor)
+    command.__name__.lower(): command
+    for command in (Demo, Train, Evaluate, Retarget, Convert, Export, Play, Bench, Inspect, Doctor)
 }
 
 

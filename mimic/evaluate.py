@@ -3,8 +3,9 @@
 No JAX: what is evaluated is an exported policy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -16,6 +17,10 @@ from rich.text import Text
 
 from mimic.deploy.policy import Policy, Rollout, rollout
 from mimic.metrics import METRICS, SUCCESS_DISTANCE_M, clip_metrics, mean_metrics
+from mimic.robots import Robot
+from mimic.runs import file_stem
+from motions.errors import InputError
+from motions.formats import write_motion_file
 from motions.motion import Motion
 
 Row = dict[str, Any]
@@ -74,6 +79,33 @@ def measure(policy: Policy, run: Rollout) -> Row:
         end_effectors=spec.end_effector_indices,
         termination=spec.termination,
     )
+
+
+def simulated_motion(run: Rollout, robot: Robot, fps: float) -> Motion:
+    """What the body did in one run, up to where the physics broke, if it did; `fps` [Hz] is the control rate.
+
+    Raises `InputError` if hardly a frame is left.
+    """
+    broken = ~np.isfinite(run.states.qpos).all(axis=1)
+    frames = int(np.argmax(broken)) if broken.any() else len(broken)
+    return Motion(run.name, robot.name, fps, run.states.qpos[:frames], robot.joint_names, source=f"simulation of {run.name}")
+
+
+def save_simulated(evaluation: Evaluation, robot: Robot, fps: float, out: Path, say: Callable[[str], None]) -> None:
+    """Write the simulated motions as our npz: one to the file `out`, several into the folder `out`; `fps` [Hz] of the control.
+
+    Raises `InputError` for one file and several motions, or where nothing can be written.
+    """
+    runs = evaluation.rollouts
+    single = out.suffix == ".npz"
+    if single and len(runs) > 1:
+        raise InputError(f"--save-motion {out} is one file but {len(runs)} motions were simulated: name a folder")
+    for index, run in enumerate(runs):
+        target = out if single else out / f"{index:04d}-{file_stem(run.name)}.npz"
+        motion = simulated_motion(run, robot, fps)
+        write_motion_file(target, motion)
+        ended = f", ended early: the clip has {run.frames}" if motion.num_frames < run.frames else ""
+        say(f"wrote {target}: {motion.num_frames} simulated frames at {fps:g} Hz{ended}")
 
 
 def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | None = None) -> None:

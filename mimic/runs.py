@@ -78,7 +78,7 @@ def create_run(folder: Path, config: Config, robot: Robot, motions: tuple[Motion
     require_writable(folder)
     (folder / "motions").mkdir()
     for index, motion in enumerate(motions):
-        save_motion(motion, folder / "motions" / f"{index:04d}-{_file_stem(motion.name)}.npz")
+        save_motion(motion, folder / "motions" / f"{index:04d}-{file_stem(motion.name)}.npz")
     write_robot(robot, folder / "robot")
     (folder / CONFIG).write_text(json.dumps({"config": to_dict(config), **facts()}, indent=2) + "\n")
     return open_run(folder)
@@ -206,5 +206,6 @@ def _cpu_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
-def _file_stem(name: str) -> str:
+def file_stem(name: str) -> str:
+    """A clip's name as the stem of a file."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 from scipy.signal import butter, sosfiltfilt
 
+from motions.formats.units import rest_positions
 from motions.rotations import quat_normalize, quat_to_matrix, quat_unroll
 from motions.skeleton import Skeleton, SkeletonMotion
 from retarget.mapping import SIDES, SourceMap
@@ -71,7 +72,7 @@ def capture(motion: SkeletonMotion, roles: SourceMap, fps: float) -> Capture:
         fps=fps,
         xyz=points,
         rot={name: rot[:, i] for i, name in enumerate(turning)},
-        upright={n: _upright(motion.skeleton, roles, quat[:, roles[n]]) for n in turning if not n.endswith("foot")},
+        upright={n: joint_upright(motion.skeleton, roles, quat[:, roles[n]]) for n in turning if not n.endswith("foot")},
     )
 
 
@@ -92,21 +93,26 @@ def _toe_offset(skeleton: Skeleton, foot: int) -> np.ndarray:
     return np.array([0.12, 0.0, -0.05])
 
 
-def _upright(skeleton: Skeleton, roles: SourceMap, quat: np.ndarray) -> np.ndarray:
-    """(forward, left, up) as columns, in the joint frame, of a person standing straight.
+def joint_upright(skeleton: Skeleton, roles: SourceMap, quat: np.ndarray) -> np.ndarray:
+    """(forward, left, up) as columns, in the joint frame, of a person standing straight; `quat` (F, 4) are the joint's.
 
     In the skeleton's rest pose joint frames are parallel to the world, and a rest pose that stands upright says it
     directly. Where it does not stand (bones laid along one axis), up is what points up in the median frame.
     """
-    rest = np.zeros((len(skeleton.parents), 3))
-    for j, parent in enumerate(skeleton.parents[1:], start=1):
-        rest[j] = rest[parent] + skeleton.offsets[j]
+    rest = rest_positions(skeleton)
     left = rest[roles["l_thigh"]] - rest[roles["r_thigh"]]
-    legs = 0.5 * (rest[roles["l_thigh"]] + rest[roles["r_thigh"]]) - 0.5 * (rest[roles["l_foot"]] + rest[roles["r_foot"]])
     up = np.array([0.0, 0.0, 1.0])
-    if legs[2] < 0.8 * np.linalg.norm(legs) or abs(left[2]) > 0.3 * np.linalg.norm(left):
+    if not rest_stands(skeleton, roles):
         up = np.median(quat_to_matrix(quat)[:, 2, :], axis=0)
         up /= np.linalg.norm(up)
     left = left - up * (left @ up)
     left /= np.linalg.norm(left)
     return np.stack([np.cross(left, up), left, up], axis=1)
+
+
+def rest_stands(skeleton: Skeleton, roles: SourceMap) -> bool:
+    """Whether the rest pose stands upright: legs down, hips level."""
+    rest = rest_positions(skeleton)
+    left = rest[roles["l_thigh"]] - rest[roles["r_thigh"]]
+    legs = 0.5 * (rest[roles["l_thigh"]] + rest[roles["r_thigh"]]) - 0.5 * (rest[roles["l_foot"]] + rest[roles["r_foot"]])
+    return bool(legs[2] >= 0.8 * np.linalg.norm(legs) and abs(left[2]) <= 0.3 * np.linalg.norm(left))

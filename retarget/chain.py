@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from motions.kinematics import Body
-from motions.rotations import Array, quat_to_matrix
+from motions.rotations import Array, namespace, quat_to_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +133,9 @@ def _matmul3(a: Array, b: Array) -> Array:
 
 
 def points_on(link: np.ndarray, offset: np.ndarray, pos: Array, rot: Array) -> Array:
-    """World positions (F, P, 3) of points fixed at `offset` (P, 3) in links `link` (P,)."""
-    return pos[:, link] + jnp.sum(rot[:, link] * jnp.asarray(offset, pos.dtype)[:, None, :], axis=-1)
+    """World positions (F, P, 3) of points fixed at `offset` (P, 3) in links `link` (P,); numpy or JAX, as `pos` is."""
+    xp = namespace(pos)
+    return pos[:, link] + xp.sum(rot[:, link] * xp.asarray(offset, dtype=pos.dtype)[:, None, :], axis=-1)
 
 
 def joint_axes(chain: Chain, pos: Array, rot: Array) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from motions.kinematics import Body
-from motions.rotations import Array, quat_to_matrix
+from motions.rotations import Array, namespace, quat_to_matrix
 from retarget.chain import Chain, Kinematics, points_on
 from retarget.mapping import SIDES, RobotMap
 
@@ -67,9 +67,9 @@ def find_self_touch(body: Body, chain: Chain, mapping: RobotMap) -> SelfTouch:
     )
     if not balls:
         return found
-    zero = _zero_links(chain)
-    gaps, _, _ = _gaps(found, *(jnp.asarray(x[None]) for x in zero))
-    return SelfTouch(**{**found.__dict__, "may_touch": found.may_touch & (np.asarray(gaps[0]) > 0.0)})
+    # In numpy: a single pose is not worth the compilation of every step of this, which costs seconds.
+    gaps, _, _ = _gaps(found, *(x[None].astype(np.float32) for x in _zero_links(chain)))
+    return SelfTouch(**{**found.__dict__, "may_touch": found.may_touch & (gaps[0] > 0.0)})
 
 
 class _Capsule(NamedTuple):
@@ -132,15 +132,18 @@ def _zero_links(chain: Chain) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _gaps(touch: SelfTouch, link_pos: Array, link_rot: Array) -> tuple[Array, Array, Array]:
-    """Free space (F, N, C) [m] between balls and capsules, the balls (F, N, 3), the nearest axis points (F, N, C, 3)."""
+    """Free space (F, N, C) [m] between balls and capsules, the balls (F, N, 3), the nearest axis points (F, N, C, 3).
+
+    numpy or JAX, as `link_pos` is."""
+    xp = namespace(link_pos)
     balls = points_on(touch.ball_link, touch.ball_offset, link_pos, link_rot)
     a, b = (points_on(touch.link, touch.ends[:, k], link_pos, link_rot)[:, None] for k in range(2))
     edge = b - a
-    length_sq = jnp.maximum(jnp.sum(edge * edge, axis=-1), 1e-9)
-    t = jnp.clip(jnp.sum((balls[:, :, None] - a) * edge, axis=-1) / length_sq, 0.0, 1.0)
+    length_sq = xp.maximum(xp.sum(edge * edge, axis=-1), 1e-9)
+    t = xp.clip(xp.sum((balls[:, :, None] - a) * edge, axis=-1) / length_sq, 0.0, 1.0)
     nearest = a + t[..., None] * edge
-    distance = jnp.sqrt(jnp.sum((balls[:, :, None] - nearest) ** 2, axis=-1) + 1e-12)
-    radii = jnp.asarray(touch.ball_radius[:, None] + touch.radius, distance.dtype)
+    distance = xp.sqrt(xp.sum((balls[:, :, None] - nearest) ** 2, axis=-1) + 1e-12)
+    radii = xp.asarray(touch.ball_radius[:, None] + touch.radius, dtype=distance.dtype)
     return distance - radii, balls, nearest
 
 

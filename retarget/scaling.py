@@ -48,7 +48,7 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
     """The targets of a whole clip, and the scale that was used."""
     scale = reach * rig.leg_length / capture.leg_length
     pelvis_rot = capture.rot["pelvis"] @ capture.upright["pelvis"]
-    lateral = _level(pelvis_rot[:, :, 1], pelvis_rot[:, :, 0])
+    lateral = level_left(pelvis_rot[:, :, 1], pelvis_rot[:, :, 0])
     widening = STANCE_WIDENING * max(0.0, rig.hip_half_width - scale * capture.hip_half_width)
     stands = contacts.toe | contacts.heel
     floor = contacts.floor
@@ -56,7 +56,7 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
     ankle = np.stack([capture.xyz[s + "foot"] for s in SIDES], axis=1) * scale
     ankle[..., 2] += rig.ankle_height - scale * floor
     for i, sign in enumerate((1.0, -1.0)):
-        ankle[:, i] += widening * sign * _held(lateral, stands[:, i])
+        ankle[:, i] += widening * sign * held_in_stances(lateral, stands[:, i])
 
     hips = 0.5 * (capture.xyz["l_thigh"] + capture.xyz["r_thigh"]) * scale
     load = _load(stands, capture.fps)
@@ -145,7 +145,7 @@ def _similar_flights(
     return stand, flight
 
 
-def _level(left: np.ndarray, forward: np.ndarray) -> np.ndarray:
+def level_left(left: np.ndarray, forward: np.ndarray) -> np.ndarray:
     """The horizontal unit vector to the left (F, 3), from the heading of `forward` where the body lies on its side."""
     flat = left * [1.0, 1.0, 0.0]
     other = np.stack([-forward[:, 1], forward[:, 0], np.zeros(len(forward))], axis=1)
@@ -154,7 +154,7 @@ def _level(left: np.ndarray, forward: np.ndarray) -> np.ndarray:
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
 
 
-def _held(vector: np.ndarray, stands: np.ndarray) -> np.ndarray:
+def held_in_stances(vector: np.ndarray, stands: np.ndarray) -> np.ndarray:
     """`vector` (F, 3), constant while the foot stands (its mean there), the gap spread over the swings between."""
     stances = intervals(stands)
     if not stances:

@@ -21,6 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "mimic.__main__": {"mimic", "motions"},
     "mimic.cli": {"motions", "mimic"},
     "mimic.sources": {"motions", "retarget", "mimic"},
+    "mimic.convert": {"motions", "retarget", "mimic"},
     "mimic.config": {"motions"},
     "mimic.presets": {"motions", "mimic.config"},
     "mimic.robots": {"motions", "mimic.config"},
@@ -58,6 +59,7 @@ WITHOUT_JAX = (
     "mimic.view.contact_sheet",
     "mimic.play",
     "mimic.evaluate",
+    "mimic.convert",
     "mimic.doctor",
     "mimic.cli",
 )

@@ -1,6 +1,7 @@
 """Readers and writers, one file per format; conventions are converted here and nowhere else.
 
 `read_motion_file` reads any of them: a robot's motion (`Motion`) or a captured body's (`SkeletonMotion`).
+`write_motion_file` writes either in any format that can hold it.
 """
 
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from motions.formats.result import ReadResult, match_joints
 from motions.formats.robot_pickles import read_robot_pickle
 from motions.formats.text import check_file
 from motions.formats.whole_body_tracking import read_wbt, write_wbt
+from motions.formats.writing import WRITERS, write_motion_file
 from motions.motion import Motion, load_motion, read_npz
 from motions.skeleton import SkeletonMotion
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS",
+    "WRITERS",
     "ReadResult",
     "match_joints",
     "read_amc",
@@ -45,6 +48,7 @@ __all__ = [
     "read_wbt",
     "write_bvh",
     "write_csv",
+    "write_motion_file",
     "write_wbt",
 ]
 
