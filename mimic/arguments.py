@@ -1,15 +1,26 @@
-"""From a command's dataclass to its command line, by tyro; tyro is imported only when something is parsed. And `say`."""
+"""From a command's dataclass to its command line, by tyro; tyro is imported only when something is parsed. And what
+commands say and write."""
 
 import dataclasses
+import json
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+QuatOrder = Literal["wxyz", "xyzw"]
+EXIT_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
 POSITIONAL = "positional"  # in a field's Annotated: an argument without a flag
 
 
 def say(text: str) -> None:
     """One line for the user, on stderr: stdout is for results."""
     print(text, file=sys.stderr, flush=True)
+
+
+def write_json(path: Path | None, content: dict[str, Any]) -> None:
+    """Write results for machines, if asked to."""
+    if path is not None:
+        path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def parse_arguments(kind: Any, argv: list[str], prog: str) -> Any:

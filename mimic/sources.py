@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mimic import __version__
 from mimic.config import Config
@@ -29,15 +30,17 @@ def read_motions(
     scale: float | None = None,
     start_s: float = 0.0,
     end_s: float | None = None,
+    clip: str | None = None,
     sheets: Path | None = None,
 ) -> tuple[list[Motion], list[QualityReport | None]]:
     """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others.
 
-    Of each motion the part from `start_s` to `end_s` [s] is kept. sheets: folder for a contact sheet of what was retargeted.
+    Of each motion the part from `start_s` to `end_s` [s] is kept. clip: which one of files that hold several. sheets: folder for
+    a contact sheet of what was retargeted.
     """
     found = []
     for path in paths:
-        one = read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps, skeleton=skeleton, scale=scale)
+        one = read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps, skeleton=skeleton, scale=scale, clip=clip)
         for note in one.notes:
             say(f"{path}: {note}")
         if isinstance(one.motion, SkeletonMotion):
@@ -60,6 +63,22 @@ def read_motions(
         motions.append(_part(motion, start_s, end_s))
         reports.append(report)
     return motions, reports
+
+
+def bench_retargeting(paths: Sequence[str], robot: Robot, say: Say) -> dict[str, Any]:
+    """Speed and quality of retargeting captured motion files, as `retarget.bench` measures them, for JSON."""
+    from retarget.bench import bench_retarget
+
+    sources = []
+    for path in paths:
+        motion = read_motion_file(path, robot=robot.body).motion
+        if not isinstance(motion, SkeletonMotion):
+            raise InputError(f"{path}: already a robot's motion; this measures retargeting, give captured ones")
+        sources.append(motion)
+    result = bench_retarget(sources, robot.body, say)
+    say(quality_table(result.reports))
+    numbers = {name: value for name, value in result._asdict().items() if name != "reports"}
+    return {**numbers, **quality_json(result.reports)}
 
 
 def _part(motion: Motion, start_s: float, end_s: float | None) -> Motion:

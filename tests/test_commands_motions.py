@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mimic.arguments import parse_arguments
-from mimic.motion_commands import Fetch, parse_span, run_motions
+from mimic.commands.motions import Fetch, parse_span, run_motions
 from motions.clips import FOLDER as CLIPS
 from motions.errors import InputError
 from motions.motion import load_motion, save_motion

@@ -1,28 +1,16 @@
-"""`mimic motions edit | curate` and `mimic fetch`: their options, and what they do and print.
-
-Written to be hooked into the command line: `run_motions(argv)` is `mimic motions ...`, `Fetch` a command like the others.
-Heavy imports happen inside `run`.
-"""
+"""`mimic motions edit | curate` and `mimic fetch`: work on motions and on whole folders of them."""
 
 import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from mimic.arguments import POSITIONAL, parse_arguments
+from mimic.arguments import EXIT_INPUT, POSITIONAL, QuatOrder, parse_arguments, say
 from motions.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from mimic.robots import Robot
     from motions.motion import Motion
-
-QuatOrder = Literal["wxyz", "xyzw"]
-
-
-def say(text: str) -> None:
-    """One line for the user, on stderr: stdout is for results."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -209,7 +197,7 @@ def run_motions(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         lines = [f"  {name:7} {(command.__doc__ or '').strip().splitlines()[0]}" for name, command in MOTION_COMMANDS.items()]
         print("\n".join(["usage: mimic motions COMMAND ...", "", *lines, "", "`mimic motions COMMAND --help` explains one."]))
-        return 0 if argv else 2
+        return 0 if argv else EXIT_INPUT
     if argv[0] not in MOTION_COMMANDS:
         raise unknown_name("command of mimic motions", argv[0], MOTION_COMMANDS)
     return parse_arguments(MOTION_COMMANDS[argv[0]], argv[1:], f"mimic motions {argv[0]}").run()

@@ -1,0 +1,93 @@
+"""`mimic bench | inspect | doctor`: numbers and facts."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from mimic.arguments import POSITIONAL, QuatOrder, say, write_json
+from mimic.presets import PRESETS, make_preset
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure: speed (env-steps per second), learn (sample cost to a target), retarget (speed and quality)."""
+
+    what: Annotated[Literal["speed", "learn", "retarget"], POSITIONAL]
+    robot: str = "g1"
+    backend: str | None = None
+    device: str = "auto"
+    motion: tuple[str, ...] = ()
+    """Motion files; none: the preset's own clip."""
+    quat_order: QuatOrder | None = None
+    fps: float | None = None
+    start_s: float = 0.0
+    """Of each motion, the part from here [s] ..."""
+    end_s: float | None = None
+    """... to here [s] is used; None: to its end."""
+    num_envs: int | None = None
+    env_steps: int | None = None
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of `learn`: one training each."""
+    target_mm: float = 20.0
+    """Of `learn`: the E_mpbpe to reach."""
+    run_dir: Path = Path("runs/bench")
+    json: Path | None = None
+
+    def run(self) -> int:
+        from mimic.runs import require_writable_file
+        from mimic.sim.physics import choose_backend
+        from mimic.sources import bench_retargeting, find_robot, preset_clip, read_motions
+        from mimic.train import check_config
+
+        require_writable_file(self.json)
+        config = make_preset(self.robot if self.robot in PRESETS else "g1")
+        given = {name: getattr(self, name) for name in ("num_envs", "env_steps") if getattr(self, name) is not None}
+        config = dataclasses.replace(config, robot=self.robot, backend=self.backend, device=self.device, **given)
+        check_config(config)
+        choose_backend(config.backend, config.device)
+        robot = find_robot(config, say)
+        files = self.motion or (preset_clip(config),)
+        if self.what == "retarget":
+            write_json(self.json, bench_retargeting(files, robot, say))
+            return 0
+        motions, _ = read_motions(
+            files, robot, say, quat_order=self.quat_order, fps=self.fps, start_s=self.start_s, end_s=self.end_s
+        )
+        from mimic import bench
+
+        if self.what == "speed":
+            speed = bench.bench_speed(config, robot, tuple(motions), say)
+            bench.print_speed(speed)
+            write_json(self.json, speed._asdict())
+            return 0
+        rows = bench.bench_learn(config, robot, tuple(motions), self.seeds, self.run_dir, say)
+        bench.print_learn(rows, self.target_mm)
+        write_json(self.json, {"target_mm": self.target_mm, "seeds": rows})
+        return 0
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Say what is in a motion, robot or run: frames, names, rates, limits, what had to be assumed."""
+
+    path: Annotated[str, POSITIONAL]
+    robot: str | None = None
+    """For files that do not name their robot."""
+    quat_order: QuatOrder | None = None
+    fps: float | None = None
+
+    def run(self) -> int:
+        from mimic.inspection import inspect_path
+
+        return inspect_path(self.path, self.robot, self.quat_order, self.fps)
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what this machine offers: backends, renderers, robots, optional packages, and what is missing."""
+
+    def run(self) -> int:
+        from mimic.doctor import run_doctor
+
+        return run_doctor()

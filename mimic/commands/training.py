@@ -1,0 +1,209 @@
+"""`mimic demo | train | evaluate | export | play`: from a motion to a deployed controller."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from mimic.arguments import EXIT_INPUT, EXIT_INTERRUPTED, POSITIONAL, QuatOrder, parse_arguments, say, write_json
+from mimic.config import Config
+from mimic.presets import PRESETS, make_preset
+from motions.errors import InputError
+
+if TYPE_CHECKING:
+    from mimic.runs import Run
+
+
+@dataclass(frozen=True)
+class Demo:
+    """From a shipped mocap file to a trained, measured, exported controller with video and report, on any machine."""
+
+    run_dir: Path = Path("runs/demo")
+    """Where everything is written; replaced if it exists."""
+    env_steps: int | None = None
+    """Length of the training; default: the preset's."""
+    seed: int = 0
+
+    def run(self) -> int:
+        from mimic.demo import Stopwatch, run_demo
+        from mimic.runs import create_run
+        from mimic.sources import find_robot, read_motions
+        from motions.clips import demo_bvh
+
+        stopwatch = Stopwatch()
+        config = make_preset("humanoid")
+        steps = self.env_steps or config.env_steps
+        config = dataclasses.replace(config, motion=(str(demo_bvh()),), seed=self.seed, env_steps=steps)
+        with stopwatch("read and retarget"):
+            robot = find_robot(config, say)
+            motions, reports = read_motions(config.motion, robot, say)
+        run = create_run(self.run_dir, config, robot, tuple(motions), overwrite=True)
+        quality = reports[0].to_dict() if reports[0] is not None else None
+        return run_demo(run, quality, stopwatch, say)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a controller that tracks a motion."""
+
+    config: Config
+    folder: Path
+    resume: bool
+    overwrite: bool
+
+    def run(self) -> int:
+        from mimic.runs import create_run, refuse_occupied, require_writable, resume_run
+        from mimic.sim.physics import choose_backend
+        from mimic.sources import find_robot, preset_clip, read_motions
+        from mimic.train import check_config
+
+        if self.resume and self.overwrite:
+            raise InputError("--resume and --overwrite exclude each other")
+        config, folder = self.config, self.folder
+        check_config(config)
+        choose_backend(config.backend, config.device)
+        quality = None
+        if self.resume:
+            run, ignored = resume_run(folder, config)
+            for line in ignored:
+                say(f"kept from the run folder, the command line's is not used: {line}")
+        else:
+            refuse_occupied(folder, config, overwrite=self.overwrite)
+            require_writable(folder)
+            robot = find_robot(config, say)
+            paths = config.motion or (preset_clip(config),)
+            motions, reports = read_motions(
+                paths, robot, say, quat_order=config.quat_order, fps=config.fps, start_s=config.start_s, end_s=config.end_s
+            )
+            run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
+            quality = reports[0].to_dict() if reports[0] is not None else None
+        return train_and_measure(run, quality)
+
+
+def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
+    """Train, then print what the controller can do; video, plots and report go to the run folder."""
+    from mimic.evaluate import print_evaluation
+    from mimic.pipeline import evaluate_run
+    from mimic.reporting import report_run
+    from mimic.train import train
+
+    result = train(run, say)
+    if result.interrupted:
+        return EXIT_INTERRUPTED
+    say(
+        f"{result.env_steps / 1e6:.2f} M env-steps in {result.wall_s:.0f} s ({result.steps_per_s:,.0f}/s), "
+        f"peak {result.peak_memory_mb:.0f} MB"
+    )
+    evaluation = evaluate_run(run, None, say)
+    print_evaluation(evaluation, run.config.sim.collisions)
+    report_run(run, evaluation, quality, say)
+    say(f"everything is in {run.folder}: report.html, video.mp4, policy.onnx")
+    return 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a trained controller: every clip once, whole, deterministic, in plain C MuJoCo."""
+
+    run_dir: Annotated[Path, POSITIONAL]
+    motion: tuple[str, ...] = ()
+    """Other motion files than the run's own."""
+    quat_order: QuatOrder | None = None
+    """Quaternion order of files that do not say."""
+    fps: float | None = None
+    """Frame rate [Hz] of files that do not say."""
+    json: Path | None = None
+    """Write the numbers to this file too."""
+    save_motion: Path | None = None
+    """Write the simulated motion, as .npz; of several clips into this folder. `mimic convert` takes it from there."""
+
+    def run(self) -> int:
+        from mimic.evaluate import print_evaluation, save_simulated
+        from mimic.pipeline import evaluate_run
+        from mimic.runs import open_run, require_writable_file
+        from mimic.sources import read_motions
+
+        for file in (self.json, self.save_motion if self.save_motion and self.save_motion.suffix else None):
+            require_writable_file(file)
+        run = open_run(self.run_dir)
+        motions = None
+        if self.motion:
+            motions, _ = read_motions(self.motion, run.robot, say, quat_order=self.quat_order, fps=self.fps)
+        evaluation = evaluate_run(run, motions, say)
+        print_evaluation(evaluation, run.config.sim.collisions)
+        write_json(self.json, evaluation.to_json())
+        if self.save_motion is not None:
+            save_simulated(evaluation, run.robot, 1.0 / run.config.sim.ctrl_dt, self.save_motion, say)
+        return 0
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write the trained policy as ONNX with all that a deployer needs beside it."""
+
+    run_dir: Annotated[Path, POSITIONAL]
+    out: Path
+    """The .onnx to write; .json, .xml and .npz of the same stem go beside it."""
+
+    def run(self) -> int:
+        from mimic.pipeline import export_run
+        from mimic.runs import open_run, require_writable
+
+        require_writable(self.out.parent)
+        for path in export_run(open_run(self.run_dir), self.out, say):
+            say(f"wrote {path}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Play:
+    """Run an exported policy in plain MuJoCo, without JAX."""
+
+    policy: Annotated[Path, POSITIONAL]
+    video: Path | None = None
+    """Write an mp4 of it."""
+
+    def run(self) -> int:
+        from mimic.play import play
+
+        play(self.policy, video=self.video)
+        return 0
+
+
+def parse_train(argv: list[str]) -> Train:
+    """Two steps: the preset's name, or the run to resume, gives the defaults that the other options are parsed against."""
+    import tyro
+
+    presets = "\n".join(f"  {name:12} {(make.__doc__ or '').strip().splitlines()[0]}" for name, make in PRESETS.items())
+    if not argv or argv[0] in ("-h", "--help"):
+        print(
+            f"usage: mimic train PRESET [options]\n\n{Train.__doc__}\n\npresets:\n{presets}\n\n"
+            "`mimic train PRESET --help` lists all options."
+        )
+        sys.exit(0 if argv else EXIT_INPUT)
+    if argv[0].startswith("-"):
+        raise InputError(f"mimic train wants a preset first, got {argv[0]!r}. Known: {', '.join(PRESETS)}")
+    preset = make_preset(argv[0])
+
+    def parse(defaults: Config) -> Any:
+        @dataclass(frozen=True)
+        class Arguments:
+            __doc__ = Train.__doc__
+            config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: defaults)
+            run_dir: Path | None = None
+            """Run folder; default: runs/PRESET-MOTION."""
+            resume: bool = False
+            """Go on with the run in the folder."""
+            overwrite: bool = False
+            """Replace the run in the folder."""
+
+        return parse_arguments(Arguments, argv[1:], f"mimic train {argv[0]}")
+
+    parsed = parse(preset)
+    folder = parsed.run_dir or Path("runs") / "-".join([argv[0], *(Path(p).stem for p in parsed.config.motion[:1])])
+    if parsed.resume:
+        from mimic.runs import open_run
+
+        parsed = parse(dataclasses.replace(open_run(folder).config, preset=argv[0]))
+    return Train(parsed.config, folder, parsed.resume, parsed.overwrite)
