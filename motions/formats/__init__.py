@@ -14,6 +14,7 @@ from motions.errors import InputError
 from motions.formats.asf_amc import read_amc
 from motions.formats.bvh import read_bvh, write_bvh
 from motions.formats.csv import read_csv, write_csv
+from motions.formats.deepmimic import read_deepmimic
 from motions.formats.result import ReadResult, match_joints
 from motions.formats.text import check_file
 from motions.formats.whole_body_tracking import read_wbt, write_wbt
@@ -30,6 +31,7 @@ __all__ = [
     "read_amc",
     "read_bvh",
     "read_csv",
+    "read_deepmimic",
     "read_motion_file",
     "read_wbt",
     "write_bvh",
@@ -92,6 +94,7 @@ FORMATS: dict[str, Format] = {
     ".csv": Format(
         "root pose and joints of a robot", lambda path, asked: read_csv(path, asked.robot, asked.quat_order, asked.fps)
     ),
+    ".txt": Format("DeepMimic's JSON", lambda path, asked: _captured(read_deepmimic(path, fps=asked.fps, scale=asked.scale))),
     ".npz": Format(f"{', or '.join(kind.holds for kind in NPZ_KINDS.values())}", _read_npz),
 }
 
