@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from motions.errors import InputError
+from motions.formats.amass import read_amass
 from motions.formats.asf_amc import read_amc
 from motions.formats.bvh import read_bvh, write_bvh
 from motions.formats.csv import read_csv, write_csv
@@ -18,7 +19,7 @@ from motions.formats.deepmimic import read_deepmimic
 from motions.formats.result import ReadResult, match_joints
 from motions.formats.text import check_file
 from motions.formats.whole_body_tracking import read_wbt, write_wbt
-from motions.motion import Motion, load_motion, read_npz
+from motions.motion import Motion, load_motion, npz_keys
 from motions.skeleton import SkeletonMotion
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "FORMATS",
     "ReadResult",
     "match_joints",
+    "read_amass",
     "read_amc",
     "read_bvh",
     "read_csv",
@@ -69,15 +71,21 @@ def _read_own(path: Path, asked: Asked) -> ReadResult:
     return ReadResult(motion, notes)
 
 
+def _read_amass(path: Path, asked: Asked) -> ReadResult:
+    return _captured(read_amass(path, fps=asked.fps, model=asked.skeleton, scale=asked.scale))
+
+
 # npz files are told apart by what they hold: the first kind whose keys are all there reads it.
 NPZ_KINDS: dict[tuple[str, ...], Format] = {
     ("qpos", "joint_names"): Format("ours", _read_own),
     ("joint_pos", "body_pos_w"): Format("whole_body_tracking's", lambda path, asked: read_wbt(path, asked.robot, asked.fps)),
+    ("trans", "poses"): Format("AMASS's", _read_amass),
+    ("trans", "root_orient", "pose_body"): Format("AMASS's, split,", _read_amass),
 }
 
 
 def _read_npz(path: Path, asked: Asked) -> ReadResult:
-    keys = read_npz(path).keys()
+    keys = npz_keys(path)
     for needed, kind in NPZ_KINDS.items():
         if keys >= set(needed):
             return kind.read(path, asked)
