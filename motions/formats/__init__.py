@@ -16,6 +16,9 @@ from motions.formats.asf_amc import read_amc
 from motions.formats.bvh import read_bvh, write_bvh
 from motions.formats.csv import read_csv, write_csv
 from motions.formats.deepmimic import read_deepmimic
+from motions.formats.pickles import read_object_npy
+from motions.formats.poselib import is_poselib, read_poselib
+from motions.formats.positions import is_object_npy, read_positions
 from motions.formats.result import ReadResult, match_joints
 from motions.formats.text import check_file
 from motions.formats.whole_body_tracking import read_wbt, write_wbt
@@ -35,6 +38,8 @@ __all__ = [
     "read_csv",
     "read_deepmimic",
     "read_motion_file",
+    "read_poselib",
+    "read_positions",
     "read_wbt",
     "write_bvh",
     "write_csv",
@@ -93,6 +98,14 @@ def _read_npz(path: Path, asked: Asked) -> ReadResult:
     raise InputError(f"{path}: an npz of no kind we read. {kinds}. This holds {', '.join(sorted(keys)) or 'nothing'}")
 
 
+def _read_npy(path: Path, asked: Asked) -> ReadResult:
+    if not is_object_npy(path):
+        return _captured(read_positions(path, fps=asked.fps, names=asked.skeleton, scale=asked.scale))
+    if is_poselib(read_object_npy(path)):
+        return _captured(read_poselib(path, fps=asked.fps, scale=asked.scale))
+    raise InputError(f"{path}: an npy of objects of no kind we read: poselib's motions have a skeleton_tree")
+
+
 FORMATS: dict[str, Format] = {
     ".bvh": Format("a captured skeleton", lambda path, asked: _captured(read_bvh(path, scale=asked.scale, fps=asked.fps))),
     ".amc": Format(
@@ -103,6 +116,7 @@ FORMATS: dict[str, Format] = {
         "root pose and joints of a robot", lambda path, asked: read_csv(path, asked.robot, asked.quat_order, asked.fps)
     ),
     ".txt": Format("DeepMimic's JSON", lambda path, asked: _captured(read_deepmimic(path, fps=asked.fps, scale=asked.scale))),
+    ".npy": Format("poselib's motions, or joint positions", _read_npy),
     ".npz": Format(f"{', or '.join(kind.holds for kind in NPZ_KINDS.values())}", _read_npz),
 }
 
@@ -119,8 +133,8 @@ def read_motion_file(
     """Read a motion file of any known format, chosen by its suffix and content.
 
     robot: the robot whose motion a file without names holds; a file with names must fit it. quat_order: "wxyz" or
-    "xyzw" of a CSV. fps [Hz]: overrules the file. skeleton: the ASF of an AMC. scale [m per unit]: overrules the
-    recognised unit of a BVH or AMC. Raises `InputError` naming the file and what was expected.
+    "xyzw" of a CSV. fps [Hz]: overrules the file. skeleton: the ASF of an AMC, the body model
+    of an AMASS file, the joint names of positions. scale [m per unit]: overrules a recognised unit. Raises `InputError` naming the file and what was expected.
     """
     path = check_file(path)
     if fps is not None and not (np.isfinite(fps) and fps > 0):

@@ -102,3 +102,21 @@ def captured_motion(
         translations=raw.translations,
         notes=tuple(notes),
     )
+
+
+def check_tree(
+    path: Path, names: list[str], parents: list[int], offsets: np.ndarray, end_sites: tuple[str, ...] = ()
+) -> Skeleton:
+    """The `Skeleton`; raises `InputError` for names that repeat, several roots, or a parent that comes after its child."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"{path}: joint name(s) used more than once: {', '.join(repeated[:5])}; each joint needs its own")
+    if len(parents) != len(names) or not names:
+        raise InputError(f"{path}: {len(parents)} parents for {len(names)} joint names")
+    for j, parent in enumerate(parents):
+        if (j == 0) != (parent == -1) or not -1 <= parent < max(j, 1):
+            raise InputError(
+                f"{path}: joint {names[j]!r} (number {j}) has parent {parent}; expected one root with parent -1 first, and "
+                f"every other parent before its children"
+            )
+    return Skeleton(tuple(names), tuple(parents), offsets, end_sites)
