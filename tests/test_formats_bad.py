@@ -26,8 +26,8 @@ def read(path, stick):
     [
         (None, "no such file"),
         (b"", "the file is empty"),
-        (b"\n \n\n", "blank lines|not a readable np"),
-        (b"\x00\x01\x02\x03" * 50, "binary|not a readable np"),
+        (b"\n \n\n", "blank lines|not a "),
+        (b"\x00\x01\x02\x03" * 50, "binary|not a |not JSON"),
         (b"\xff\xfe garbage \xf0 garbage\n" * 20, "."),
         (b"the quick brown fox\n" * 20, "."),
         (b"1 2 3\n4 5 6\n", "."),

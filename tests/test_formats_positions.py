@@ -1,6 +1,7 @@
 """Joint positions without rotations: the climb, and skeletons of known rotation turned into points and back."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_the_climb(shared_data):
     )
     for chain in chains:
         words = chain.split()
-        assert all(parent[child] == near for near, child in zip(words, words[1:]))
+        assert all(parent[child] == near for near, child in pairwise(words))
     roles = map_source(motion.skeleton)
     assert all(role in roles for role in ROBOT_ROLES)
     taken = capture(motion, roles, 30.0)

@@ -16,6 +16,7 @@ from motions.formats.asf_amc import read_amc
 from motions.formats.bvh import read_bvh, write_bvh
 from motions.formats.csv import read_csv, write_csv
 from motions.formats.deepmimic import read_deepmimic
+from motions.formats.gltf import read_gltf
 from motions.formats.pickles import read_object_npy
 from motions.formats.poselib import is_poselib, read_poselib
 from motions.formats.positions import is_object_npy, read_positions
@@ -37,6 +38,7 @@ __all__ = [
     "read_bvh",
     "read_csv",
     "read_deepmimic",
+    "read_gltf",
     "read_motion_file",
     "read_poselib",
     "read_positions",
@@ -116,6 +118,10 @@ FORMATS: dict[str, Format] = {
         "root pose and joints of a robot", lambda path, asked: read_csv(path, asked.robot, asked.quat_order, asked.fps)
     ),
     ".txt": Format("DeepMimic's JSON", lambda path, asked: _captured(read_deepmimic(path, fps=asked.fps, scale=asked.scale))),
+    **dict.fromkeys(
+        (".glb", ".gltf"),
+        Format("an animated skeleton", lambda path, asked: _captured(read_gltf(path, fps=asked.fps, scale=asked.scale))),
+    ),
     ".npy": Format("poselib's motions, or joint positions", _read_npy),
     ".npz": Format(f"{', or '.join(kind.holds for kind in NPZ_KINDS.values())}", _read_npz),
 }
@@ -134,7 +140,8 @@ def read_motion_file(
 
     robot: the robot whose motion a file without names holds; a file with names must fit it. quat_order: "wxyz" or
     "xyzw" of a CSV. fps [Hz]: overrules the file. skeleton: the ASF of an AMC, the body model
-    of an AMASS file, the joint names of positions. scale [m per unit]: overrules a recognised unit. Raises `InputError` naming the file and what was expected.
+    of an AMASS file, the joint names of positions. scale [m per unit]: overrules a recognised unit.
+    Raises `InputError` naming the file and what was expected.
     """
     path = check_file(path)
     if fps is not None and not (np.isfinite(fps) and fps > 0):

@@ -1,4 +1,4 @@
-"""The last steps every reader of a captured skeleton shares: checks, the frame rate, the rest pose, our axes."""
+"""The last steps every reader of a captured skeleton shares: checks, the frame rate, the joint tree, our axes."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 from motions.errors import InputError
 from motions.formats.units import RawAnimation, change_axes
 from motions.motion import MIN_FRAMES
-from motions.rotations import quat_conj, quat_mul, quat_normalize, quat_rotate, quat_unroll
+from motions.rotations import quat_normalize, quat_unroll
 from motions.skeleton import Skeleton, SkeletonMotion
 
 NORM_SILENT, NORM_REFUSE = 1e-4, 0.5  # deviation of |quat| from 1: silent below, repaired with a note, refused above
@@ -63,26 +63,6 @@ def unit_quats(quat: np.ndarray, path: Path, notes: list[str]) -> np.ndarray:
     if worst > NORM_SILENT:
         notes.append(f"quaternions off unit length by up to {worst:.2g} (frame {frame}), renormalized")
     return quat_unroll(quat_normalize(quat))
-
-
-def rest_as_identity(raw: RawAnimation, rest_quat: np.ndarray) -> RawAnimation:
-    """The same motion with joint frames chosen so that the rest pose is the identity pose.
-
-    `rest_quat` (J, 4): world rotation of every joint in the file's rest pose. World rotations become
-    R_j(t) R_j,rest^-1 and offsets R_parent,rest o_j, which leaves every joint where it was.
-    """
-    parents = raw.skeleton.parents
-    rest = quat_normalize(rest_quat)
-    above = rest[list(parents)]  # [J, 4] the parent's; the root's is not used
-    above[0] = np.array([1.0, 0.0, 0.0, 0.0])
-    offsets = quat_rotate(above, raw.skeleton.offsets)
-    offsets[0] = 0.0
-    local = quat_mul(quat_mul(np.broadcast_to(above, raw.local_quat.shape), raw.local_quat), quat_conj(rest)[None])
-    translations = raw.translations
-    if translations is not None:
-        translations = quat_rotate(np.broadcast_to(above, raw.local_quat.shape), translations)
-    skeleton = Skeleton(raw.skeleton.joint_names, parents, offsets, raw.skeleton.end_sites)
-    return RawAnimation(skeleton, raw.root_pos, quat_unroll(local), translations)
 
 
 def captured_motion(

@@ -7,6 +7,7 @@ list of names, or {"joint_names": [...], "parents": [...]}. Without parents, the
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +171,7 @@ def _limbs_fit(pos: np.ndarray, names: tuple[str, ...]) -> bool:
         ("_shoulder", "_elbow", "_wrist"),
     )
     for chain in chains:
-        for near, far in zip(chain, chain[1:]):
+        for near, far in pairwise(chain):
             ends = [(side + near, side + far) for side in ("Left", "Right", "left", "right") if side + near in names]
             lengths = [np.linalg.norm(pos[:, names.index(a)] - pos[:, names.index(b)], axis=1) for a, b in ends]
             means = [float(length.mean()) for length in lengths]
