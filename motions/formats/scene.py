@@ -8,7 +8,7 @@ import numpy as np
 from motions.errors import InputError
 from motions.formats.captured import captured_motion, check_tree
 from motions.formats.tree import tree_order
-from motions.formats.units import HEIGHT_M, RawAnimation, body_height, guess_scale
+from motions.formats.units import HEIGHT_M, RawAnimation, body_height, change_axes, guess_scale
 from motions.rotations import quat_conj, quat_mul, quat_rotate, quat_unroll
 from motions.skeleton import SkeletonMotion
 
@@ -128,9 +128,18 @@ def skeleton_motion(
         if HEIGHT_M[0] <= height * unit_m <= HEIGHT_M[1]:
             notes.append(f"unit {unit_m:g} m as the file says: the body measures {height * unit_m:.2f} m {how}")
         else:
-            try:
-                scale, sentence = guess_scale(raw, path)
-                notes.append(f"{sentence}; the file's own unit of {unit_m:g} m would make it {height * unit_m:.3g} m")
-            except InputError:
-                notes.append(f"unit {unit_m:g} m as the file says, though the body measures {height * unit_m:.3g} m {how}")
+            scale, sentence = _other_unit(path, raw, unit_m)
+            notes.append(sentence)
     return captured_motion(path, raw, axes, scale, fps, notes)
+
+
+def _other_unit(path: Path, raw: RawAnimation, unit_m: float) -> tuple[float, str]:
+    """Metres per unit where the file's own unit makes no human: another on top of it, or instead of it, else its own."""
+    height = body_height(raw)[0] * unit_m
+    for said, reading in ((unit_m, "on top of the file's own scale"), (1.0, f"in place of the file's own of {unit_m:g} m")):
+        try:
+            scale, sentence = guess_scale(change_axes(raw, np.eye(3), said), path)
+        except InputError:
+            continue
+        return scale * said, f"{sentence}, {reading}, by which it would measure {height:.3g} m"
+    return unit_m, f"unit {unit_m:g} m as the file says, though the body measures {height:.3g} m"
