@@ -14,8 +14,10 @@ from motions.errors import InputError
 from motions.formats.amass import read_amass
 from motions.formats.asf_amc import read_amc
 from motions.formats.bvh import read_bvh, write_bvh
+from motions.formats.c3d import read_c3d
 from motions.formats.csv import read_csv, write_csv
 from motions.formats.deepmimic import read_deepmimic
+from motions.formats.fbx import read_fbx
 from motions.formats.gltf import read_gltf
 from motions.formats.pickles import read_object_npy
 from motions.formats.poselib import is_poselib, read_poselib
@@ -36,8 +38,10 @@ __all__ = [
     "read_amass",
     "read_amc",
     "read_bvh",
+    "read_c3d",
     "read_csv",
     "read_deepmimic",
+    "read_fbx",
     "read_gltf",
     "read_motion_file",
     "read_poselib",
@@ -118,6 +122,10 @@ FORMATS: dict[str, Format] = {
         "root pose and joints of a robot", lambda path, asked: read_csv(path, asked.robot, asked.quat_order, asked.fps)
     ),
     ".txt": Format("DeepMimic's JSON", lambda path, asked: _captured(read_deepmimic(path, fps=asked.fps, scale=asked.scale))),
+    ".c3d": Format(
+        "named points", lambda path, asked: _captured(read_c3d(path, fps=asked.fps, names=asked.skeleton, scale=asked.scale))
+    ),
+    ".fbx": Format("binary, an animated skeleton", lambda path, asked: _captured(read_fbx(path, asked.fps, asked.scale))),
     **dict.fromkeys(
         (".glb", ".gltf"),
         Format("an animated skeleton", lambda path, asked: _captured(read_gltf(path, fps=asked.fps, scale=asked.scale))),

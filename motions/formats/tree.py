@@ -16,16 +16,18 @@ def rigid_tree(pos: np.ndarray, root: int) -> list[int]:
 
     Each step adds the joint with the least (standard deviation of the link + PATH_WEIGHT x way to the root).
     """
-    pick = np.unique(np.linspace(0, len(pos) - 1, MAX_FRAMES).astype(int))
-    length = np.linalg.norm(pos[pick][:, :, None] - pos[pick][:, None], axis=-1)  # [F', J, J]
-    spread, mean = length.std(axis=0), length.mean(axis=0)
-    parents, way = [-1] * pos.shape[1], {root: 0.0}
-    while len(way) < len(parents):
-        links = [
-            (spread[i, j] + PATH_WEIGHT * (way[i] + mean[i, j]), j, i) for i in way for j in range(len(parents)) if j not in way
-        ]
-        _, joint, parent = min(links)
-        parents[joint], way[joint] = parent, way[parent] + float(mean[parent, joint])
+    pos = pos[np.unique(np.linspace(0, len(pos) - 1, MAX_FRAMES).astype(int))]
+    parents, way = [-1] * pos.shape[1], np.zeros(pos.shape[1])
+    cost, newest = np.full(pos.shape[1], np.inf), root  # cost: of the best link found to each joint outside the tree
+    outside = np.ones(pos.shape[1], dtype=bool)
+    for _ in range(pos.shape[1] - 1):
+        outside[newest] = False
+        length = np.linalg.norm(pos - pos[:, newest : newest + 1], axis=-1)  # [F', J]
+        reach = way[newest] + length.mean(axis=0)
+        link = length.std(axis=0) + PATH_WEIGHT * reach
+        for joint in np.flatnonzero(outside & (link < cost)):
+            parents[joint], cost[joint], way[joint] = newest, link[joint], reach[joint]
+        newest = int(np.argmin(np.where(outside, cost, np.inf)))
     return parents
 
 
