@@ -1,6 +1,7 @@
 """`Motion`: what one robot does over time, as generalized positions; its checks and its npz file."""
 
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,12 +97,24 @@ def save_motion(motion: Motion, path: str | Path) -> None:
     )
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file; no pickles. Raises `InputError` on anything that is not a whole npz."""
+def read_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an npz file (of the keys in `only`, where given); no pickles.
+
+    Raises `InputError` on anything that is not a whole npz.
+    """
     try:
         with np.load(path, allow_pickle=False) as data:
-            return {key: data[key] for key in data.files}
+            return {key: data[key] for key in data.files if only is None or key in only}
     except Exception as error:  # damaged bytes reach the zip, zlib, header and token parsers, each with errors of its own
+        raise InputError(f"{path}: not a readable npz file: damaged, truncated or another format ({error})") from error
+
+
+def npz_keys(path: str | Path) -> set[str]:
+    """The names of the arrays in an npz file, read without them: others of its arrays may be pickles."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return set(data.files)
+    except Exception as error:  # as in `read_npz`; a lone array has no `files`
         raise InputError(f"{path}: not a readable npz file: damaged, truncated or another format ({error})") from error
 
 

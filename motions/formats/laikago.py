@@ -5,14 +5,13 @@ hip, upper leg and lower leg [rad] of the front right, front left, rear right an
 something only with Laikago's own geometry, so the result is a captured skeleton of that shape, to be retargeted.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from motions.errors import InputError
 from motions.formats.robot_frames import as_quat, numbers
-from motions.formats.text import read_lines
+from motions.formats.text import read_json
 from motions.motion import MIN_FRAMES
 from motions.rotations import quat_conj, quat_from_axis_angle, quat_mul, quat_normalize, quat_unroll
 from motions.skeleton import Skeleton, SkeletonMotion
@@ -44,11 +43,8 @@ def read_laikago(path: str | Path, fps: float | None = None) -> SkeletonMotion:
     Raises `InputError` for anything but JSON with Frames of 19 finite values and a FrameDuration.
     """
     path = Path(path)
-    try:
-        content = json.loads("\n".join(read_lines(path)))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON file of frames ({error})") from error
-    if not isinstance(content, dict) or not isinstance(content.get("Frames"), list):
+    content = read_json(path)
+    if not isinstance(content.get("Frames"), list):
         raise InputError(f"{path}: no Frames in it, expected JSON with Frames of {COLUMNS} values")
     widths = {len(row) if isinstance(row, list) else 0 for row in content["Frames"]}
     if widths != {COLUMNS} or len(content["Frames"]) < MIN_FRAMES:

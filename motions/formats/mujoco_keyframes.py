@@ -61,6 +61,12 @@ def read_keyframes(path: str | Path, body: "Body | None" = None, fps: float | No
     )  # fmt: skip
 
 
+def holds_qpos(path: str | Path) -> bool:
+    """Whether every key has a qpos, or none has points to read instead."""
+    keys = _keys(Path(path))
+    return all(key.get("qpos") for key in keys) or not any(key.get("mpos") for key in keys)
+
+
 def read_keyframe_points(path: str | Path, fps: float | None = None) -> KeyframePoints:
     """Read the 16 points of MJPC's tracking clips. Raises `InputError` if a key has none, or another number."""
     path = Path(path)

@@ -1,5 +1,6 @@
 """Reading text files so that every failure names the file, the line and what was expected there."""
 
+import json
 import stat
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def read_lines(path: str | Path) -> list[str]:
     if not any(line.strip() for line in lines):
         raise InputError(f"{path}: the file holds only blank lines")
     return lines
+
+
+def read_json(path: Path) -> dict:
+    """The object of a JSON file. Raises `InputError` with line and column of what is wrong."""
+    try:
+        clip = json.loads("\n".join(read_lines(path)))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}, column {error.colno}: {error.msg}: not JSON") from None
+    except (RecursionError, ValueError) as error:  # lists in lists without end; numbers of thousands of digits
+        raise InputError(f"{path}: not JSON of a motion ({error})") from None
+    if not isinstance(clip, dict):
+        raise InputError(f"{path}: a JSON {type(clip).__name__}, expected an object")
+    return clip
 
 
 def parse_floats(tokens: list[str], path: str | Path, line_number: int) -> list[float]:
