@@ -187,13 +187,22 @@ def _derivatives(lumps: _Lumps, fps: Array, by_load: Array, by_pressure: Array) 
 
 
 def _pull_back(chain: Chain, link: np.ndarray, rows: Array, points: Array, root: Array, axes: Array, anchors: Array) -> Array:
-    """sum_i rows_i . d p_i / d tangent, (F, R, 6 + J), for rows (F, R, P, 3): moments summed over what a joint carries."""
+    """sum_i rows_i . d p_i / d tangent, (F, R, 6 + J), for rows (F, R, P, 3): moments summed over what a joint carries.
+
+    Component by component: XLA makes one large product of each, where three columns at a time would be many small ones.
+    """
     moves = jnp.asarray(chain.moves[link], points.dtype)  # [P, J]
-    moment = jnp.cross((points - root[:, None])[:, None], rows)  # [F, R, P, 3]
-    carried = jnp.einsum("frpk,pj->frjk", rows, moves)
-    turned = jnp.einsum("frpk,pj->frjk", moment, moves) - jnp.cross((anchors - root[:, None])[:, None], carried)
-    hinge = jnp.sum(axes[:, None] * turned, axis=-1)
-    return jnp.concatenate([rows.sum(axis=2), moment.sum(axis=2), hinge], axis=-1)
+    forces = [rows[..., k] for k in range(3)]
+    moments = _cross([(points - root[:, None])[:, None, :, k] for k in range(3)], forces)
+    carried, turned = ([part @ moves for part in parts] for parts in (forces, moments))  # [F, R, J] each
+    arms = _cross([(anchors - root[:, None])[:, None, :, k] for k in range(3)], carried)
+    hinge = sum(axes[:, None, :, k] * (turned[k] - arms[k]) for k in range(3))
+    return jnp.concatenate([jnp.stack([part.sum(axis=2) for part in (*forces, *moments)], axis=-1), hinge], axis=-1)
+
+
+def _cross(a: list[Array], b: list[Array]) -> list[Array]:
+    """The cross product of vectors given as lists of their components."""
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 
 
 def tenable(rig: Rig, kin: Kinematics, ends: Array, standing: Array, load: Array) -> Array:
