@@ -228,7 +228,7 @@ def _cost(rig: Rig, weights: Weights, targets: Targets, fps: Array, pose: Pose) 
     step = _differences(pose)
     acc = acc_weight * (step[1:] - step[:-1])
     slide = slide_weight[..., None] * (terms.ends[1:] - terms.ends[:-1])
-    total = jnp.sum(terms.residual**2) + jnp.sum(acc**2) + jnp.sum(slide**2)
+    total = jnp.sum(terms.residual**2) + terms.spring_cost + jnp.sum(acc**2) + jnp.sum(slide**2)
     if np.isfinite(weights.pressure):
         total += balance_terms(rig, weights, targets, kin, terms.ends, terms.ends_jac, fps, jacobian=False).cost
     return total
@@ -269,8 +269,9 @@ def _newton_step(
     w2 = acc_weight**2
     step = _differences(pose)
     acc = w2 * (step[1:] - step[:-1])
+    gradient = gradient.at[:, 6:].add(terms.spring_pull)
     gradient = gradient.at[:-2].add(acc).at[1:-1].add(-2.0 * acc).at[2:].add(acc)
-    own = jnp.zeros_like(gradient).at[:-2].add(w2).at[1:-1].add(4.0 * w2).at[2:].add(w2)
+    own = jnp.zeros_like(gradient).at[:, 6:].add(terms.spring_stiffness).at[:-2].add(w2).at[1:-1].add(4.0 * w2).at[2:].add(w2)
     next_one = jnp.zeros((frames - 1, nv), gradient.dtype).at[:-1].add(-2.0 * w2).at[1:].add(-2.0 * w2)
     eye = jnp.eye(nv, dtype=gradient.dtype)
     diagonal += (own + damping)[..., None] * eye

@@ -79,11 +79,15 @@ def kinematics(rig: Rig, pose: Pose) -> Kinematics:
 
 
 class FrameTerms(NamedTuple):
-    """residual (F, M) and its jacobian (F, M, 6 + J) (no rows if not asked for); `ends` (F, 4, 2): ground positions of
-    left heel, left toe, right heel, right toe, with `ends_jac` (F, 4, 2, 6 + J) and heights `ends_height` (F, 4)."""
+    """residual (F, M) and its jacobian (F, M, 6 + J) (no rows if not asked for). Springs, which pull at one joint each: their
+    cost, a number, its half gradient and half curvature (F, J). `ends` (F, 4, 2): ground positions of left heel, left toe,
+    right heel, right toe, with `ends_jac` (F, 4, 2, 6 + J) and heights `ends_height` (F, 4)."""
 
     residual: Array
     jacobian: Array
+    spring_cost: Array
+    spring_pull: Array
+    spring_stiffness: Array
     ends: Array
     ends_jac: Array
     ends_height: Array
@@ -147,15 +151,18 @@ def frame_terms(
     if len(rig.touch.ball_link):
         sunk, sunk_jac = self_touch_terms(rig.touch, chain, pose.pos, kin, jacobian)
         add(sunk, firmness / weights.self_touch, lambda: sunk_jac)
-    eye = jnp.eye(chain.num_joints, nv, 6, dtype=dtype)
+    # springs to the rest pose and back inside the limits
     inside = jnp.clip(pose.joints, jnp.asarray(rig.low + LIMIT_MARGIN, dtype), jnp.asarray(rig.high - LIMIT_MARGIN, dtype))
-    over = pose.joints - inside
-    add(over, firmness / weights.limit, lambda: eye * (over != 0.0)[..., None])
-    add(pose.joints - targets.rest, targets.stiffness, lambda: jnp.broadcast_to(eye, (frames, *eye.shape)))
+    over, away = pose.joints - inside, pose.joints - targets.rest
+    hard = jnp.square(firmness / weights.limit) * targets.valid[:, None]
+    soft = jnp.square(targets.stiffness) * targets.valid[:, None]
 
     return FrameTerms(
         residual=jnp.concatenate(rows, axis=1) * targets.valid[:, None],
         jacobian=jnp.concatenate(jac, axis=1) * targets.valid[:, None, None] if jacobian else point_jac[:, :0, 0],
+        spring_cost=jnp.sum(hard * over**2 + soft * away**2),
+        spring_pull=hard * over + soft * away,
+        spring_stiffness=hard * (over != 0.0) + soft,
         ends=points[:, ends, :2],
         ends_jac=point_jac[:, ends, :2],
         ends_height=height,
