@@ -42,6 +42,8 @@ def read_motions(
         source = found.motion
         say(f"{path}: a captured skeleton of {source.num_frames} frames, retargeted to {robot.name}")
         motion, report = retarget(source, robot.body)
+        for note in report.notes:
+            say(f"{path}: {note}")
         say(quality_table([report]))
         motions.append(_part(motion, start_s, end_s))
         reports.append(report)

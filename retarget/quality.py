@@ -63,6 +63,7 @@ class QualityReport:
     compile_s: float
     solve_s: float
     solve_fps: float
+    notes: tuple[str, ...] = ()  # what was guessed about source and robot, for the user
 
     def to_dict(self) -> dict:
         """Plain values, for JSON."""
@@ -185,7 +186,7 @@ def target_joints(rig: Rig, targets: Targets) -> np.ndarray:
     """Where every role joint of the robot should be, (F, R, 3): from the hip centre along the robot's own lengths."""
     rot = {role: targets.frame_rot[:, i] for i, role in enumerate(rig.frame_roles)}
     zero = dict(zip(rig.roles, rig.joint_xyz))
-    at = {"pelvis": targets.hip_centre - rot["pelvis"] @ rig.hip_centre}
+    at = {"pelvis": targets.hip_centre - rot["pelvis"] @ (rig.hip_centre - zero["pelvis"])}
     if "chest" in zero:
         at["chest"] = at["pelvis"] + rot["pelvis"] @ (zero["chest"] - zero["pelvis"])
         if "head" in zero:
