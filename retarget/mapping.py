@@ -60,9 +60,10 @@ def shipped_robot_maps() -> dict[str, RobotMap]:
 
 
 def map_robot(body: Body, mapping: RobotMap | str | Path | None = None) -> RobotMap:
-    """The `RobotMap` of a body: the one given (object or TOML path), the shipped one of its name, or one that fits its bodies.
+    """The `RobotMap` of a body: the one given (object or TOML path), the shipped one of its name, one that fits its bodies,
+    or else one guessed from its tree, which its `notes` say.
 
-    Joints the body lacks (a 23-dof variant) are dropped from the preferences. Raises `InputError` if none fits.
+    Joints the body lacks (a 23-dof variant) are dropped from the preferences. Raises `InputError` if none can be had.
     """
     if mapping is None:
         mapping = _fitting(body)
@@ -105,10 +106,15 @@ def _fitting(body: Body) -> RobotMap:
     if body.name in fitting:
         return fitting[body.name]
     if not fitting:
-        raise InputError(
-            f"no retarget mapping fits robot {body.name!r} (shipped: {', '.join(shipped)}). Give one as a TOML file: "
-            f"[bodies] with {', '.join(ROBOT_ROLES)}; its bodies: {', '.join(body.body_names[1:])}"
-        )
+        from retarget.propose import propose_map  # at call time: proposals are `RobotMap`s themselves
+
+        try:
+            return propose_map(body)[0]
+        except InputError as error:
+            raise InputError(
+                f"no retarget mapping fits robot {body.name!r} (shipped: {', '.join(shipped)}). {error}. Give one as a TOML "
+                f"file: [bodies] with {', '.join(ROBOT_ROLES)}; its bodies: {', '.join(body.body_names[1:])}"
+            ) from error
     best = max(fitting, key=lambda name: len(set(fitting[name].bodies.values())))
     return replace(fitting[best], notes=(f"robot {body.name!r} has the bodies of {best}, so that mapping is used",))
 
@@ -127,10 +133,10 @@ def _parse(text: str, where: str) -> RobotMap:
     wrong = table["bodies"].keys() - set(ROBOT_ROLES)
     if wrong:
         raise InputError(f"{where}: unknown role(s) {', '.join(sorted(wrong))}; roles are {', '.join(ROBOT_ROLES)}")
-    limits = {name: _numbers(where, name, value, 2) for name, value in table.get("limits", {}).items()}
-    angles = {
-        key: {name: _numbers(where, name, [value], 1)[0] for name, value in table.get(key, {}).items()} for key in _TABLES[2:]
-    }
+    limits: dict[str, Any] = {name: _numbers(where, name, value, 2) for name, value in table.get("limits", {}).items()}
+    rest, stiffness, upright = (
+        {name: _numbers(where, name, [value], 1)[0] for name, value in table.get(key, {}).items()} for key in _TABLES[2:]
+    )
     bodies, offsets = {}, {}
     for role, value in table["bodies"].items():
         if isinstance(value, dict) and value.keys() == {"body", "offset"} and isinstance(value["body"], str):
@@ -139,7 +145,7 @@ def _parse(text: str, where: str) -> RobotMap:
             bodies[role] = value
         else:
             raise InputError(f"{where}: {role} is {value!r}, expected a body's name or {{ body = ..., offset = [x, y, z] }}")
-    return RobotMap(bodies, offsets, limits, **angles)
+    return RobotMap(bodies, offsets, limits, rest, stiffness, upright)
 
 
 def _numbers(where: str, name: str, value: Any, count: int) -> tuple[float, ...]:

@@ -130,7 +130,7 @@ def measure(
         if used:
             good.append((np.arccos(np.clip(cos, -1, 1)) < NEAR_RAD) & (error[:, rig.role(far)] < NEAR_M))
     limits = rig.body.joint_range
-    margin = 0.01 * (limits[:, 1] - limits[:, 0])  # 98 % of the range, centred
+    margin = 0.01 * np.where(np.isfinite(limits).all(axis=1), limits[:, 1] - limits[:, 0], 0.0)  # 98 % of the range, centred
     inside = (joints >= limits[:, 0] + margin - 1e-6) & (joints <= limits[:, 1] - margin + 1e-6)
     velocity = np.abs(np.diff(joints, axis=0)) * fps
     slow = np.concatenate([velocity, velocity[-1:]]).max(axis=1) < JOINT_SPEED_RAD_S

@@ -119,7 +119,7 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
     sole_link, sole_offset, sole_radius, sole_foot, ends, heights, widths = [], [], [], [], [], [], []
     for side, role in enumerate(("l_foot", "r_foot")):
         foot_id = int(ids[roles.index(role)])
-        balls, radius = _geom_balls(body.model, _with_descendants(body.model, foot_id), xpos, xmat)
+        balls, radius = sole_balls(body.model, foot_id, xpos, xmat)
         low = balls[:, 2] - radius
         keep = low < low.min() + _SOLE_BAND_M
         balls, radius = _hull8(balls[keep], radius[keep])
@@ -143,10 +143,11 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         j = body.joint_names.index(name)
         limits[j] = max(limits[j, 0], low_limit), min(limits[j, 1], high_limit)
     finite = np.isfinite(limits).all(axis=1)
-    middle, half = limits.mean(axis=1), 0.5 * (limits[:, 1] - limits[:, 0])
+    bounded = np.where(finite[:, None], limits, 0.0)
+    middle, half = bounded.mean(axis=1), 0.5 * (bounded[:, 1] - bounded[:, 0])
     low = np.where(finite, middle - _LIMIT_SHARE * half, limits[:, 0])
     high = np.where(finite, middle + _LIMIT_SHARE * half, limits[:, 1])
-    rest = np.array([mapping.rest.get(n, 0.0) for n in body.joint_names])
+    rest = np.array([mapping.rest.get(n, mapping.upright.get(n, 0.0)) for n in body.joint_names])
     return Rig(
         body=body,
         mapping=mapping,
@@ -262,6 +263,11 @@ def _with_descendants(model: mujoco.MjModel, body_id: int) -> list[int]:
         if model.body_parentid[b] in found:
             found.append(b)
     return found
+
+
+def sole_balls(model: mujoco.MjModel, foot: int, xpos: np.ndarray, xmat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Balls (P, 3), (P,) in the world [m] that span the shapes of a foot and of what hangs on it."""
+    return _geom_balls(model, _with_descendants(model, foot), xpos, xmat)
 
 
 def _geom_balls(model: mujoco.MjModel, bodies: list[int], xpos: np.ndarray, xmat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

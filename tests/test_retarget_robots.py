@@ -9,9 +9,9 @@ import pytest
 
 from mimic.robots import load_robot
 from motions.kinematics import Body
-from retarget.mapping import RobotMap, map_robot, shipped_robot_maps
+from retarget.mapping import map_robot, shipped_robot_maps
 from retarget.pipeline import rig_of
-from retarget.rig import Rig, build_rig
+from retarget.rig import Rig
 
 # Mapping -> models of the reference data that it must fit.
 MODELS = {
@@ -110,7 +110,7 @@ def test_knees_and_elbows_bend_one_way_only(name, file, shared_robots):
 
 
 def bends(rig: Rig, near: str, middle: str, far: str) -> tuple[np.ndarray, np.ndarray]:
-    """Over the range of the hinge of `middle`: the signed angle from the near to the far bone [rad]; the far end from the hinge."""
+    """Over the range of the hinge of `middle`: near to far bone [rad], signed; the far end from the hinge."""
     model, data = placed(rig)
     body = model.body(rig.mapping.bodies[middle]).id
     joint = model.body_jntadr[body]
