@@ -74,7 +74,8 @@ def prepare(
             f"{source.name!r} has {source.num_frames} frame(s) at {source.fps:g} Hz: fewer than {MIN_FRAMES} frames at {fps:g} Hz"
         )
     rig = rig_of(body, mapping)
-    roles = map_source(source.skeleton)
+    first = replace(source, root_pos=source.root_pos[:1], local_quat=source.local_quat[:1], translations=None)
+    roles = map_source(source.skeleton, first.forward_kinematics()[0][0])
     human = capture(source, roles, fps)
     targets, scale = build_targets(human, detect_contacts(human), rig)
     targets = targets._replace(start=starting_joints(rig, targets, fps))
