@@ -15,6 +15,7 @@ from motions.skeleton import SkeletonMotion
 from retarget import QualityReport, ground, quality_table, retarget_many
 from retarget import quality_json as quality_json  # for the command line, which may not import retarget
 from retarget.curate import Tally, curate
+from retarget.propose import map_to_toml, propose_map
 
 Say = Callable[[str], None]
 
@@ -32,12 +33,17 @@ def read_motions(
     end_s: float | None = None,
     clip: str | None = None,
     sheets: Path | None = None,
+    mapping: Path | None = None,
 ) -> tuple[list[Motion], list[QualityReport | None]]:
     """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others.
 
     Of each motion the part from `start_s` to `end_s` [s] is kept. clip: which one of files that hold several. sheets: folder for
-    a contact sheet of what was retargeted.
+    a contact sheet of what was retargeted. mapping: how the robot stands for a human, a TOML file; by default the one beside
+    the robot's model, if there is one, else a shipped or a guessed one.
     """
+    if mapping is None and map_beside(robot).is_file():
+        mapping = map_beside(robot)
+        say(f"{robot.name}: mapped by {mapping}")
     found = []
     for path in paths:
         one = read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps, skeleton=skeleton, scale=scale, clip=clip)
@@ -46,7 +52,7 @@ def read_motions(
         if isinstance(one.motion, SkeletonMotion):
             say(f"{path}: a captured skeleton of {one.motion.num_frames} frames, retargeted to {robot.name}")
         found.append(one.motion)
-    outcomes = retarget_many([source for source in found if isinstance(source, SkeletonMotion)], robot.body)
+    outcomes = retarget_many([source for source in found if isinstance(source, SkeletonMotion)], robot.body, mapping=mapping)
     motions, reports = [], []
     for path, source in zip(paths, found, strict=True):
         motion, report = source, None
@@ -55,6 +61,8 @@ def read_motions(
             if isinstance(outcome, InputError):
                 raise InputError(f"{path}: {outcome}") from outcome
             motion, report = outcome
+            for note in report.notes:
+                say(f"{path}: {note}")
             say(quality_table([report]))
             say(report.verdict)
             if sheets is not None:
@@ -79,6 +87,18 @@ def bench_retargeting(paths: Sequence[str], robot: Robot, say: Say) -> dict[str,
     say(quality_table(result.reports))
     numbers = {name: value for name, value in result._asdict().items() if name != "reports"}
     return {**numbers, **quality_json(result.reports)}
+
+
+def map_beside(robot: Robot) -> Path:
+    """Where a mapping of the robot's own is looked for: <model>_map.toml beside the model."""
+    return robot.source.with_name(f"{robot.source.stem}_map.toml")
+
+
+def propose_robot_map(name_or_path: str) -> tuple[Robot, str, tuple[str, ...]]:
+    """The robot, a proposed mapping as TOML text, and what was guessed."""
+    robot = load_robot(name_or_path)
+    mapping, notes = propose_map(robot.body)
+    return robot, map_to_toml(mapping, f"How {robot.name} stands for a human, as guessed by `mimic robot init`."), notes
 
 
 def _part(motion: Motion, start_s: float, end_s: float | None) -> Motion:

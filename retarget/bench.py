@@ -75,8 +75,7 @@ def mink_solve(wanted: Wanted) -> tuple[int, float]:
 
     rig, body = wanted.rig, wanted.rig.body
     positions = role_positions(rig, wanted)
-    zero = np.concatenate([[0.0, 0, 0, 1, 0, 0, 0], body.model.qpos0[7:]])
-    upright = quat_to_matrix(forward_kinematics(body, zero)[1])
+    upright = quat_to_matrix(forward_kinematics(body, rig.upright)[1])
     roles = [role for role in rig.roles if role in positions]
     tasks = {
         role: mink.FrameTask(rig.mapping.bodies[role], "body", 100.0, 10.0 if role in ROTATED else 0.0, lm_damping=1.0)

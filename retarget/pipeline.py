@@ -52,13 +52,14 @@ def retarget(
 
 
 class Wanted(NamedTuple):
-    """A capture on its way to a robot: what the solver is given, and the scale that was used."""
+    """A capture on its way to a robot: what the solver is given, the scale that was used, and what was guessed."""
 
     source: SkeletonMotion
     rig: Rig
     fps: float
     targets: Targets
     scale: float
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -73,9 +74,12 @@ def prepare(
             f"{source.name!r} has {source.num_frames} frame(s) at {source.fps:g} Hz: fewer than {MIN_FRAMES} frames at {fps:g} Hz"
         )
     rig = rig_of(body, mapping)
-    human = capture(source, map_source(source.skeleton), fps)
+    first = replace(source, root_pos=source.root_pos[:1], local_quat=source.local_quat[:1], translations=None)
+    roles = map_source(source.skeleton, first.forward_kinematics()[0][0])
+    human = capture(source, roles, fps)
     targets, scale = build_targets(human, detect_contacts(human), rig)
-    return Wanted(source, rig, fps, targets._replace(start=starting_joints(rig, targets, fps)), scale)
+    targets = targets._replace(start=starting_joints(rig, targets, fps))
+    return Wanted(source, rig, fps, targets, scale, (*roles.notes, *rig.mapping.notes))
 
 
 def finish(wanted: Wanted, solution: Solution, wall_s: float) -> tuple[Motion, QualityReport]:
@@ -84,7 +88,8 @@ def finish(wanted: Wanted, solution: Solution, wall_s: float) -> tuple[Motion, Q
     names = body.joint_names
     motion = Motion(source.name, body.name, wanted.fps, solution.qpos, names, source=source.source, licence=source.licence)
     effort = _effort(solution, wall_s)
-    return motion, measure(motion, wanted.rig, wanted.targets, scale=wanted.scale, effort=effort)
+    report = measure(motion, wanted.rig, wanted.targets, scale=wanted.scale, effort=effort)
+    return motion, replace(report, notes=wanted.notes)
 
 
 def ground(
@@ -141,12 +146,11 @@ def _effort(solution: Solution, wall_s: float) -> Effort:
 
 
 def capture_of_robot(rig: Rig, motion: Motion) -> Capture:
-    """A robot's motion as if it had been captured: role joints, toes, and orientations away from the zero pose."""
+    """A robot's motion as if it had been captured: role joints, toes, and orientations away from the upright pose."""
     points = world_points(rig, motion.qpos)
     xyz = {role: points["joints"][:, i] for i, role in enumerate(rig.roles)}
     _, xquat = forward_kinematics(rig.body, motion.qpos)
-    zero = np.concatenate([[0.0, 0, 0, 1, 0, 0, 0], rig.body.model.qpos0[7:]])
-    away = quat_to_matrix(forward_kinematics(rig.body, zero)[1])
+    away = quat_to_matrix(forward_kinematics(rig.body, rig.upright)[1])
     xmat = quat_to_matrix(xquat)
     rot = {}
     for role in rig.frame_roles:

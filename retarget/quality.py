@@ -81,6 +81,7 @@ class QualityReport:
     longest_unstable_s: float = 0.0
     starts_and_ends_stable: bool = True
     checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()  # what was guessed about source and robot, for the user
 
     @property
     def passed(self) -> bool:
@@ -171,7 +172,7 @@ def measure(
         if used:
             good.append((np.arccos(np.clip(cos, -1, 1)) < NEAR_RAD) & (error[:, rig.role(far)] < NEAR_M))
     limits = rig.body.joint_range
-    margin = 0.01 * (limits[:, 1] - limits[:, 0])  # 98 % of the range, centred
+    margin = 0.01 * np.where(np.isfinite(limits).all(axis=1), limits[:, 1] - limits[:, 0], 0.0)  # 98 % of the range, centred
     inside = (joints >= limits[:, 0] + margin - 1e-6) & (joints <= limits[:, 1] - margin + 1e-6)
     velocity = np.abs(np.diff(joints, axis=0)) * fps
     slow = np.concatenate([velocity, velocity[-1:]]).max(axis=1) < JOINT_SPEED_RAD_S
@@ -248,7 +249,7 @@ def target_joints(rig: Rig, targets: Targets) -> np.ndarray:
     """Where every role joint of the robot should be, (F, R, 3): from the hip centre along the robot's own lengths."""
     rot = {role: targets.frame_rot[:, i] for i, role in enumerate(rig.frame_roles)}
     zero = dict(zip(rig.roles, rig.joint_xyz))
-    at = {"pelvis": targets.hip_centre - rot["pelvis"] @ rig.hip_centre}
+    at = {"pelvis": targets.hip_centre - rot["pelvis"] @ (rig.hip_centre - zero["pelvis"])}
     if "chest" in zero:
         at["chest"] = at["pelvis"] + rot["pelvis"] @ (zero["chest"] - zero["pelvis"])
         if "head" in zero:

@@ -1,11 +1,12 @@
-"""`Rig`: everything the solver must know of one robot, measured once from its model in the zero pose.
+"""`Rig`: everything the solver must know of one robot, measured once from its model in the upright pose.
 
-In the zero pose (all joints at the model's reference, base upright) a robot is taken to face +x with its
-soles flat; orientations of roles are rotations away from that pose.
+In the upright pose (all joints at the model's reference or where the mapping's `upright` says, turned so that the left
+leg is to the left of +x) a robot stands on flat soles; orientations of roles are rotations away from that pose.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import mujoco
 import numpy as np
@@ -14,7 +15,8 @@ from motions.kinematics import Body, forward_kinematics
 from motions.rotations import quat_to_matrix
 from retarget.chain import Chain, build_chain
 from retarget.collide import SelfTouch, find_self_touch
-from retarget.mapping import ARM_ROLES, SIDES, RobotMap
+from retarget.mapping import RobotMap
+from retarget.roles import ARM_PARTS, SIDES
 
 _SOLE_BAND_M = 0.015  # geom points this close to the lowest belong to the sole
 _LARGE_INERTIA = 0.05  # [kg m^2] trace of a link's second moments from which it is more than a point
@@ -47,13 +49,15 @@ class Rig:
     chain: Chain
     roles: tuple[str, ...]
     joints: Points
-    joint_xyz: np.ndarray  # (R, 3) role origins in the zero pose, pelvis frame
+    upright: np.ndarray  # (nq,) the upright pose, base at the origin
+    joint_xyz: np.ndarray  # (R, 3) role origins in the upright pose
     bones: tuple[tuple[str, str], ...]
     bone_length: np.ndarray
     frame_roles: tuple[str, ...]
     frame_link: np.ndarray
     frame_rot: np.ndarray  # (K, 3, 3) link-frame orientation of the role frame
-    hip_centre: np.ndarray  # (3,) in the base link
+    hip_centre: np.ndarray  # (3,) in the upright pose
+    hips: Points  # the same one point, fixed in the link of the pelvis
     ankle_height: float
     ankle_effort: float  # [N m], of the weakest ankle hinge; infinite if the model limits none
     sole: Points
@@ -95,27 +99,27 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
     chain = build_chain(body)
     roles = tuple(mapping.bodies)
     ids = body.body_ids(tuple(mapping.bodies.values()))
-    zero = np.concatenate([[0.0, 0, 0, 1, 0, 0, 0], body.model.qpos0[7:]])
-    xpos, xquat = forward_kinematics(body, zero)
+    upright = upright_qpos(body, mapping)
+    xpos, xquat = forward_kinematics(body, upright)
     xmat = quat_to_matrix(xquat)
 
     def in_link(body_id: int, world: np.ndarray) -> np.ndarray:
-        """Points (P, 3) given in the zero pose, as offsets in the link that carries `body_id`."""
+        """Points (P, 3) given in the upright pose, as offsets in the link that carries `body_id`."""
         local = (np.atleast_2d(world) - xpos[body_id]) @ xmat[body_id]
         return chain.body_pos[body_id] + local @ chain.body_rot[body_id].T
 
     shift = np.array([mapping.offsets.get(role, (0.0, 0.0, 0.0)) for role in roles])
     at = {role: xpos[i] + xmat[i] @ offset for role, i, offset in zip(roles, ids, shift)}
     bones = [(s + a, s + b) for s in SIDES for a, b in (("thigh", "shank"), ("shank", "foot"))]
-    if all(role in roles for role in ARM_ROLES):
-        bones += [(s + a, s + b) for s in SIDES for a, b in (("upper_arm", "forearm"), ("forearm", "hand"))]
+    arms = [(s + a, s + b) for s in SIDES for a, b in pairwise(ARM_PARTS)]
+    bones += [bone for bone in arms if bone[1] in roles]
     frame_roles = tuple(r for r in ("pelvis", "chest", "head", "l_foot", "r_foot") if r in roles)
     frame_ids = [ids[roles.index(r)] for r in frame_roles]
 
     sole_link, sole_offset, sole_radius, sole_foot, ends, heights, widths = [], [], [], [], [], [], []
     for side, role in enumerate(("l_foot", "r_foot")):
         foot_id = int(ids[roles.index(role)])
-        balls, radius = _geom_balls(body.model, _with_descendants(body.model, foot_id), xpos, xmat)
+        balls, radius = sole_balls(body.model, foot_id, xpos, xmat)
         low = balls[:, 2] - radius
         keep = low < low.min() + _SOLE_BAND_M
         balls, radius = _hull8(balls[keep], radius[keep])
@@ -132,15 +136,18 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         widths.append(0.5 * np.ptp(balls[:, 1]))
 
     masses, mass = _lumps(body.model, chain)
+    hip_centre = 0.5 * (at["l_thigh"] + at["r_thigh"])
+    pelvis = int(ids[roles.index("pelvis")])
     limits = body.joint_range.copy()
     for name, (low_limit, high_limit) in mapping.limits.items():
         j = body.joint_names.index(name)
         limits[j] = max(limits[j, 0], low_limit), min(limits[j, 1], high_limit)
     finite = np.isfinite(limits).all(axis=1)
-    middle, half = limits.mean(axis=1), 0.5 * (limits[:, 1] - limits[:, 0])
+    bounded = np.where(finite[:, None], limits, 0.0)
+    middle, half = bounded.mean(axis=1), 0.5 * (bounded[:, 1] - bounded[:, 0])
     low = np.where(finite, middle - _LIMIT_SHARE * half, limits[:, 0])
     high = np.where(finite, middle + _LIMIT_SHARE * half, limits[:, 1])
-    rest = np.array([mapping.rest.get(n, 0.0) for n in body.joint_names])
+    rest = np.array([mapping.rest.get(n, mapping.upright.get(n, 0.0)) for n in body.joint_names])
     return Rig(
         body=body,
         mapping=mapping,
@@ -149,13 +156,15 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         joints=Points(
             chain.body_link[ids], chain.body_pos[ids] + np.einsum("rij,rj->ri", chain.body_rot[ids], shift), np.zeros(len(ids))
         ),
+        upright=upright,
         joint_xyz=np.stack([at[r] for r in roles]),
         bones=tuple(bones),
         bone_length=np.array([np.linalg.norm(at[a] - at[b]) for a, b in bones]),
         frame_roles=frame_roles,
         frame_link=chain.body_link[frame_ids],
         frame_rot=np.stack([chain.body_rot[i] @ xmat[i].T for i in frame_ids]),
-        hip_centre=0.5 * (at["l_thigh"] + at["r_thigh"]),
+        hip_centre=hip_centre,
+        hips=Points(chain.body_link[[pelvis]], in_link(pelvis, hip_centre), np.zeros(1)),
         ankle_height=float(np.mean(heights)),
         ankle_effort=_ankle_effort(body.model, chain, *(int(ids[roles.index(r)]) for r in ("l_shank", "l_foot"))),
         sole=Points(np.concatenate(sole_link), np.concatenate(sole_offset), np.concatenate(sole_radius)),
@@ -173,6 +182,19 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         rest=np.clip(rest, low, high),
         stiffness=np.array([mapping.stiffness.get(n, 0.5) for n in body.joint_names]),
     )
+
+
+def upright_qpos(body: Body, mapping: RobotMap) -> np.ndarray:
+    """The upright pose (nq,): base at the origin, turned about z by quarters of a turn until the left leg is on the +y side."""
+    qpos = np.concatenate([[0.0, 0, 0, 1, 0, 0, 0], body.model.qpos0[7:]])
+    for name, angle in mapping.upright.items():
+        qpos[7 + body.joint_names.index(name)] = angle
+    thighs = body.body_ids((mapping.bodies["l_thigh"], mapping.bodies["r_thigh"]))
+    left, right = forward_kinematics(body, qpos)[0][thighs]
+    quarters = round(np.arctan2(-(left - right)[0], (left - right)[1]) / (0.5 * np.pi))
+    if quarters:
+        qpos[3:7] = np.cos(-quarters * np.pi / 4), 0.0, 0.0, np.sin(-quarters * np.pi / 4)
+    return qpos
 
 
 def _ankle_effort(model: mujoco.MjModel, chain: Chain, shank: int, foot: int) -> float:
@@ -194,6 +216,10 @@ def _lumps(model: mujoco.MjModel, chain: Chain) -> tuple[Points, np.ndarray]:
     """Points whose masses [kg] move as the links do. Links of large inertia are six points on their principal axes, which have
     their mass, centre and inertia; the others one at the centre."""
     points = [(int(chain.body_link[b]), chain.body_pos[b] + chain.body_rot[b] @ p, m) for b, p, m in _body_points(model)]
+    if not points:  # a model of shapes alone: every link weighs the same
+        return Points(np.arange(len(chain.parent)), np.zeros((len(chain.parent), 3)), np.zeros(len(chain.parent))), np.ones(
+            len(chain.parent)
+        )
     links, offsets, masses = (np.array(column) for column in zip(*points, strict=True))
     mass = np.bincount(links, masses, len(chain.parent))
     centre = np.stack([np.bincount(links, masses * offsets[:, k], len(mass)) for k in range(3)], axis=1)
@@ -237,6 +263,11 @@ def _with_descendants(model: mujoco.MjModel, body_id: int) -> list[int]:
         if model.body_parentid[b] in found:
             found.append(b)
     return found
+
+
+def sole_balls(model: mujoco.MjModel, foot: int, xpos: np.ndarray, xmat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Balls (P, 3), (P,) in the world [m] that span the shapes of a foot and of what hangs on it."""
+    return _geom_balls(model, _with_descendants(model, foot), xpos, xmat)
 
 
 def _geom_balls(model: mujoco.MjModel, bodies: list[int], xpos: np.ndarray, xmat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from motions.rotations import Array, quat_conj, quat_exp, quat_log, quat_mul, quat_normalize
+from motions.rotations import Array, quat_conj, quat_exp, quat_log, quat_mul, quat_normalize, quat_to_matrix
 from retarget.balance import balance_terms
 from retarget.banded import solve_block_pentadiagonal
 from retarget.rig import Rig
@@ -177,7 +177,8 @@ def _solve_clip(rig: Rig, weights: Weights, targets: Targets, fps: Array, iterat
 
 def _initial_pose(rig: Rig, targets: Targets) -> Pose:
     rot = targets.frame_rot[:, rig.frame_roles.index("pelvis")]
-    quat = _matrix_to_quat(rot)
+    own = quat_to_matrix(rig.upright[3:7])  # the base's, where the model does not face +x
+    quat = _matrix_to_quat(rot @ jnp.asarray(own, rot.dtype) if (own != np.eye(3)).any() else rot)
     pos = targets.hip_centre - rot @ jnp.asarray(rig.hip_centre, rot.dtype)
     return Pose(pos, quat, targets.start)
 

@@ -72,8 +72,7 @@ def _limbs(rig: Rig) -> tuple[_Limb, ...]:
             unit = qmc.Halton(len(joints), scramble=False).random(NUM_SAMPLES)
             angles = low + unit * (high - low)
             qpos = np.zeros((NUM_SAMPLES, 7 + rig.chain.num_joints))
-            qpos[:, 3] = 1.0
-            qpos[:, 7:] = rig.chain.zero  # joints between the base link and this limb's base frame stay at zero
+            qpos[:] = rig.upright  # joints between the base link and this limb's base frame stay as they are there
             qpos[:, 7 + joints] = angles
             points = world_points(rig, qpos)["joints"]
             bone = [points[:, rig.role(b)] - points[:, rig.role(a)] for a, b in pairs]

@@ -95,8 +95,7 @@ class FrameTerms(NamedTuple):
 
 def _all_points(rig: Rig) -> Points:
     """Role joints, heels and toes, hip centre, soles, guards: in this order."""
-    base = Points(np.zeros(1, int), rig.hip_centre[None], np.zeros(1))
-    parts = (rig.joints, rig.heel_toe, base, rig.sole, rig.guard)
+    parts = (rig.joints, rig.heel_toe, rig.hips, rig.sole, rig.guard)
     return Points(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("link", "offset", "radius")))
 
 

@@ -35,7 +35,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture):
     assert call("--help") == 0
     overview = capsys.readouterr().out
     assert [name for name in COMMANDS if f"\n  {name} " in overview] == [
-        "demo", "train", "evaluate", "retarget", "convert", "motions", "fetch", "export", "play", "bench", "inspect", "doctor",
+        "demo", "train", "evaluate", "retarget", "convert", "motions", "fetch", "robot",
+        "export", "play", "bench", "inspect", "doctor",
     ]  # fmt: skip
     assert call() == 2
     assert call("--version") == 0

@@ -33,6 +33,8 @@ class Retarget:
     """... to here [s] is kept; None: to its end."""
     clip: str | None = None
     """Which one, of files that hold several."""
+    mapping: Path | None = None
+    """TOML file that says how the robot stands for a human; see `mimic robot init`."""
     sheets: Path | None = None
     """Folder for a picture of every clip that is retargeted: a dozen poses, captured and robot side by side."""
     json: Path | None = None
@@ -58,7 +60,8 @@ class Retarget:
         robot = find_robot(dataclasses.replace(make_preset("g1"), robot=self.robot), say)
         motions, reports = read_motions(
             self.files, robot, say, quat_order=self.quat_order, fps=self.fps,
-            skeleton=self.skeleton, scale=self.scale, start_s=self.start_s, end_s=self.end_s, clip=self.clip, sheets=self.sheets,
+            skeleton=self.skeleton, scale=self.scale, start_s=self.start_s, end_s=self.end_s,
+            clip=self.clip, sheets=self.sheets, mapping=self.mapping,
         )  # fmt: skip
         rows = {}
         for target, motion, report in zip(targets, motions, reports, strict=True):

@@ -1,0 +1,38 @@
+"""`mimic robot init my.xml`: guess how a robot stands for a human, and write it down to be looked at, edited and used."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from mimic.arguments import POSITIONAL
+from motions.errors import InputError
+
+
+@dataclass(frozen=True)
+class Robot:
+    """Describe a robot of your own: `mimic robot init my.xml` proposes how it stands for a human."""
+
+    what: Annotated[Literal["init"], POSITIONAL]
+    """init: propose a mapping from human joints to the robot's bodies."""
+    robot: Annotated[str, POSITIONAL]
+    """An MJCF file, a spec file or a robot's name."""
+    out: Path | None = None
+    """The TOML file to write; by default <model>_map.toml beside the model, where it is found. An existing file is kept."""
+
+    def run(self) -> int:
+        from mimic.runs import require_writable_file
+        from mimic.sources import map_beside, propose_robot_map
+
+        robot, text, notes = propose_robot_map(self.robot)
+        out = self.out if self.out is not None else map_beside(robot)
+        if out.suffix != ".toml":
+            raise InputError(f"--out {out}: a mapping is a .toml file")
+        if out.exists():
+            raise InputError(f"{out} exists already and may hold somebody's work; move it away or give --out another name")
+        require_writable_file(out)
+        for note in notes:
+            print(f"{robot.name}: {note}")
+        out.write_text(text, encoding="utf-8")
+        used = "is used from now on" if out == map_beside(robot) else f"is used as {map_beside(robot)}"
+        print(f"wrote {out}: look at it and correct it; it {used}")
+        return 0
