@@ -16,7 +16,7 @@ from retarget.source_shape import ShapeError, ancestors, roles_by_shape
 _LIMB_NAMES = {
     "thigh": ("upleg", "femur", "thigh", "upperleg", "hip"),
     "shank": ("leg", "tibia", "shin", "shank", "lowerleg", "lowleg", "calf", "knee"),
-    "foot": ("ankle", "foot"),
+    "foot": ("ankle", "foot", "heel"),
     "toe": ("toebase", "toes", "toe", "toe0", "ball", "forefoot"),
     "upper_arm": ("arm", "humerus", "upperarm", "uparm", "shoulder"),
     "forearm": ("forearm", "radius", "lowerarm", "lowarm", "elbow"),
