@@ -198,6 +198,8 @@ def _pull_back(chain: Chain, link: np.ndarray, rows: Array, points: Array, root:
 
 def tenable(rig: Rig, kin: Kinematics, ends: Array, standing: Array, load: Array) -> Array:
     """`ends` (F, 4, 2), drawn in where both of a foot's stand, to where its ankle can hold its share of the `load` (F,)."""
+    if np.isinf(rig.ankle_effort):  # no ankle, or one that nothing limits
+        return ends
     at = np.repeat([rig.role("l_foot"), rig.role("r_foot")], 2)
     ankles = points_on(rig.joints.link[at], rig.joints.offset[at], kin.link_pos[1:-1], kin.link_rot[1:-1])[..., :2]
     flat = standing.reshape(-1, 2, 2)
