@@ -207,7 +207,7 @@ def _cross(a: list[Array], b: list[Array]) -> list[Array]:
 
 def tenable(rig: Rig, kin: Kinematics, ends: Array, standing: Array, load: Array) -> Array:
     """`ends` (F, 4, 2), drawn in where both of a foot's stand, to where its ankle can hold its share of the `load` (F,)."""
-    if not np.isfinite(rig.ankle_effort):
+    if np.isinf(rig.ankle_effort):  # no ankle, or one that nothing limits
         return ends
     at = np.repeat([rig.role("l_foot"), rig.role("r_foot")], 2)
     ankles = points_on(rig.joints.link[at], rig.joints.offset[at], kin.link_pos[1:-1], kin.link_rot[1:-1])[..., :2]

@@ -153,7 +153,7 @@ def _hang(pose: Pose, limb: Limb, rest: dict) -> None:
     out = out / np.linalg.norm(out)
     if out[2] < -0.5:
         return
-    for b in pose.below(limb.top, limb.middle):
+    for b in reversed(pose.below(limb.top, limb.middle)[:-1]):  # the shoulder before a collar bone
         joint = pose.hinge_along(b, [1, 0, 0])
         if joint is not None:
             down = np.cross(pose.axis(joint), out)[2]

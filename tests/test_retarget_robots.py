@@ -1,5 +1,6 @@
 """The shipped robot maps on the real models: bodies exist, the upright pose stands, bones are where limbs are."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from mimic.robots import load_robot
+from motions.formats import read_amc
 from motions.kinematics import Body
+from retarget import retarget
 from retarget.mapping import map_robot, shipped_robot_maps
 from retarget.pipeline import rig_of
 from retarget.rig import Rig
@@ -129,3 +132,15 @@ def bends(rig: Rig, near: str, middle: str, far: str) -> tuple[np.ndarray, np.nd
 def spot(rig: Rig, data: mujoco.MjData, role: str) -> np.ndarray:
     body = data.body(rig.mapping.bodies[role])
     return body.xpos + body.xmat.reshape(3, 3) @ np.array(rig.mapping.offsets.get(role, (0.0, 0.0, 0.0)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "file"), CASES[1:])
+def test_a_walk_on_every_robot(name, file, shared_data, shared_robots):
+    """Compiles a solver for each."""
+    source = read_amc(shared_data / "motions" / "cmu_asfamc" / "07_05-walk.amc")
+    source = replace(source, root_pos=source.root_pos[:181], local_quat=source.local_quat[:181])
+    _, report = retarget(source, body_of(shared_robots, file))
+    assert report.fidelity > (50.0 if name == "op3" else 99.0)  # OP3's elbows cannot bring a hand forward
+    assert min(report.joint_feasibility, report.non_floating, report.non_penetration, report.non_skating) == 100.0
+    assert report.limit_violations == 0
