@@ -22,6 +22,7 @@ from retarget.quality import QualityReport
 CATALOGUE, CLIPS, RESULTS = "catalogue.json", "clips", "results"
 HELD_OUT_SHARE = 0.1
 PERCENTAGES = ("fidelity", "joint_feasibility", "non_floating", "non_penetration", "non_skating")
+OPENINGS = {".txt": b"{", ".json": b"{", ".xml": b"<"}
 LICENCE_NAMES = ("licence", "license", "notice", "copying")  # the first kind that lies there counts
 Say = Callable[[str], None]
 Read = Callable[[Path], ReadResult]
@@ -75,7 +76,16 @@ def motion_files(folder: Path, out: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in FORMATS and path.is_file())
-    return [path for path in found if out.resolve() not in path.resolve().parents]
+    return [path for path in found if out.resolve() not in path.resolve().parents and _may_be_motion(path)]
+
+
+def _may_be_motion(path: Path) -> bool:
+    """Not the text beside the clips: of suffixes that anything may have, only files that begin as such motions do."""
+    opening = OPENINGS.get(path.suffix.lower())
+    if opening is None:
+        return True
+    with path.open("rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(opening)
 
 
 def body_digest(body: Body) -> str:
