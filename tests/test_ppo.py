@@ -194,6 +194,7 @@ def test_the_same_seed_gives_the_same_run(chain):
     )
 
 
+@pytest.mark.slow
 def test_jit_is_no_jit(chain):
     learner, iterate, states, _ = chain
     with jax.disable_jit():

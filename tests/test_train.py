@@ -116,6 +116,7 @@ def resume(run: Run) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 def test_a_shorter_run_gone_on_with_is_the_longer_run(whole: Run, tmp_path: Path):
     run = new_run(tmp_path / "run", env_steps=PER_ITERATION * 4)
     assert train(run, lambda _: None).env_steps == PER_ITERATION * 4
