@@ -122,7 +122,12 @@ def balance_terms(
     # the supporting point retreats with the load, and moves with the feet; what they hold changes likewise
     x, y = (pull(jnp.zeros_like(gap).at[:, k].set(1.0)) for k in range(2))
     yaw_held = pull_hold(jnp.sign(twist))
-    near, far = _derivatives(lumps, fps, jnp.stack([x[0], y[0], yaw_held[0]], axis=1), yaw_held[1])
+    # and their own weight grows with the load while they take it over
+    taking = (load > LIGHT * GRAVITY) & (load < FULL * GRAVITY)
+    growth = jnp.where(taking, 1.0 / jnp.maximum(load - LIGHT * GRAVITY, 1e-3), 0.0)
+    pressed = growth * huber / jnp.maximum((robust * outside) ** 2, 1e-12)
+    by_load = jnp.stack([x[0] - pressed * gap[:, 0], y[0] - pressed * gap[:, 1], yaw_held[0] - growth * twist], axis=1)
+    near, far = _derivatives(lumps, fps, by_load, yaw_held[1])
     near_rows, far_rows = weight[..., None, None] * near, weight[..., None, None] * far
     inner = slice(1, -1), slice(None, -2), slice(2, None)
     now, before, after = (

@@ -180,9 +180,11 @@ def test_a_smaller_body_flies_for_a_shorter_time():
     assert np.flatnonzero(shorter[:, 1]).tolist() == list(range(19, 30))
 
 
-def test_balance_derivatives(rig, monkeypatch):
-    """Of all rows, against forward differences, while the feet move with the body and the load draws the hull to the ankles."""
+@pytest.mark.parametrize("falling", [0.0, 6.0])  # [m/s^2]: all of the weight on the feet, or less than half
+def test_balance_derivatives(rig, monkeypatch, falling):
+    """Of all rows, against central differences, while the feet move with the body and the load draws the hull to the ankles."""
     pose = swaying_pose(rig, 3)
+    pose = pose._replace(pos=pose.pos.at[2, 2].add(-falling / FPS**2))
     turn = jnp.asarray([[0.0, 0.0, angle] for angle in (0.0, 0.0, 0.05)])  # 125 rad/s^2, more than feet can hold
     pose = pose._replace(quat=quat_mul(quat_exp(turn), pose.quat))
     targets = targets_of(3, 1.0, 1.0)._replace(support=jnp.asarray([[1.0, 1.0, 0.0, 0.0]] * 3))
@@ -200,14 +202,16 @@ def test_balance_derivatives(rig, monkeypatch):
 
     residual, jacobian = rows(pose)
     assert np.linalg.norm(residual[:2]) > 1e-3
-    assert np.abs(residual[8]) > 1e-3
+    assert falling or np.abs(residual[8]) > 1e-3
     step = 2e-5
+
+    def moved(frame: int, column: int, by: float) -> Pose:
+        if column < 6:
+            return pose._replace(pos=pose.pos.at[frame, column].add(by))
+        return pose._replace(joints=pose.joints.at[frame, column - 6].add(by))
+
     for frame in range(3):
         for column in (0, 1, 2, 6 + 3, 6 + 15, 6 + 20):
-            if column < 6:
-                moved = pose._replace(pos=pose.pos.at[frame, column].add(step))
-            else:
-                moved = pose._replace(joints=pose.joints.at[frame, column - 6].add(step))
-            change = (rows(moved)[0] - residual) / step
+            change = (rows(moved(frame, column, step))[0] - rows(moved(frame, column, -step))[0]) / (2.0 * step)
             tolerance = np.array([*[1.0] * 2, *[20.0] * 7])
-            assert (np.abs(change - jacobian[frame, :, column]) < 0.05 * np.abs(change) + tolerance).all(), (frame, column)
+            assert (np.abs(change - jacobian[frame, :, column]) < 0.03 * np.abs(change) + tolerance).all(), (frame, column)
