@@ -11,6 +11,7 @@ from motions.skeleton import Skeleton
 
 _MIRROR = 0.15  # difference in length by which two limbs may still be a pair, as a part of it
 _COLLAR = 0.25  # joints of a left and a right arm nearer than this part of the arm begin collar bones
+_ON_FOUR = 0.2  # hands nearer to the ground than this part of the pelvis's height are feet
 _FOREMOST_M = 0.02  # how far toes must reach to tell ahead from behind
 
 
@@ -33,6 +34,10 @@ def roles_by_shape(skeleton: Skeleton, pose: np.ndarray | None = None) -> tuple[
     own = set(leg[0]) | set(leg[1])
     arms = [pair for pair in pairs if not own & {*pair[0], *pair[1]} and pelvis in ancestors(skeleton, pair[0][0])]
     arm = max(arms, key=lambda pair: _length(rest, pair[0]), default=None)
+    if arm is not None:
+        ground, grip = (np.mean([rest[chain[-1], 2] for chain in pair]) for pair in (leg, arm))
+        if grip - ground < _ON_FOUR * (rest[pelvis, 2] - ground):
+            raise ShapeError("its shape shows four legs, which no human has ")
     left = _left(skeleton, rest, leg)
     roles: dict[str, int] = {}
     for pair, parts, end in ((leg, ("thigh", "shank", "foot"), "toe"), (arm, ("upper_arm", "forearm", "hand"), None)):
