@@ -7,6 +7,7 @@ its knee or elbow; what follows them is toes or fingers.
 
 import numpy as np
 
+from motions.formats.units import rest_positions
 from motions.skeleton import Skeleton
 
 _MIRROR = 0.15  # difference in length by which two limbs may still be a pair, as a part of it
@@ -58,14 +59,6 @@ def roles_by_shape(skeleton: Skeleton, pose: np.ndarray | None = None) -> tuple[
             roles["head"] = max(top, key=lambda j: rest[j, 2])
     said = ", ".join(f"{role} = {skeleton.joint_names[j]}" for role, j in roles.items())
     return roles, (f"joint names say nothing known: limbs guessed from the skeleton's shape: {said}",)
-
-
-def rest_positions(skeleton: Skeleton) -> np.ndarray:
-    """Joints of the rest pose relative to the root, (J, 3) [m]."""
-    rest = np.zeros((len(skeleton.parents), 3))
-    for j, parent in enumerate(skeleton.parents[1:], start=1):
-        rest[j] = rest[parent] + skeleton.offsets[j]
-    return rest
 
 
 def ancestors(skeleton: Skeleton, joint: int) -> list[int]:

@@ -26,3 +26,13 @@ def shared_data() -> Path:
 def shared_robots(shared_data: Path) -> Path:
     """The robots folder of the reference data, as MIMIC_ROBOTS expects it."""
     return shared_data / "robots"
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a robot small enough that training it takes seconds, and a short clip."""
+    from commands import write_tiny
+
+    folder = tmp_path_factory.mktemp("files")
+    write_tiny(folder)
+    return folder

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import SMALL, STEPS, call, refusal, write_tiny
+from commands import SMALL, STEPS, call, refusal
 from tiny import tiny_motion
 
 import mimic.reporting
@@ -21,14 +21,6 @@ from mimic.runs import open_run, read_metrics
 from motions.motion import save_motion
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a robot and a short clip."""
-    folder = tmp_path_factory.mktemp("files")
-    write_tiny(folder)
-    return folder
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture):

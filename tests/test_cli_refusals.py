@@ -5,18 +5,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from commands import SMALL, call, refusal, write_tiny
+from commands import SMALL, call, refusal
 from tiny import tiny_motion
 
 from motions.motion import save_motion
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a robot and a short clip."""
-    folder = tmp_path_factory.mktemp("files")
-    write_tiny(folder)
-    return folder
 
 
 def write_csv(path: Path, columns: int, rows: int = 10, quat: tuple = (1, 0, 0, 0)) -> None:

@@ -7,10 +7,10 @@ import pytest
 from motions.errors import InputError
 from motions.formats import read_amc, read_bvh
 from motions.formats.laikago import laikago_skeleton
+from motions.formats.units import rest_positions
 from motions.kinematics import Body
 from motions.skeleton import Skeleton
 from retarget.mapping import RobotMap, map_robot, map_source, shipped_robot_maps
-from retarget.source_shape import rest_positions
 
 FAMILIES = {
     "cmu_bvh": ("Hips", "Spine1", "Head", "{side}Shoulder", "{side}Arm", "{side}ForeArm", "{side}Hand",

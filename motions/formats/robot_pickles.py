@@ -109,7 +109,7 @@ def _read_layout(
     if isinstance(joints, np.ndarray) and joints.ndim == 3 and joints.shape[2] == 1:
         joints = joints[..., 0]  # some of PBHC's tools keep an axis of one degree of freedom per joint
     joints = numbers({layout.joints: joints}, layout.joints, (None, None), path)
-    named = next((texts(data, key, path) for key in NAME_KEYS if data.get(key) is not None), None)
+    named = _joint_names(data, path)
     if named is None and body is not None:
         _check_axes(data, joints, body, path)
         joints = _without_wrists(data, joints, body, notes)
@@ -154,6 +154,11 @@ def _check_axes(data: Mapping[str, Any], joints: np.ndarray, body: "Body", path:
         )
 
 
+def _joint_names(data: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
+    """The file's own names of its joints, under the first key that has any."""
+    return next((texts(data, key, path) for key in NAME_KEYS if data.get(key) is not None), None)
+
+
 def _without_wrists(data: Mapping[str, Any], joints: np.ndarray, body: "Body", notes: list[str]) -> np.ndarray:
     """Columns of a file without wrists spread over the robot's; certain only where `pose_aa` has confirmed them."""
     columns = _columns(body, joints.shape[1])
@@ -172,7 +177,7 @@ def _read_mimickit(data: Mapping[str, Any], name: str, body: "Body | None", fps:
     if frames.shape[1] < 7:
         raise InputError(f"{path}: frames of {frames.shape[1]} values, expected root xyz, root rotation vector, joints")
     joints = frames[:, 6:]
-    named = next((texts(data, key, path) for key in NAME_KEYS if data.get(key) is not None), None)
+    named = _joint_names(data, path)
     joints, joint_names = assign_columns(joints, named, body, path)
     if named is None and body is not None:
         joints = _from_rotation_vectors(joints, body, notes, path)
