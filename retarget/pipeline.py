@@ -105,13 +105,11 @@ def ground(
     For motions that came from elsewhere (video, diffusion). It is retargeting from the robot to itself. `fps` [Hz]
     resamples first, by cubic splines, whose velocities do not step as those of straight lines between frames do.
     """
-    if motion.joint_names != body.joint_names:
-        raise InputError(f"motion {motion.name!r} has the joints {', '.join(motion.joint_names)}; {body.name!r} has others")
+    _require_joints(motion, body)
     if fps is not None and fps != motion.fps:
         motion = _splined(motion, fps)
     rig = rig_of(body, mapping)
-    own = capture_of_robot(rig, motion)
-    targets, scale = build_targets(own, detect_contacts(own), rig, reach=1.0)
+    targets, scale = _own_targets(rig, motion)
     joints = motion.qpos[:, 7:]
     targets = targets._replace(rest=joints, start=joints, stiffness=np.full_like(joints, GROUND_STIFFNESS))
     began = time.perf_counter()
@@ -125,12 +123,21 @@ def ground(
 
 def assess(motion: Motion, body: Body, *, mapping: RobotMap | str | Path | None = None) -> QualityReport:
     """Measure a motion that is already on the robot, as it is; nothing is solved. Its own joints are its targets."""
+    _require_joints(motion, body)
+    rig = rig_of(body, mapping)
+    targets, scale = _own_targets(rig, motion)
+    return measure(motion, rig, targets, scale=scale)
+
+
+def _require_joints(motion: Motion, body: Body) -> None:
     if motion.joint_names != body.joint_names:
         raise InputError(f"motion {motion.name!r} has the joints {', '.join(motion.joint_names)}; {body.name!r} has others")
-    rig = rig_of(body, mapping)
+
+
+def _own_targets(rig: Rig, motion: Motion) -> tuple[Targets, float]:
+    """The targets that a robot's own motion is, and their scale."""
     own = capture_of_robot(rig, motion)
-    targets, scale = build_targets(own, detect_contacts(own), rig, reach=1.0)
-    return measure(motion, rig, targets, scale=scale)
+    return build_targets(own, detect_contacts(own), rig, reach=1.0)
 
 
 def _splined(motion: Motion, fps: float) -> Motion:

@@ -81,7 +81,7 @@ def kinematics(rig: Rig, pose: Pose) -> Kinematics:
 class FrameTerms(NamedTuple):
     """residual (F, M) and its jacobian (F, M, 6 + J) (no rows if not asked for). Springs, which pull at one joint each: their
     cost, a number, its half gradient and half curvature (F, J). `ends` (F, 4, 2): ground positions of left heel, left toe,
-    right heel, right toe, with `ends_jac` (F, 4, 2, 6 + J) and heights `ends_height` (F, 4)."""
+    right heel, right toe, with `ends_jac` (F, 4, 2, 6 + J)."""
 
     residual: Array
     jacobian: Array
@@ -90,7 +90,6 @@ class FrameTerms(NamedTuple):
     spring_stiffness: Array
     ends: Array
     ends_jac: Array
-    ends_height: Array
 
 
 def _all_points(rig: Rig) -> Points:
@@ -164,7 +163,6 @@ def frame_terms(
         spring_stiffness=hard * (over != 0.0) + soft,
         ends=points[:, ends, :2],
         ends_jac=point_jac[:, ends, :2],
-        ends_height=height,
     )
 
 
