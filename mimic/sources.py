@@ -1,11 +1,13 @@
-"""What the user names, found and read: robots, motion files of any format, shipped clips. The only module that retargets."""
+"""What the user names, found and read: robots, motion files of any format, shipped clips. Here motions are retargeted."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mimic import __version__
 from mimic.config import Config
+from mimic.presets import make_preset
 from mimic.robots import Robot, load_robot
 from motions.clips import demo_bvh
 from motions.errors import InputError
@@ -73,13 +75,13 @@ def read_motions(
     return motions, reports
 
 
-def bench_retargeting(paths: Sequence[str], robot: Robot, say: Say) -> dict[str, Any]:
+def bench_retargeting(paths: Sequence[str], robot: Robot, say: Say, *, fps: float | None = None) -> dict[str, Any]:
     """Speed and quality of retargeting captured motion files, as `retarget.bench` measures them, for JSON."""
     from retarget.bench import bench_retarget
 
     sources = []
     for path in paths:
-        motion = read_motion_file(path, robot=robot.body).motion
+        motion = read_motion_file(path, robot=robot.body, fps=fps).motion
         if not isinstance(motion, SkeletonMotion):
             raise InputError(f"{path}: already a robot's motion; this measures retargeting, give captured ones")
         sources.append(motion)
@@ -147,6 +149,11 @@ def sheet_of(motion: Motion, source: Motion | SkeletonMotion, report: QualityRep
 def preset_clip(config: Config) -> str:
     """The shipped clip a preset trains on by default: of the humanoid, or else a captured skeleton to be retargeted."""
     return str(demo_bvh())
+
+
+def named_robot(name_or_path: str, say: Say) -> Robot:
+    """A robot by itself, where there is no training to configure; says what had to be assumed."""
+    return find_robot(replace(make_preset("g1"), robot=name_or_path), say)
 
 
 def find_robot(config: Config, say: Say) -> Robot:

@@ -1,12 +1,10 @@
 """`mimic retarget | convert`: motion files in, motion files out."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from mimic.arguments import POSITIONAL, QuatOrder, say, write_json
-from mimic.presets import make_preset
 from motions.errors import InputError
 
 
@@ -42,7 +40,7 @@ class Retarget:
 
     def run(self) -> int:
         from mimic.runs import require_writable, require_writable_file
-        from mimic.sources import find_robot, quality_json, read_motions
+        from mimic.sources import named_robot, quality_json, read_motions
         from motions.motion import save_motion
 
         if not self.files:
@@ -57,7 +55,7 @@ class Retarget:
             require_writable(self.out)
         for file in (*targets, self.json):
             require_writable_file(file)
-        robot = find_robot(dataclasses.replace(make_preset("g1"), robot=self.robot), say)
+        robot = named_robot(self.robot, say)
         motions, reports = read_motions(
             self.files, robot, say, quat_order=self.quat_order, fps=self.fps,
             skeleton=self.skeleton, scale=self.scale, start_s=self.start_s, end_s=self.end_s,

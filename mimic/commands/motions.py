@@ -1,6 +1,5 @@
 """`mimic motions edit | curate` and `mimic fetch`: work on motions and on whole folders of them."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,8 +72,7 @@ class Edit:
         return 0
 
     def _robot(self) -> "Robot":
-        from mimic.presets import make_preset
-        from mimic.sources import find_robot
+        from mimic.sources import named_robot
         from motions.formats import read_motion_file
         from motions.motion import Motion
 
@@ -84,7 +82,7 @@ class Edit:
             name = found.robot if isinstance(found, Motion) else None
         if not name:
             raise InputError(f"{self.source} does not say which robot it is for: give --robot")
-        return find_robot(dataclasses.replace(make_preset("g1"), robot=name), say)
+        return named_robot(name, say)
 
     def _edited(self, robot: "Robot") -> "Motion":
         from mimic.sources import ground_motion, read_motions
@@ -151,10 +149,9 @@ class Curate:
     """Draw a contact sheet of every clip, too."""
 
     def run(self) -> int:
-        from mimic.presets import make_preset
-        from mimic.sources import curate_folder, find_robot
+        from mimic.sources import curate_folder, named_robot
 
-        robot = find_robot(dataclasses.replace(make_preset("g1"), robot=self.robot), say)
+        robot = named_robot(self.robot, say)
         tally = curate_folder(self.folder, robot, self.out, say, quat_order=self.quat_order, fps=self.fps, sheets=self.sheets)
         total = tally.done + tally.kept
         say(f"{total} files: {tally.passed} passed, {total - tally.passed - tally.broken} failed a gate, {tally.broken} broken")

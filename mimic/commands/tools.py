@@ -49,7 +49,7 @@ class Bench:
         robot = find_robot(config, say)
         files = self.motion or (preset_clip(config),)
         if self.what == "retarget":
-            write_json(self.json, bench_retargeting(files, robot, say))
+            write_json(self.json, bench_retargeting(files, robot, say, fps=self.fps))
             return 0
         motions, _ = read_motions(
             files, robot, say, quat_order=self.quat_order, fps=self.fps, start_s=self.start_s, end_s=self.end_s
