@@ -13,6 +13,7 @@ from mujoco.batch import Batch
 from rich.console import Console
 from rich.table import Table
 
+from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config
 from mimic.learning.ppo import Learner, TrainState, make_learner
 from mimic.learning.rollout import collect
@@ -21,7 +22,7 @@ from mimic.robots import Robot
 from mimic.runs import create_run
 from mimic.sim.physics import choose_backend
 from mimic.tasks.tracking import EnvState, Tracking
-from mimic.train import enable_compile_cache, make_task, peak_memory_mb, train
+from mimic.train import make_task, peak_memory_mb, train
 from motions.motion import Motion
 from motions.rotations import Array
 

@@ -9,6 +9,7 @@ from mimic.commands.motions import Fetch, Motions, run_motions
 from mimic.commands.robot import Robot
 from mimic.commands.tools import Bench, Doctor, Inspect
 from mimic.commands.training import Demo, Evaluate, Export, Play, Train, parse_train
+from mimic.compile_cache import enable_compile_cache
 from motions.errors import InputError, unknown_name
 
 COMMANDS: dict[str, type] = {
@@ -21,6 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     argv = sys.argv[1:] if argv is None else argv
     warnings.filterwarnings("ignore", message=".*os.fork.*")  # starting ffmpeg and probing OpenGL touch nothing of JAX's
+    enable_compile_cache()
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         code = _run(argv)

@@ -1,14 +1,12 @@
 """The training program: build, iterate, show progress, write metrics, save; stop cleanly on a signal."""
 
 import json
-import os
 import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,6 +14,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from mimic.checkpoint import Checkpoints
+from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config
 from mimic.learning.ppo import Learner, TrainState, make_learner
 from mimic.mdp.observations import TERMS
@@ -43,14 +42,6 @@ class TrainResult:
     steps_per_s: float
     peak_memory_mb: float
     interrupted: bool
-
-
-def enable_compile_cache() -> None:
-    """Keep compiled programs between processes, in MIMIC_CACHE or the user's cache folder."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = Path(os.environ.get("MIMIC_CACHE", caches / "mimic"))
-    jax.config.update("jax_compilation_cache_dir", str(folder / "jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
 def check_config(config: Config) -> None:
