@@ -211,12 +211,12 @@ def _cross(a: list[Array], b: list[Array]) -> list[Array]:
 
 
 def tenable(rig: Rig, kin: Kinematics, ends: Array, standing: Array, load: Array) -> Array:
-    """`ends` (F, 4, 2), drawn in where both of a foot's stand, to where its ankle can hold its share of the `load` (F,)."""
-    if np.isinf(rig.ankle_effort):  # no ankle, or one that nothing limits
+    """`ends` (F, E L, 2), drawn in where both of a foot's stand, to where its ankle can hold its share of the `load` (F,)."""
+    if np.isinf(rig.ankle_effort):  # no ankle, as of point feet, or one that nothing limits
         return ends
-    at = np.repeat([rig.role("l_foot"), rig.role("r_foot")], 2)
+    at = np.repeat([rig.role(leg + "foot") for leg in rig.legs], 2)
     ankles = points_on(rig.joints.link[at], rig.joints.offset[at], kin.link_pos[1:-1], kin.link_rot[1:-1])[..., :2]
-    flat = standing.reshape(-1, 2, 2)
+    flat = standing.reshape(len(standing), -1, 2)
     feet = flat.max(axis=-1).sum(axis=1)
     longest = EFFORT_SHARE * rig.ankle_effort / rig.mass.sum() * feet / jnp.maximum(load, LIGHT * GRAVITY)
     arm = ends - ankles
@@ -226,8 +226,10 @@ def tenable(rig: Rig, kin: Kinematics, ends: Array, standing: Array, load: Array
 
 
 def beside(gap: Array, ends: Array, standing: Array, half_width: float) -> Array:
-    """Gap (F, 2) to the middle lines of the standing feet, less what their width covers to the sides."""
-    lines = (ends[:, 1::2] - ends[:, ::2]) * standing.reshape(-1, 2, 2).max(axis=-1)[..., None]  # [F, 2 feet, 2]
+    """Gap (F, 2) to the middle lines of the standing feet, less what their width covers to the sides; points have none."""
+    if half_width == 0.0:
+        return gap
+    lines = (ends[:, 1::2] - ends[:, ::2]) * standing.reshape(len(standing), -1, 2).max(axis=-1)[..., None]  # [F, feet, 2]
     forward = lines.sum(axis=1)
     forward = forward / jnp.maximum(jnp.linalg.norm(forward, axis=-1, keepdims=True), 1e-6)
     left = jnp.stack([-forward[:, 1], forward[:, 0]], axis=-1)
@@ -236,7 +238,7 @@ def beside(gap: Array, ends: Array, standing: Array, half_width: float) -> Array
 
 
 def nearest_in_hull(point: Array, corners: Array, present: Array) -> Array:
-    """The point of the convex hull of the `present` (F, 4) `corners` (F, 4, 2) that is nearest to `point` (F, 2).
+    """The point of the convex hull of the `present` (F, N) `corners` (F, N, 2) that is nearest to `point` (F, 2).
 
     Inside any triangle it is the point itself, else the nearest on any segment. Absent corners count as copies of a
     present one; with none present the answer is the point of corner 0.
@@ -245,7 +247,7 @@ def nearest_in_hull(point: Array, corners: Array, present: Array) -> Array:
     stand_in = jnp.take_along_axis(corners, first[:, None, None], axis=1)
     corners = jnp.where(present[..., None], corners, stand_in)
     best, best_sq = corners[:, 0], jnp.sum((corners[:, 0] - point) ** 2, axis=-1)
-    for i, j in combinations(range(4), 2):
+    for i, j in combinations(range(corners.shape[1]), 2):
         a, edge = corners[:, i], corners[:, j] - corners[:, i]
         t = jnp.sum((point - a) * edge, axis=-1) / jnp.maximum(jnp.sum(edge * edge, axis=-1), 1e-9)
         near = a + jnp.clip(t, 0.0, 1.0)[:, None] * edge
@@ -253,7 +255,7 @@ def nearest_in_hull(point: Array, corners: Array, present: Array) -> Array:
         best = jnp.where((near_sq < best_sq)[:, None], near, best)
         best_sq = jnp.minimum(near_sq, best_sq)
     inside = jnp.zeros(len(point), bool)
-    for i, j, k in combinations(range(4), 3):
+    for i, j, k in combinations(range(corners.shape[1]), 3):
         sides = [_side(corners[:, a], corners[:, b], point) for a, b in ((i, j), (j, k), (k, i))]
         area = jnp.abs(_side(corners[:, i], corners[:, j], corners[:, k]))
         same = ((sides[0] > 0) & (sides[1] > 0) & (sides[2] > 0)) | ((sides[0] < 0) & (sides[1] < 0) & (sides[2] < 0))

@@ -11,15 +11,14 @@ from motions.kinematics import Body, forward_kinematics
 from motions.rotations import quat_to_matrix
 from motions.skeleton import SkeletonMotion
 from retarget.batch import retarget_many
-from retarget.mapping import SIDES
 from retarget.pipeline import Wanted, prepare
 from retarget.quality import QualityReport
 from retarget.rig import Rig
+from retarget.roles import SIDES
 
 MINK_FRAMES = 300  # of every clip are solved frame by frame: enough for a rate
 MINK_STEPS, MINK_GAIN = 10, 1e-3  # at most so many steps a frame, fewer when one gains less than this (GMR's rule)
 MINK_DAMPING = 0.5
-ROTATED = ("pelvis", "chest", "head", "l_foot", "r_foot")  # roles whose orientation is wanted beside their position
 
 
 class RetargetBench(NamedTuple):
@@ -78,7 +77,7 @@ def mink_solve(wanted: Wanted) -> tuple[int, float]:
     upright = quat_to_matrix(forward_kinematics(body, rig.upright)[1])
     roles = [role for role in rig.roles if role in positions]
     tasks = {
-        role: mink.FrameTask(rig.mapping.bodies[role], "body", 100.0, 10.0 if role in ROTATED else 0.0, lm_damping=1.0)
+        role: mink.FrameTask(rig.mapping.bodies[role], "body", 100.0, 10.0 if role in rig.frame_roles else 0.0, lm_damping=1.0)
         for role in roles
     }
     limits = [mink.ConfigurationLimit(body.model)]
@@ -117,13 +116,13 @@ def role_positions(rig: Rig, wanted: Wanted) -> dict[str, np.ndarray]:
         hang("chest", "pelvis")
         if "head" in at:
             hang("head", "chest")
-    for side in SIDES:
-        for role, base in (("thigh", "pelvis"), ("upper_arm", "chest")):
-            if side + role in at and base in found:
-                hang(side + role, base)
+    for limbs, role, base in ((rig.legs, "thigh", "pelvis"), (SIDES, "upper_arm", "chest")):
+        for limb in limbs:
+            if limb + role in at and base in found:
+                hang(limb + role, base)
     for i, (near, far) in enumerate(rig.bones):
         if near in found:
             found[far] = found[near] + rig.bone_length[i] * targets.bone_dir[:, i]
-    for i, side in enumerate(SIDES):
-        found[side + "foot"] = targets.ankle[:, i]
+    for i, leg in enumerate(rig.legs):
+        found[leg + "foot"] = targets.ankle[:, i]
     return found

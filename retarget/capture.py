@@ -1,7 +1,8 @@
-"""`Capture`: the few human points and frames the solver follows, low-passed and sampled at the output rate.
+"""`Capture`: the few points and frames of a captured body the solver follows, low-passed and sampled at the output rate.
 
 Directions between joint positions carry the limbs, so a file's rest pose does not matter; pelvis, chest, head and
-feet also need orientations, which come from joint rotations calibrated by the skeleton itself.
+feet also need orientations, which come from joint rotations calibrated by the skeleton itself. The feet of four legs are
+points and have none.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from scipy.signal import butter, sosfiltfilt
 from motions.formats.units import rest_positions
 from motions.rotations import quat_normalize, quat_to_matrix, quat_unroll
 from motions.skeleton import Skeleton, SkeletonMotion
-from retarget.mapping import SIDES, SourceMap
+from retarget.mapping import SourceMap
+from retarget.roles import TWO_LEGS, is_left, legs_of
 
 CUTOFF_HZ = 10.0  # of the zero-phase low-pass: marker noise goes, kicks of 5 m/s stay
 FRAME_ROLES = ("pelvis", "chest", "head", "l_foot", "r_foot")
@@ -23,8 +25,8 @@ FRAME_ROLES = ("pelvis", "chest", "head", "l_foot", "r_foot")
 class Capture:
     """F frames at `fps`. `xyz` role -> (F, 3) [m]; `rot` role -> (F, 3, 3) joint rotation in the world.
 
-    `upright` role -> (3, 3): the joint-frame orientation of (forward, left, up) when the person stands straight.
-    Feet have none here: contacts calibrate them.
+    `upright` role -> (3, 3): the joint-frame orientation of (forward, left, up) when the body stands straight.
+    Feet have none here: contacts calibrate them. Legs are in the order of `legs`.
     """
 
     fps: float
@@ -37,16 +39,33 @@ class Capture:
         return len(self.xyz["pelvis"])
 
     @property
+    def legs(self) -> tuple[str, ...]:
+        return legs_of(self.xyz)
+
+    @property
     def leg_length(self) -> float:
-        """Hip to ankle, mean over sides and frames [m]."""
+        """Hip to ankle, mean over legs and frames [m]."""
         parts = (("thigh", "shank"), ("shank", "foot"))
-        return float(
-            sum(np.median(np.linalg.norm(self.xyz[s + a] - self.xyz[s + b], axis=1)) for s in SIDES for a, b in parts) / 2.0
-        )
+        bones = [self.xyz[leg + a] - self.xyz[leg + b] for leg in self.legs for a, b in parts]
+        return float(sum(np.median(np.linalg.norm(bone, axis=1)) for bone in bones) / len(self.legs))
+
+    @property
+    def hip_centre(self) -> np.ndarray:
+        """The middle of the thighs' upper ends (F, 3) [m]."""
+        return np.mean([self.xyz[leg + "thigh"] for leg in self.legs], axis=0)
+
+    @property
+    def hips_xy(self) -> np.ndarray:
+        """Where the thighs begin, ahead and to the left of their middle, median over frames (L, 2) [m]."""
+        pelvis, centre = self.rot["pelvis"] @ self.upright["pelvis"], self.hip_centre
+        own = [np.einsum("fji,fj->fi", pelvis, self.xyz[leg + "thigh"] - centre) for leg in self.legs]
+        return np.median(own, axis=1)[:, :2]
 
     @property
     def hip_half_width(self) -> float:
-        return 0.5 * float(np.median(np.linalg.norm(self.xyz["l_thigh"] - self.xyz["r_thigh"], axis=1)))
+        """Of the first pair of legs [m]."""
+        left, right = (self.xyz[leg + "thigh"] for leg in self.legs[:2])
+        return 0.5 * float(np.median(np.linalg.norm(left - right, axis=1)))
 
 
 def capture(motion: SkeletonMotion, roles: SourceMap, fps: float) -> Capture:
@@ -62,8 +81,10 @@ def capture(motion: SkeletonMotion, roles: SourceMap, fps: float) -> Capture:
     quats = quat_unroll(quat[:, [roles[name] for name in turning]])
     rot = quat_to_matrix(quat_normalize(_sample(quats, motion.fps, at, cutoff)))
     points = {name: xyz[:, i] for i, name in enumerate(names)}
-    for side in SIDES:  # a foot without a toe joint: its end site, or straight ahead
-        if side + "toe" not in points:
+    for side in roles.legs:  # a foot without a toe joint: its end site, or straight ahead
+        if roles.legs != TWO_LEGS:
+            points[side + "toe"] = points[side + "foot"]
+        elif side + "toe" not in points:
             foot = roles[side + "foot"]
             points[side + "toe"] = points[side + "foot"] + np.einsum(
                 "fij,j->fi", rot[:, turning.index(side + "foot")], _toe_offset(motion.skeleton, foot)
@@ -94,13 +115,13 @@ def _toe_offset(skeleton: Skeleton, foot: int) -> np.ndarray:
 
 
 def joint_upright(skeleton: Skeleton, roles: SourceMap, quat: np.ndarray) -> np.ndarray:
-    """(forward, left, up) as columns, in the joint frame, of a person standing straight; `quat` (F, 4) are the joint's.
+    """(forward, left, up) as columns, in the joint frame, of a body standing straight; `quat` (F, 4) are the joint's.
 
     In the skeleton's rest pose joint frames are parallel to the world, and a rest pose that stands upright says it
     directly. Where it does not stand (bones laid along one axis), up is what points up in the median frame.
     """
     rest = rest_positions(skeleton)
-    left = rest[roles["l_thigh"]] - rest[roles["r_thigh"]]
+    left = _to_the_left(rest, roles)
     up = np.array([0.0, 0.0, 1.0])
     if not rest_stands(skeleton, roles):
         up = np.median(quat_to_matrix(quat)[:, 2, :], axis=0)
@@ -113,6 +134,14 @@ def joint_upright(skeleton: Skeleton, roles: SourceMap, quat: np.ndarray) -> np.
 def rest_stands(skeleton: Skeleton, roles: SourceMap) -> bool:
     """Whether the rest pose stands upright: legs down, hips level."""
     rest = rest_positions(skeleton)
-    left = rest[roles["l_thigh"]] - rest[roles["r_thigh"]]
-    legs = 0.5 * (rest[roles["l_thigh"]] + rest[roles["r_thigh"]]) - 0.5 * (rest[roles["l_foot"]] + rest[roles["r_foot"]])
+    left = _to_the_left(rest, roles)
+    hips, feet = (np.mean([rest[roles[leg + part]] for leg in roles.legs], axis=0) for part in ("thigh", "foot"))
+    legs = hips - feet
     return bool(legs[2] >= 0.8 * np.linalg.norm(legs) and abs(left[2]) <= 0.3 * np.linalg.norm(left))
+
+
+def _to_the_left(rest: np.ndarray, roles: SourceMap) -> np.ndarray:
+    """From the right thighs to the left ones in the rest pose (3,) [m]."""
+    sides = ([rest[roles[leg + "thigh"]] for leg in roles.legs if is_left(leg) == side] for side in (True, False))
+    left, right = (np.mean(points, axis=0) for points in sides)
+    return left - right

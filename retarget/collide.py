@@ -11,6 +11,7 @@ from motions.kinematics import Body
 from motions.rotations import Array, namespace, quat_to_matrix
 from retarget.chain import Chain, Kinematics, points_on
 from retarget.mapping import SIDES, RobotMap
+from retarget.roles import legs_of
 
 CLEARANCE_M = 0.005
 _BALL_SPACING_M = 0.08
@@ -51,7 +52,7 @@ def find_self_touch(body: Body, chain: Chain, mapping: RobotMap) -> SelfTouch:
             above = _above(model, b)
             arm_of[b] = side if upper in above else arm_of[b]
             lower[b] |= fore in above
-    feet = set(body.body_ids((mapping.bodies["l_foot"], mapping.bodies["r_foot"])).tolist())
+    feet = set(body.body_ids(tuple(mapping.bodies[leg + "foot"] for leg in legs_of(mapping.bodies))).tolist())
     capsules = [c for c in _capsules(model) if not feet & set(_above(model, c.body))]
     balls = [(c.body, point, c.radius) for c in capsules if lower[c.body] for point in _along(c)]
     link = [chain.body_link[c.body] for c in capsules]

@@ -11,7 +11,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from motions.rotations import Array
 from retarget.capture import Capture
-from retarget.mapping import SIDES
 
 SLOW = 0.3  # toe speed [leg lengths / s] below which a foot stands
 SPOT = 0.03  # distance from where it stood [leg lengths] within which it still does
@@ -23,9 +22,10 @@ MIN_STANCE_S, MAX_GAP_S = 0.06, 0.05
 
 @dataclass(frozen=True)
 class Contacts:
-    """For F frames and 2 feet (left, right): `toe`, `heel` (F, 2) bool: standing; `low` (F, 4) bool: left heel, left toe,
-    right heel, right toe near enough to the ground to carry weight; `floor` (F, 2) height of the flat-standing
-    ankle joint [m]; `sole_rot` (2, 3, 3): foot-joint-frame orientation of (forward, left, up) when flat."""
+    """For F frames and the L feet of a `Capture`: `toe`, `heel` (F, L) bool: standing; `low` (F, L, 2) bool: heel and toe
+    near enough to the ground to carry weight; `floor` (F, L) height of the flat-standing ankle joint [m]; `sole_rot` (L, 3, 3):
+    foot-joint-frame orientation of (forward, left, up) when flat. A point foot is heel and toe in one, and has no `sole_rot`:
+    of four legs it is (0, 3, 3)."""
 
     toe: np.ndarray
     heel: np.ndarray
@@ -35,30 +35,32 @@ class Contacts:
 
 
 def detect_contacts(capture: Capture) -> Contacts:
-    """Find stances of both feet in a capture."""
-    scale, fps = capture.leg_length, capture.fps
-    toe = np.stack([capture.xyz[s + "toe"] for s in SIDES], axis=1)  # [F, 2, 3]
-    ankle = np.stack([capture.xyz[s + "foot"] for s in SIDES], axis=1)
+    """Find stances of all feet in a capture."""
+    scale, fps, legs = capture.leg_length, capture.fps, capture.legs
+    toe = np.stack([capture.xyz[s + "toe"] for s in legs], axis=1)  # [F, L, 3]
+    ankle = np.stack([capture.xyz[s + "foot"] for s in legs], axis=1)
     ankle_speed = np.linalg.norm(np.gradient(ankle, axis=0), axis=-1) * fps / scale
-    stances = [_stances(toe[:, i], fps, scale) for i in range(2)]
-    base = _toe_floors([[(toe[a:b, i, 2], b - a) for a, b in stances[i]] for i in range(2)], toe[..., 2], scale)
+    stances = [_stances(toe[:, i], fps, scale) for i in range(len(legs))]
+    base = _toe_floors([[(toe[a:b, i, 2], b - a) for a, b in found] for i, found in enumerate(stances)], toe[..., 2], scale)
     toe_on = np.zeros(ankle_speed.shape, bool)
     drift = np.zeros(ankle_speed.shape)
-    for i in range(2):
+    for i in range(len(legs)):
         kept = [(a, b) for a, b in stances[i] if np.median(toe[a:b, i, 2]) < base[i] + TOE_BAND * scale]
         for a, b in kept:
             toe_on[a:b, i] = True
         drift[:, i] = _between(kept, [np.median(toe[a:b, i, 2]) - base[i] for a, b in kept], len(toe), fps)
     height = ankle[..., 2] - drift
     still = toe_on & (ankle_speed < HEEL_SLOW)
-    flat = np.array([np.percentile(height[still[:, i], i], 20) if still[:, i].any() else height[:, i].min() for i in range(2)])
-    if abs(flat[0] - flat[1]) > 0.05 * scale:  # one foot never comes down flat: take the other's floor
+    flat = np.array([np.percentile(h[on], 20) if on.any() else h.min() for h, on in zip(height.T, still.T)])
+    if np.ptp(flat) > 0.05 * scale:  # one foot never comes down flat: take another's floor
         flat[:] = flat.min()
+    above = np.stack([height - flat, toe[..., 2] - drift - base], axis=-1)
+    if not any(leg + "foot" in capture.rot for leg in legs):
+        return Contacts(toe_on, toe_on, above < LOW_BAND * scale, drift + flat, np.zeros((0, 3, 3)))
     heel_on = (height < flat + HEEL_BAND * scale) & (ankle_speed < HEEL_SLOW)
-    for i in range(2):
+    for i in range(len(legs)):
         heel_on[:, i] = _cleaned(heel_on[:, i], fps)
-    soles = np.stack([_sole_frame(capture, side, toe_on[:, i] & heel_on[:, i]) for i, side in enumerate(SIDES)])
-    above = np.stack([height - flat, toe[..., 2] - drift - base], axis=-1).reshape(len(height), 4)
+    soles = np.stack([_sole_frame(capture, side, toe_on[:, i] & heel_on[:, i]) for i, side in enumerate(legs)])
     return Contacts(toe_on, heel_on, above < LOW_BAND * scale, drift + flat, soles)
 
 
@@ -136,6 +138,6 @@ def _sole_frame(capture: Capture, side: str, flat: np.ndarray) -> np.ndarray:
     return np.stack([forward, np.cross(up, forward), up], axis=1)
 
 
-def foot_orientation(capture: Capture, contacts: Contacts) -> Array:
-    """World orientation (F, 2, 3, 3) of (forward, left, up) of both soles."""
-    return np.stack([capture.rot[s + "foot"] @ contacts.sole_rot[i] for i, s in enumerate(SIDES)], axis=1)
+def foot_orientation(capture: Capture, contacts: Contacts) -> dict[str, Array]:
+    """Role of every foot that is more than a point -> world orientation (F, 3, 3) of (forward, left, up) of its sole."""
+    return {leg + "foot": capture.rot[leg + "foot"] @ sole for leg, sole in zip(capture.legs, contacts.sole_rot)}

@@ -1,4 +1,4 @@
-"""How a robot stands for a human: which body is which role, one file per robot.
+"""How a robot stands for a person or an animal: which body is which role, one file per robot.
 
 Sources meet robots only in the roles, so N sources and M robots need N + M descriptions.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from motions.errors import InputError
 from motions.kinematics import Body
-from retarget.roles import ARM_PARTS, ARM_ROLES, LEG_ROLES, ROBOT_ROLES, SIDES
+from retarget.roles import ARM_PARTS, ARM_ROLES, LEG_PARTS, LEG_ROLES, ROBOT_ROLES, SIDES, TWO_LEGS, legs_of
 from retarget.source_map import SourceMap, map_source
 
 __all__ = [
@@ -35,7 +35,7 @@ _TABLES = ("bodies", "limits", "rest", "stiffness", "upright")  # of a mapping's
 
 @dataclass(frozen=True)
 class RobotMap:
-    """How one robot stands for a human: the body of every role and how its joints prefer to rest.
+    """How one robot stands for a person or an animal: the body of every role and how its joints prefer to rest.
 
     `bodies` role -> body; `offsets` role -> point in that body's frame [m] (its origin where not given);
     `upright` joint -> [rad] at which the robot stands straight on flat soles, where that is not the model's own zero;
@@ -88,9 +88,12 @@ def load_map(path: str | Path) -> RobotMap:
 
 def check_map(body: Body, mapping: RobotMap) -> None:
     """Raises `InputError` unless the roles that are needed are there, limbs are whole from the trunk on, and all bodies exist."""
-    missing = [role for role in ("pelvis", *LEG_ROLES) if role not in mapping.bodies]
+    legs = legs_of(mapping.bodies)
+    missing = [role for role in ("pelvis", *(leg + part for leg in legs for part in LEG_PARTS)) if role not in mapping.bodies]
     if missing:
         raise InputError(f"mapping for robot {body.name!r} lacks the role(s) {', '.join(missing)}")
+    if legs != TWO_LEGS and (both := [role for role in LEG_ROLES if role in mapping.bodies]):
+        raise InputError(f"mapping for robot {body.name!r} has four legs ({', '.join(legs)}) and also {', '.join(both)}")
     for side in SIDES:
         for near, far in pairwise(side + part for part in ARM_PARTS):
             if far in mapping.bodies and near not in mapping.bodies:

@@ -17,7 +17,7 @@ from motions.rotations import quat_normalize, quat_to_matrix
 from motions.skeleton import SkeletonMotion
 from retarget.capture import Capture, capture
 from retarget.contacts import detect_contacts
-from retarget.mapping import SIDES, RobotMap, map_robot, map_source
+from retarget.mapping import RobotMap, map_robot, map_source
 from retarget.quality import Effort, QualityReport, measure, world_points
 from retarget.rig import Rig, build_rig
 from retarget.scaling import Targets, build_targets
@@ -43,7 +43,7 @@ def retarget(
 
     `mapping`: a `RobotMap`, the path of a TOML file, or None for the shipped one that fits the body's names.
     `fps`: of the result [Hz]; by default the source's, at most 60. Raises `InputError` for a skeleton without
-    the limbs needed, a robot without a mapping, or a clip too short.
+    the limbs needed, a robot without a mapping, one of another number of legs, or a clip too short.
     """
     began = time.perf_counter()
     wanted = prepare(source, body, mapping=mapping, fps=fps)
@@ -76,8 +76,13 @@ def prepare(
     rig = rig_of(body, mapping)
     first = replace(source, root_pos=source.root_pos[:1], local_quat=source.local_quat[:1], translations=None)
     roles = map_source(source.skeleton, first.forward_kinematics()[0][0])
-    human = capture(source, roles, fps)
-    targets, scale = build_targets(human, detect_contacts(human), rig)
+    if roles.legs != rig.legs:
+        raise InputError(
+            f"{source.name!r} walks on {len(roles.legs)} legs and robot {body.name!r} on {len(rig.legs)}: give a motion captured "
+            f"on {len(rig.legs)} legs, or a robot with {len(roles.legs)}"
+        )
+    captured = capture(source, roles, fps)
+    targets, scale = build_targets(captured, detect_contacts(captured), rig)
     targets = targets._replace(start=starting_joints(rig, targets, fps))
     return Wanted(source, rig, fps, targets, scale, (*roles.notes, *rig.mapping.notes))
 
@@ -163,8 +168,8 @@ def capture_of_robot(rig: Rig, motion: Motion) -> Capture:
     for role in rig.frame_roles:
         b = int(rig.body.body_ids((rig.mapping.bodies[role],))[0])
         rot[role] = xmat[:, b] @ away[b].T
-    for i, side in enumerate(SIDES):
-        xyz[side + "toe"] = points["heel_toe"][:, 2 * i + 1]
+    for i, leg in enumerate(rig.legs, start=1):
+        xyz[leg + "toe"] = points["heel_toe"][:, i * rig.ends_per_foot - 1]  # the last of its points
     return Capture(fps=motion.fps, xyz=xyz, rot=rot, upright={r: np.eye(3) for r in rot if not r.endswith("foot")})
 
 

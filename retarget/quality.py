@@ -13,8 +13,8 @@ from motions.kinematics import forward_kinematics
 from motions.motion import Motion
 from motions.rotations import quat_to_matrix
 from retarget.examine import Broken, check_all, examine
-from retarget.mapping import SIDES
 from retarget.rig import Points, Rig
+from retarget.roles import SIDES
 from retarget.scaling import Targets
 from retarget.verdict import Check, passed, spell_verdict
 
@@ -153,14 +153,13 @@ def measure(
     joints, fps = motion.qpos[:, 7:], motion.fps
     points = world_points(rig, motion.qpos)
     sole_height = points["sole"][..., 2] - rig.sole.radius
-    foot_height = np.stack([sole_height[:, rig.sole_foot == i].min(axis=1) for i in range(2)], axis=1)  # [F, 2]
+    foot_height = np.stack([sole_height[:, rig.sole_foot == i].min(axis=1) for i in range(len(rig.legs))], axis=1)  # [F, L]
     ends, stand = points["heel_toe"], targets.stand > 0.5
-    standing = np.stack([stand[:, :2].any(axis=1), stand[:, 2:].any(axis=1)], axis=1)
-    speed = np.linalg.norm(np.diff(ends[..., :2], axis=0), axis=-1) * fps  # [F - 1, 4]
+    speed = np.linalg.norm(np.diff(ends[..., :2], axis=0), axis=-1) * fps  # [F - 1, E L]
     pinned = stand[1:] & stand[:-1]
-    fast = (speed > SKATE_M_S) & pinned
-    skating = np.stack([fast[:, :2].any(axis=1), fast[:, 2:].any(axis=1)], axis=1)
-    holding = np.stack([pinned[:, :2].any(axis=1), pinned[:, 2:].any(axis=1)], axis=1)
+    standing, holding, skating = (
+        of_ends.reshape(len(of_ends), len(rig.legs), -1).any(axis=2) for of_ends in (stand, pinned, (speed > SKATE_M_S) & pinned)
+    )  # [F or F - 1, L]
 
     want = target_joints(rig, targets)
     error = np.linalg.norm(points["joints"] - want, axis=-1)  # [F, R]
@@ -254,13 +253,14 @@ def target_joints(rig: Rig, targets: Targets) -> np.ndarray:
         at["chest"] = at["pelvis"] + rot["pelvis"] @ (zero["chest"] - zero["pelvis"])
         if "head" in zero:
             at["head"] = at["chest"] + rot["chest"] @ (zero["head"] - zero["chest"])
+    for leg in rig.legs:
+        at[leg + "thigh"] = at["pelvis"] + rot["pelvis"] @ (zero[leg + "thigh"] - zero["pelvis"])
     for side in SIDES:
-        at[side + "thigh"] = at["pelvis"] + rot["pelvis"] @ (zero[side + "thigh"] - zero["pelvis"])
         if side + "upper_arm" in zero:
             base = "chest" if "chest" in zero else "pelvis"
             at[side + "upper_arm"] = at[base] + rot[base] @ (zero[side + "upper_arm"] - zero[base])
     for i, (near, far) in enumerate(rig.bones):
         at[far] = at[near] + rig.bone_length[i] * targets.bone_dir[:, i]
-    for i, side in enumerate(SIDES):
-        at[side + "foot"] = targets.ankle[:, i]
+    for i, leg in enumerate(rig.legs):
+        at[leg + "foot"] = targets.ankle[:, i]
     return np.stack([at[role] for role in rig.roles], axis=1)

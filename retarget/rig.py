@@ -1,7 +1,10 @@
 """`Rig`: everything the solver must know of one robot, measured once from its model in the upright pose.
 
 In the upright pose (all joints at the model's reference or where the mapping's `upright` says, turned so that the left
-leg is to the left of +x) a robot stands on flat soles; orientations of roles are rotations away from that pose.
+legs are to the left of +x) a robot stands on flat soles; orientations of roles are rotations away from that pose.
+
+A foot that turns against its shank stands on two points, heel and toe. One that does not, and every foot of four legs, is a
+point: it stands on one and has no orientation.
 """
 
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ from motions.rotations import quat_to_matrix
 from retarget.chain import Chain, build_chain
 from retarget.collide import SelfTouch, find_self_touch
 from retarget.mapping import RobotMap
-from retarget.roles import ARM_PARTS, SIDES
+from retarget.roles import ARM_PARTS, LEG_PARTS, SIDES, TWO_LEGS, is_left, legs_of
 
 _SOLE_BAND_M = 0.015  # geom points this close to the lowest belong to the sole
 _LARGE_INERTIA = 0.05  # [kg m^2] trace of a link's second moments from which it is more than a point
@@ -40,8 +43,9 @@ class Rig:
     """One robot as the solver sees it.
 
     Bones: `bone_from`, `bone_to` index `joints` (points at the role origins), `bone_roles` names them by their
-    near end. `sole`: balls of both feet with `sole_foot` (P,) in {0, 1}; `heel_toe` (4 points): left heel,
-    left toe, right heel, right toe. `low`, `high` (J,) hard limits [rad].
+    near end. `legs`: prefixes of its L legs, whose order arrays have. `sole`: balls of all feet with `sole_foot` (P,), the
+    number of the leg; `heel_toe` (E L points): what every foot stands on, in the order of legs: of two heels and toes left heel,
+    left toe, right heel, right toe; of point feet (E = 1) one each. `low`, `high` (J,) hard limits [rad].
     """
 
     body: Body
@@ -77,27 +81,43 @@ class Rig:
         return self.roles.index(name)
 
     @property
+    def legs(self) -> tuple[str, ...]:
+        return legs_of(self.roles)
+
+    @property
+    def ends_per_foot(self) -> int:
+        """2 (heel and toe), or 1 for point feet."""
+        return len(self.heel_toe) // len(self.legs)
+
+    @property
+    def hips_xy(self) -> np.ndarray:
+        """Where the thighs of all legs begin, ahead and to the left of their middle (L, 2) [m]."""
+        return np.stack([self.joint_xyz[self.role(leg + "thigh")] - self.hip_centre for leg in self.legs])[:, :2]
+
+    @property
     def leg_length(self) -> float:
-        """Hip to ankle, mean of both sides [m]."""
+        """Hip to ankle, mean of all legs [m]."""
         at = {role: self.joint_xyz[i] for i, role in enumerate(self.roles)}
         return float(
             np.mean(
                 [
                     np.linalg.norm(at[s + "thigh"] - at[s + "shank"]) + np.linalg.norm(at[s + "shank"] - at[s + "foot"])
-                    for s in SIDES
+                    for s in self.legs
                 ]
             )
         )
 
     @property
     def hip_half_width(self) -> float:
-        return 0.5 * float(np.linalg.norm((self.joint_xyz[self.role("l_thigh")] - self.joint_xyz[self.role("r_thigh")])[:2]))
+        """Of the first pair of legs [m]."""
+        left, right = (self.joint_xyz[self.role(leg + "thigh")] for leg in self.legs[:2])
+        return 0.5 * float(np.linalg.norm((left - right)[:2]))
 
 
 def build_rig(body: Body, mapping: RobotMap) -> Rig:
     """Measure a body with its mapping."""
     chain = build_chain(body)
-    roles = tuple(mapping.bodies)
+    roles, legs = tuple(mapping.bodies), legs_of(mapping.bodies)
     ids = body.body_ids(tuple(mapping.bodies.values()))
     upright = upright_qpos(body, mapping)
     xpos, xquat = forward_kinematics(body, upright)
@@ -110,15 +130,17 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
 
     shift = np.array([mapping.offsets.get(role, (0.0, 0.0, 0.0)) for role in roles])
     at = {role: xpos[i] + xmat[i] @ offset for role, i, offset in zip(roles, ids, shift)}
-    bones = [(s + a, s + b) for s in SIDES for a, b in (("thigh", "shank"), ("shank", "foot"))]
+    bones = [(s + a, s + b) for s in legs for a, b in pairwise(LEG_PARTS)]
     arms = [(s + a, s + b) for s in SIDES for a, b in pairwise(ARM_PARTS)]
     bones += [bone for bone in arms if bone[1] in roles]
-    frame_roles = tuple(r for r in ("pelvis", "chest", "head", "l_foot", "r_foot") if r in roles)
+    shanks, feet = ([int(ids[roles.index(leg + part)]) for leg in legs] for part in ("shank", "foot"))
+    pointed = legs != TWO_LEGS or (chain.body_link[feet] == chain.body_link[shanks]).all()
+    turning = () if pointed else tuple(leg + "foot" for leg in legs)
+    frame_roles = tuple(r for r in ("pelvis", "chest", "head", *turning) if r in roles)
     frame_ids = [ids[roles.index(r)] for r in frame_roles]
 
     sole_link, sole_offset, sole_radius, sole_foot, ends, heights, widths = [], [], [], [], [], [], []
-    for side, role in enumerate(("l_foot", "r_foot")):
-        foot_id = int(ids[roles.index(role)])
+    for side, (leg, foot_id) in enumerate(zip(legs, feet)):
         balls, radius = sole_balls(body.model, foot_id, xpos, xmat)
         low = balls[:, 2] - radius
         keep = low < low.min() + _SOLE_BAND_M
@@ -129,14 +151,16 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         sole_foot.append(np.full(len(balls), side))
         ground, middle = low.min(), 0.5 * (balls[:, 1].min() + balls[:, 1].max())
         r = float(radius.max())
+        heel, toe = balls[:, 0].min(), balls[:, 0].max()
         ends += [
-            (foot_id, in_link(foot_id, np.array([x, middle, ground + r]))[0], r) for x in (balls[:, 0].min(), balls[:, 0].max())
+            (foot_id, in_link(foot_id, np.array([x, middle, ground + r]))[0], r)
+            for x in ((0.5 * (heel + toe),) if pointed else (heel, toe))
         ]
-        heights.append(at[role][2] - ground)
+        heights.append(at[leg + "foot"][2] - ground)
         widths.append(0.5 * np.ptp(balls[:, 1]))
 
     masses, mass = _lumps(body.model, chain)
-    hip_centre = 0.5 * (at["l_thigh"] + at["r_thigh"])
+    hip_centre = np.mean([at[leg + "thigh"] for leg in legs], axis=0)
     pelvis = int(ids[roles.index("pelvis")])
     limits = body.joint_range.copy()
     for name, (low_limit, high_limit) in mapping.limits.items():
@@ -166,7 +190,7 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         hip_centre=hip_centre,
         hips=Points(chain.body_link[[pelvis]], in_link(pelvis, hip_centre), np.zeros(1)),
         ankle_height=float(np.mean(heights)),
-        ankle_effort=_ankle_effort(body.model, chain, *(int(ids[roles.index(r)]) for r in ("l_shank", "l_foot"))),
+        ankle_effort=_ankle_effort(body.model, chain, shanks[0], feet[0]),
         sole=Points(np.concatenate(sole_link), np.concatenate(sole_offset), np.concatenate(sole_radius)),
         sole_foot=np.concatenate(sole_foot),
         heel_toe=Points(
@@ -185,12 +209,15 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
 
 
 def upright_qpos(body: Body, mapping: RobotMap) -> np.ndarray:
-    """The upright pose (nq,): base at the origin, turned about z by quarters of a turn until the left leg is on the +y side."""
+    """The upright pose (nq,): base at the origin, turned about z by quarters of a turn until left legs are on the +y side."""
     qpos = np.concatenate([[0.0, 0, 0, 1, 0, 0, 0], body.model.qpos0[7:]])
     for name, angle in mapping.upright.items():
         qpos[7 + body.joint_names.index(name)] = angle
-    thighs = body.body_ids((mapping.bodies["l_thigh"], mapping.bodies["r_thigh"]))
-    left, right = forward_kinematics(body, qpos)[0][thighs]
+    xpos, legs = forward_kinematics(body, qpos)[0], legs_of(mapping.bodies)
+    left, right = (
+        np.mean(xpos[body.body_ids(tuple(mapping.bodies[leg + "thigh"] for leg in legs if is_left(leg) == side))], axis=0)
+        for side in (True, False)
+    )
     quarters = round(np.arctan2(-(left - right)[0], (left - right)[1]) / (0.5 * np.pi))
     if quarters:
         qpos[3:7] = np.cos(-quarters * np.pi / 4), 0.0, 0.0, np.sin(-quarters * np.pi / 4)
@@ -313,7 +340,7 @@ def _hull8(balls: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _guard_points(body: Body, chain: Chain, mapping: RobotMap, xpos: np.ndarray, xmat: np.ndarray) -> Points:
     """Balls of the other mapped bodies (hands, knees, head, ...), at most two a body, that must stay above ground."""
     link, offset, radii = [], [], []
-    feet = {mapping.bodies["l_foot"], mapping.bodies["r_foot"]}
+    feet = {mapping.bodies[leg + "foot"] for leg in legs_of(mapping.bodies)}
     for name in dict.fromkeys(mapping.bodies.values()):
         if name in feet:
             continue

@@ -9,11 +9,11 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from motions.rotations import Array
 from retarget.capture import Capture
 from retarget.contacts import Contacts, foot_orientation, intervals
-from retarget.mapping import SIDES
 from retarget.rig import Rig
+from retarget.roles import TWO_LEGS
 
 LEG_REACH = 0.99  # the robot's legs count as this much shorter, so that straight human knees stay off the singularity
-STANCE_WIDENING = 0.4  # share of the hip-width difference by which feet move outwards
+STANCE_WIDENING = 0.4  # share of the hip-width difference by which two feet move outwards; four stay below their own hips
 SMEAR_S = 0.1  # longest time between the last stance and clear flight, or back, that counts as flight
 ROLL_S = 0.15  # time before take-off and after touch-down in which heel and toe follow each other
 SUPPORT_REACH_S = 0.02  # low feet count as low this long before and after: the low-pass smears every touch-down
@@ -23,9 +23,9 @@ SWAY_S = 0.12  # width of the smoothing of the sway that keeps the body over a s
 class Targets(NamedTuple):
     """Per frame, in the robot's world: F frames, bones and frames in the order of the `Rig`.
 
-    bone_dir (F, N, 3) unit; hip_centre (F, 3) [m]; frame_rot (F, K, 3, 3); ankle (F, 2, 3) [m];
-    stand, support (F, 4) 0/1 for (left heel, left toe, right heel, right toe): held in place; able to carry weight, which
-    is what stands, or where nothing does although the body does not fly, what is low. flight (F,) 0/1: nothing can push.
+    bone_dir (F, N, 3) unit; hip_centre (F, 3) [m]; frame_rot (F, K, 3, 3); ankle (F, L, 3) [m];
+    stand, support (F, E L) 0/1 for the points of `Rig.heel_toe`: held in place; able to carry weight, which is
+    what stands, or where nothing does although the body does not fly, what is low. flight (F,) 0/1: nothing can push.
     rest (F, J) [rad] where joints are pulled to, stiffness (F, J) how hard, 1 / [rad]; start (F, J) [rad] where the solve
     begins; valid (F,) 0 in padding.
     """
@@ -49,26 +49,25 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
     scale = reach * rig.leg_length / capture.leg_length
     pelvis_rot = capture.rot["pelvis"] @ capture.upright["pelvis"]
     lateral = level_left(pelvis_rot[:, :, 1], pelvis_rot[:, :, 0])
-    widening = STANCE_WIDENING * max(0.0, rig.hip_half_width - scale * capture.hip_half_width)
+    shift = stance_shift(rig, capture, scale)
     stands = contacts.toe | contacts.heel
     floor = contacts.floor
 
-    ankle = np.stack([capture.xyz[s + "foot"] for s in SIDES], axis=1) * scale
+    ankle = np.stack([capture.xyz[s + "foot"] for s in capture.legs], axis=1) * scale
     ankle[..., 2] += rig.ankle_height - scale * floor
-    for i, sign in enumerate((1.0, -1.0)):
-        ankle[:, i] += widening * sign * held_in_stances(lateral, stands[:, i])
+    level_axes = np.stack([np.cross(lateral, [0.0, 0.0, 1.0]), lateral], axis=1)  # ahead and left, [F, 2, 3]
+    for i, by in enumerate(shift):
+        ankle[:, i] += held_in_stances(by @ level_axes, stands[:, i])
 
-    hips = 0.5 * (capture.xyz["l_thigh"] + capture.xyz["r_thigh"]) * scale
-    load = _load(stands, capture.fps)
+    hips = capture.hip_centre * scale
     level = gaussian_filter1d(floor.mean(axis=1), 0.1 * capture.fps, mode="nearest")
     hips[:, 2] += rig.ankle_height - scale * level
-    hips += widening * load[:, None] * lateral
+    hips += np.einsum("fk,fki->fi", _sway(stands, shift, capture.fps), level_axes)
 
     frames = {"pelvis": pelvis_rot}
     for role in ("chest", "head"):
         frames[role] = capture.rot[role] @ capture.upright[role] if role in capture.rot else pelvis_rot
-    feet = foot_orientation(capture, contacts)
-    frames["l_foot"], frames["r_foot"] = feet[:, 0], feet[:, 1]
+    frames |= foot_orientation(capture, contacts)
 
     directions, weights = [], []
     for near, far in rig.bones:
@@ -79,12 +78,12 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
         else:
             directions.append(np.zeros((capture.num_frames, 3)))
             weights.append(0.0)
-    stand = np.stack([contacts.heel[:, 0], contacts.toe[:, 0], contacts.heel[:, 1], contacts.toe[:, 1]], axis=1)
+    close, stand = _by_ends(contacts.low, rig), _by_ends(np.stack([contacts.heel, contacts.toe], axis=2), rig)
     reach_frames = 2 * round(SUPPORT_REACH_S * capture.fps) + 1
-    low = maximum_filter1d((contacts.low | stand).astype(np.uint8), reach_frames, axis=0, mode="nearest") > 0
+    low = maximum_filter1d((close | stand).astype(np.uint8), reach_frames, axis=0, mode="nearest") > 0
     standing = stand.any(axis=1)
     flight = _flights(low.any(axis=1), standing, capture.fps)
-    stand, flight = _similar_flights(stand, contacts.low, flight, np.sqrt(min(scale, 1.0)), capture.fps)
+    stand, flight = _similar_flights(stand, close, flight, np.sqrt(min(scale, 1.0)), capture.fps)
     standing = stand.any(axis=1)
     support = np.where(standing[:, None], stand, low & ~flight[:, None])
     targets = Targets(
@@ -120,8 +119,8 @@ def _flights(support: np.ndarray, stands: np.ndarray, fps: float) -> np.ndarray:
 def _similar_flights(
     stand: np.ndarray, low: np.ndarray, flight: np.ndarray, share: float, fps: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`stand` (F, 4) and `flight` (F,) with flights of only `share` of their time; the stances around them last longer, though
-    only while the feet are `low` (F, 4).
+    """`stand` (F, E L) and `flight` (F,) with flights of only `share` of their time; the stances around them last longer, though
+    only while the feet are `low` (F, E L).
 
     A body scaled by s falls through a scaled arc in sqrt(s) of the time (Froude's similarity). Left in the air for as long
     as the larger one, it would have to jump higher for its size, and harder.
@@ -171,7 +170,25 @@ def held_in_stances(vector: np.ndarray, stands: np.ndarray) -> np.ndarray:
     return np.where(stands[:, None], held, vector + correction)
 
 
-def _load(stands: np.ndarray, fps: float) -> np.ndarray:
-    """+1 while only the left foot stands, -1 while only the right does, 0 otherwise; smooth. (F,)"""
-    single = stands[:, 0].astype(float) - stands[:, 1].astype(float)
-    return gaussian_filter1d(single, SWAY_S * fps, mode="nearest")
+def stance_shift(rig: Rig, capture: Capture, scale: float) -> np.ndarray:
+    """By how much standing feet move ahead and to the left (L, 2) [m], since the hips of the scaled capture are elsewhere.
+
+    Two feet move outwards by a share, where the robot's hips are wider. Four move as their hips do.
+    """
+    if rig.legs != TWO_LEGS:
+        return rig.hips_xy - scale * capture.hips_xy
+    widening = STANCE_WIDENING * max(0.0, rig.hip_half_width - scale * capture.hip_half_width)
+    return np.array([[0.0, widening], [0.0, -widening]])
+
+
+def _sway(stands: np.ndarray, shift: np.ndarray, fps: float) -> np.ndarray:
+    """By how much the hips follow the feet `stands` (F, L) that carry them: the mean `shift` (L, 2) [m] of these, smooth. (F, 2)"""
+    count = np.maximum(stands.sum(axis=1, keepdims=True), 1)
+    return gaussian_filter1d(stands @ shift / count, SWAY_S * fps, axis=0, mode="nearest")
+
+
+def _by_ends(feet: np.ndarray, rig: Rig) -> np.ndarray:
+    """(F, L, 2) bool of heels and toes as (F, E L) of what the robot's feet stand on; a point is heel and toe in one."""
+    if rig.ends_per_foot == 1:
+        return feet.any(axis=2)
+    return feet.reshape(len(feet), -1)

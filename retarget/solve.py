@@ -116,9 +116,9 @@ def _compiled(rig: Rig, weights: Weights, frames: int, clips: int) -> jax.stages
         bone_weight=real(len(rig.bones)),
         hip_centre=real(3),
         frame_rot=real(len(rig.frame_roles), 3, 3),
-        ankle=real(2, 3),
-        stand=real(4),
-        support=real(4),
+        ankle=real(len(rig.legs), 3),
+        stand=real(len(rig.heel_toe)),
+        support=real(len(rig.heel_toe)),
         flight=real(),
         rest=joints,
         stiffness=joints,
@@ -208,7 +208,7 @@ def _moved(pose: Pose, step: Array) -> Pose:
 
 
 def _coupling_weights(rig: Rig, weights: Weights, targets: Targets, fps: Array) -> tuple[Array, Array]:
-    """Weights (F-2, nv) of x[f] - 2 x[f+1] + x[f+2] and (F-1, 4) of the steps of standing points."""
+    """Weights (F-2, nv) of x[f] - 2 x[f+1] + x[f+2] and (F-1, E L) of the steps of standing points."""
     sigma = np.concatenate([[weights.root_acc] * 3, [weights.root_angular_acc] * 3, [weights.joint_acc] * rig.chain.num_joints])
     valid = targets.valid
     acc = (fps**2 / jnp.asarray(sigma, valid.dtype)) * (valid[2:] * valid[:-2])[:, None]
@@ -245,8 +245,9 @@ def _newton_step(
     frames, _, nv = terms.jacobian.shape
     # rows that couple frames: their derivatives by frame f, f + 1 (and f + 2), and their residual
     slide_weight = firmness * slide_weight[..., None]
-    before, after = ((slide_weight[..., None] * j).reshape(-1, 8, nv) for j in (terms.ends_jac[:-1], terms.ends_jac[1:]))
-    moved = (slide_weight * (terms.ends[1:] - terms.ends[:-1])).reshape(-1, 8)
+    rows = 2 * len(rig.heel_toe)
+    before, after = ((slide_weight[..., None] * j).reshape(-1, rows, nv) for j in (terms.ends_jac[:-1], terms.ends_jac[1:]))
+    moved = (slide_weight * (terms.ends[1:] - terms.ends[:-1])).reshape(-1, rows)
     couplings: list[tuple[tuple[Array, ...], Array]] = [((-before, after), moved)]
     if np.isfinite(weights.pressure):
         balance = balance_terms(rig, weights, targets, kin, terms.ends, terms.ends_jac, fps, jacobian=True)

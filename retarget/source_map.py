@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
 
 from motions.errors import InputError
 from motions.skeleton import Skeleton
-from retarget.roles import ARM_ROLES, LEG_ROLES, SIDES
+from retarget.roles import ARM_PARTS, ARM_ROLES, FOUR_LEGS, LEG_PARTS, LEG_ROLES, SIDES, legs_of
 from retarget.source_shape import ShapeError, ancestors, roles_by_shape
 
 # Names of a limb joint without its side, best first: "shoulder" is the upper arm only where no "arm" is.
@@ -26,16 +27,31 @@ _LIMB_NAMES = {
 _FAMILIES = (
     {"leg": "thigh", "shin": "shank"},  # SOMA: the leg begins at the hip
 )
+# Of four legs, whose front ones may be called arms. What touches the ground is the foot, hocks and ankles are not.
+_FOUR_LEG_NAMES = {
+    "thigh": ("thigh", "upperleg", "upleg", "femur", "upperarm", "humerus", "hfe", "hip"),
+    "shank": ("calf", "shank", "lowerleg", "lowleg", "shin", "tibia", "forearm", "lowerarm", "radius", "kfe", "knee", "leg"),
+    "foot": ("toe", "toes", "paw", "hoof", "foot", "hand", "ankle"),
+}
+_FOUR_LEG_WORDS = {"fl": "fl_", "lf": "fl_", "fr": "fr_", "rf": "fr_", "hl": "hl_", "rl": "hl_", "lh": "hl_",
+                   "hr": "hr_", "rr": "hr_", "rh": "hr_"}  # fmt: skip
+_END_WORDS = {"front": "f", "fore": "f", "hind": "h", "rear": "h", "back": "h"}
+_SIDE_WORDS = {"left": "l_", "right": "r_", "l": "l_", "r": "r_"}
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _PREFIX = re.compile(r"^(character\d*|mixamorig\d*|bip\d*|m_avg|f_avg|j_bip|skel|jnt|def)[_ -]", re.IGNORECASE)
 _HEAD_NAMES = ("head",)
 
 
 @dataclass(frozen=True)
 class SourceMap:
-    """Joint index of every role found in a skeleton (`pelvis` and the legs always; the rest where present)."""
+    """Joint index of every role found in a skeleton (`pelvis` and two or four legs always; the rest where present)."""
 
     joints: Mapping[str, int]
     notes: tuple[str, ...] = ()  # what was guessed, for the user
+
+    @property
+    def legs(self) -> tuple[str, ...]:
+        return legs_of(self.joints)
 
     def __contains__(self, role: str) -> bool:
         return role in self.joints
@@ -45,27 +61,29 @@ class SourceMap:
 
 
 def map_source(skeleton: Skeleton, first_pose: np.ndarray | None = None) -> SourceMap:
-    """Roles of a human skeleton: limbs by name, pelvis and chest as the joints where the limbs meet.
+    """Roles of a human skeleton or one on four legs: limbs by name, pelvis and chest as the joints where the limbs meet.
 
-    Where names do not give both legs, the tree's shape in the rest pose does, or, where that does not stand, in the
+    Where names give neither two legs nor four, the tree's shape in the rest pose does, or, where that does not stand, in the
     motion's `first_pose` (J, 3) [m]; the notes say so. Raises `InputError` naming the roles that no joint matches and the
     names there were.
     """
-    joints = _by_names(skeleton)
-    missing = [role for role in (*LEG_ROLES, *ARM_ROLES) if role not in joints]
+    joints = _four_legs_by_names(skeleton) or _by_names(skeleton)
+    missing = [] if legs_of(joints) == FOUR_LEGS else [role for role in (*LEG_ROLES, *ARM_ROLES) if role not in joints]
     notes: tuple[str, ...] = ()
     if any(role in LEG_ROLES for role in missing):
         try:
             joints, notes = _by_shape(skeleton, first_pose)
         except ShapeError as error:
             raise InputError(
-                f"this skeleton cannot be read as a human one: no joint found for {', '.join(missing)} by name, and {error}. "
+                f"this skeleton cannot be read as one with two legs or four: no joint found for {', '.join(missing)} by name, and {error}. "
                 f"Its joints: {', '.join(skeleton.joint_names)}"
             ) from error
+    legs = legs_of(joints)
+    for leg in legs:
+        _check_chain(skeleton, joints, [leg + part for part in (*LEG_PARTS, "toe")])
     for side in SIDES:
-        _check_chain(skeleton, joints, [side + part for part in ("thigh", "shank", "foot", "toe")])
-        _check_chain(skeleton, joints, [side + part for part in ("upper_arm", "forearm", "hand")])
-    joints["pelvis"] = _meeting_joint(skeleton, joints["l_thigh"], joints["r_thigh"])
+        _check_chain(skeleton, joints, [side + part for part in ARM_PARTS])
+    joints["pelvis"] = reduce(lambda a, b: _meeting_joint(skeleton, a, b), [joints[leg + "thigh"] for leg in legs])
     if "l_upper_arm" in joints and "r_upper_arm" in joints:
         joints["chest"] = _meeting_joint(skeleton, joints["l_upper_arm"], joints["r_upper_arm"])
     return SourceMap(joints, notes)
@@ -78,6 +96,32 @@ def _by_shape(skeleton: Skeleton, first_pose: np.ndarray | None) -> tuple[dict[s
         if first_pose is None:
             raise
         return roles_by_shape(skeleton, first_pose)
+
+
+def _four_legs_by_names(skeleton: Skeleton) -> dict[str, int]:
+    """The legs (role -> joint), and a head, of a skeleton whose names tell four; else nothing."""
+    split: dict[tuple[str, str], int] = {}
+    for index, name in enumerate(skeleton.joint_names):
+        split.setdefault(_leg_and_core(name), index)
+    joints = {}
+    for leg in FOUR_LEGS:
+        for part, names in _FOUR_LEG_NAMES.items():
+            joints |= {leg + part: split[leg, n] for n in reversed(names) if (leg, n) in split}  # the best name comes last
+    if len(joints) < len(FOUR_LEGS) * len(LEG_PARTS):
+        return {}
+    return joints | {"head": split["", n] for n in _HEAD_NAMES if ("", n) in split}
+
+
+def _leg_and_core(name: str) -> tuple[str, str]:
+    """("fl_", "upperleg") of "FL_upper_leg", "FrontLeftUpperLeg", "upper_leg.LF"; leg "" where none of four is told."""
+    words = [word.lower() for word in _WORDS.findall(_PREFIX.sub("", name.rsplit(":", 1)[-1]))]
+    legs = [word for word in words if word in _FOUR_LEG_WORDS]
+    ends, sides = ([word for word in words if word in table] for table in (_END_WORDS, _SIDE_WORDS))
+    if len(legs) == 1:
+        return _FOUR_LEG_WORDS[legs[0]], "".join(word for word in words if word not in legs)
+    if len(ends) == len(sides) == 1:
+        return _END_WORDS[ends[0]] + _SIDE_WORDS[sides[0]], "".join(word for word in words if word not in (*ends, *sides))
+    return "", "".join(words)
 
 
 def _by_names(skeleton: Skeleton) -> dict[str, int]:

@@ -12,16 +12,15 @@ import numpy as np
 from scipy.stats import qmc
 
 from motions.rotations import Array
-from retarget.mapping import SIDES
 from retarget.quality import world_points
 from retarget.rig import Rig
+from retarget.roles import ARM_PARTS, LEG_PARTS, SIDES
 from retarget.scaling import Targets
 
 NUM_SAMPLES = 4096
 NUM_CANDIDATES = 24
 RATE_HZ = 10.0  # of the path; between its nodes the start is interpolated
 DIRECTION_COST, REST_COST, TRAVEL_COST = 4.0, 0.02, 0.3  # per squared unit, [rad^2], [rad^2] between nodes
-_LIMBS = (("chest", "upper_arm", "forearm", "hand"), ("pelvis", "thigh", "shank", "foot"))
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ def starting_joints(rig: Rig, targets: Targets, fps: float) -> Array:
 @lru_cache(maxsize=16)
 def _limbs(rig: Rig) -> tuple[_Limb, ...]:
     found = []
-    for base, first, second, last in _LIMBS:
+    for base, (first, second, last), limbs in (("chest", ARM_PARTS, SIDES), ("pelvis", LEG_PARTS, rig.legs)):
         base = base if base in rig.frame_roles else "pelvis"
-        for side in SIDES:
+        for side in limbs:
             pairs = [(side + first, side + second), (side + second, side + last)]
             if not all(pair in rig.bones for pair in pairs):
                 continue

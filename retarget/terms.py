@@ -80,8 +80,8 @@ def kinematics(rig: Rig, pose: Pose) -> Kinematics:
 
 class FrameTerms(NamedTuple):
     """residual (F, M) and its jacobian (F, M, 6 + J) (no rows if not asked for). Springs, which pull at one joint each: their
-    cost, a number, its half gradient and half curvature (F, J). `ends` (F, 4, 2): ground positions of left heel, left toe,
-    right heel, right toe, with `ends_jac` (F, 4, 2, 6 + J)."""
+    cost, a number, its half gradient and half curvature (F, J). `ends` (F, E L, 2): ground positions of `Rig.heel_toe`, with
+    `ends_jac` (F, E L, 2, 6 + J)."""
 
     residual: Array
     jacobian: Array
@@ -123,7 +123,7 @@ def frame_terms(
     near = np.array([rig.role(a) for a, _ in rig.bones])
     far = np.array([rig.role(b) for _, b in rig.bones])
     length = jnp.asarray(rig.bone_length, dtype)[:, None]
-    sigma = np.array([weights.leg_direction if b[2:] in ("shank", "foot") else weights.arm_direction for _, b in rig.bones])
+    sigma = np.array([weights.leg_direction if b.endswith(("shank", "foot")) else weights.arm_direction for _, b in rig.bones])
     add(
         (points[:, far] - points[:, near]) / length - targets.bone_dir,
         targets.bone_weight[..., None] / jnp.asarray(sigma, dtype)[:, None],
@@ -136,9 +136,9 @@ def frame_terms(
         1.0 / jnp.asarray(sigma, dtype)[:, None],
         lambda: rotation_jacobian(chain, rig.frame_link, kin.axes),
     )
-    feet = np.array([rig.role("l_foot"), rig.role("r_foot")])
+    feet = np.array([rig.role(leg + "foot") for leg in rig.legs])
     add(points[:, feet] - targets.ankle, 1.0 / weights.ankle, lambda: point_jac[:, feet])
-    ends = np.arange(len(rig.joints), len(rig.joints) + 4)
+    ends = np.arange(len(rig.joints), len(rig.joints) + len(rig.heel_toe))
     hip = ends[-1] + 1
     add(points[:, hip] - targets.hip_centre, 1.0 / weights.hip_centre, lambda: point_jac[:, hip])
     height = points[:, ends, 2] - jnp.asarray(rig.heel_toe.radius, dtype)
