@@ -34,7 +34,7 @@ GRIP = 0.5  # friction that the feet can hold a turn with, on a lever of half th
 
 
 class BalanceTerms(NamedTuple):
-    """cost, the sum it adds; residual (F-2, 9) of the inner frames, whose squares majorize it; `before`, `now`, `after`
+    """cost (F-2,), the sum it adds; residual (F-2, 9) of the inner frames, whose squares majorize it; `before`, `now`, `after`
     (F-2, 9, 6 + J): derivatives by three frames, empty if not asked for. The rows: centre of pressure x, y; in flight,
     acceleration x, y, z and change of angular momentum x, y, z; moment about the vertical while standing."""
 
@@ -115,7 +115,7 @@ def balance_terms(
     )
     residual = weight * jnp.concatenate([gap, fall, spin, twist[:, None]], axis=1)
     huber = jnp.where(outside < FAR_M, outside * outside, FAR_M * (2.0 * outside - FAR_M))
-    cost = jnp.sum((valid * bearing / weights.pressure) ** 2 * huber) + jnp.sum(residual[:, 2:] ** 2)
+    cost = (valid * bearing / weights.pressure) ** 2 * huber + jnp.sum(residual[:, 2:] ** 2, axis=1)
     if not jacobian:
         return BalanceTerms(cost, residual, residual[:, :0], residual[:, :0], residual[:, :0])
 

@@ -1,4 +1,6 @@
-"""Direct solver of block-pentadiagonal systems in time, and the triangular inverse it needs, in JAX."""
+"""Direct solver of block-pentadiagonal systems in time, some rows after the others, and the inverse it needs, in JAX."""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -43,31 +45,56 @@ def invert_lower(lower: Array) -> Array:
     return inverse[0, :n, :n]
 
 
-def solve_block_pentadiagonal(diagonal: Array, first: Array, second: Array, rhs: Array) -> Array:
-    """Solve H x = rhs for symmetric positive H with blocks H[f,f] = diagonal (F, n, n), H[f+1,f] = first (F-1, n, n),
-    H[f+2,f] = second (F-2, n, n): block Cholesky forwards, substitution backwards. Returns (F, n)."""
-    n, dtype = diagonal.shape[-1], diagonal.dtype
-    first = jnp.concatenate([jnp.zeros((1, n, n), dtype), first])
-    second = jnp.concatenate([jnp.zeros((2, n, n), dtype), second])
+class Rows(NamedTuple):
+    """F block rows of a symmetric positive system H x = rhs: H[f, f], H[f, f - 1], H[f, f - 2], each (F, n, n); rhs (F, n)."""
 
-    def forward(carry, row):
-        inv1, off1, y1, inv2, y2 = carry  # of rows f-1 and f-2: inverse factors, L[f-1, f-2], solutions
-        block, below, below2, b = row
-        l2 = below2 @ inv2.T  # H[f, f-2] L[f-2, f-2]^-T
-        l1 = (below - l2 @ off1.T) @ inv1.T
-        factor = jnp.linalg.cholesky(block - l1 @ l1.T - l2 @ l2.T)
-        inverse = invert_lower(factor)
-        y = inverse @ (b - l1 @ y1 - l2 @ y2)
-        return (inverse, l1, y, inv1, y1), (inverse, l1, l2, y)
+    diagonal: Array
+    below: Array
+    below2: Array
+    rhs: Array
 
+
+class Factors(NamedTuple):
+    """Of block rows: L[f, f]^-1, L[f, f - 1], L[f, f - 2] of the Cholesky factor, (F, n, n); y (F, n) of L y = rhs."""
+
+    inverse: Array
+    off: Array
+    off2: Array
+    y: Array
+
+
+def nothing_before(n: int, dtype: jnp.dtype) -> tuple[Array, ...]:
+    """What `eliminate` is given before the first row."""
     zero, none = jnp.zeros((n, n), dtype), jnp.zeros(n, dtype)
-    _, (inverse, l1, l2, y) = jax.lax.scan(forward, (zero, zero, none, zero, none), (diagonal, first, second, rhs))
+    return zero, zero, none, zero, none
 
-    def backward(carry, row):
-        x1, l1_next, x2, l2_next, l2_after = carry
-        inv, l1_f, l2_f, y_f = row
-        x = inv.T @ (y_f - l1_next.T @ x1 - l2_after.T @ x2)
-        return (x, l1_f, x1, l2_f, l2_next), x
 
-    _, x = jax.lax.scan(backward, (none, zero, none, zero, zero), (inverse, l1, l2, y), reverse=True)
-    return x
+def eliminate(past: tuple[Array, ...], rows: Rows) -> tuple[tuple[Array, ...], Factors]:
+    """Block Cholesky of the next rows; `past` is what it must know of the rows before, and is returned for those behind."""
+
+    def forward(past, row: Rows):
+        inverse1, off1, y1, inverse2, y2 = past  # of rows f - 1 and f - 2
+        l2 = row.below2 @ inverse2.T
+        l1 = (row.below - l2 @ off1.T) @ inverse1.T
+        inverse = invert_lower(jnp.linalg.cholesky(row.diagonal - l1 @ l1.T - l2 @ l2.T))
+        y = inverse @ (row.rhs - l1 @ y1 - l2 @ y2)
+        return (inverse, l1, y, inverse1, y1), Factors(inverse, l1, l2, y)
+
+    return jax.lax.scan(forward, past, rows)
+
+
+def nothing_behind(n: int, dtype: jnp.dtype) -> tuple[Array, ...]:
+    """What `substitute` is given behind the last row."""
+    zero, none = jnp.zeros((n, n), dtype), jnp.zeros(n, dtype)
+    return none, zero, none, zero, zero
+
+
+def substitute(future: tuple[Array, ...], factors: Factors) -> tuple[tuple[Array, ...], Array]:
+    """The solution (F, n) of rows, from the last to the first; `future` is what it must know of the rows behind."""
+
+    def backward(future, row: Factors):
+        x1, off_next, x2, off2_next, off2_after = future
+        x = row.inverse.T @ (row.y - off_next.T @ x1 - off2_after.T @ x2)
+        return (x, row.off, x1, row.off2, off2_next), x
+
+    return jax.lax.scan(backward, future, factors, reverse=True)

@@ -17,7 +17,7 @@ from motions.skeleton import SkeletonMotion
 from retarget.mapping import RobotMap
 from retarget.pipeline import DEFAULT_WEIGHTS, Wanted, finish, prepare, retarget
 from retarget.quality import QualityReport
-from retarget.solve import padded_length, solve_batch
+from retarget.solve import program_size, solve_batch
 from retarget.terms import Weights
 
 BATCH = 16  # clips that an accelerator solves at once
@@ -79,7 +79,7 @@ def solve_together(
     weights: Weights,
     iterations: int,
 ) -> list[Outcome]:
-    """The outcomes of clips that are solved in one vmapped call for each padded length."""
+    """The outcomes of clips that are solved in one vmapped call for each size of program."""
     outcomes: list[Outcome | None] = [None] * len(sources)
     alike: dict[int, list[tuple[int, Wanted]]] = {}
     for place, source in enumerate(sources):
@@ -88,7 +88,7 @@ def solve_together(
         except InputError as error:
             outcomes[place] = error
             continue
-        alike.setdefault(padded_length(len(wanted.targets.valid)), []).append((place, wanted))
+        alike.setdefault(program_size(len(wanted.targets.valid)), []).append((place, wanted))
     for group in alike.values():
         began = time.perf_counter()
         clips, rates = [wanted.targets for _, wanted in group], [wanted.fps for _, wanted in group]

@@ -133,19 +133,24 @@ def _zero_links(chain: Chain) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _gaps(touch: SelfTouch, link_pos: Array, link_rot: Array) -> tuple[Array, Array, Array]:
-    """Free space (F, N, C) [m] between balls and capsules, the balls (F, N, 3), the nearest axis points (F, N, C, 3).
+    """Free space (F, N, C) [m] between balls and capsules, the balls (F, N, 3), the capsules' ends (F, C, 2, 3).
 
-    numpy or JAX, as `link_pos` is."""
+    numpy or JAX, as `link_pos` is. Coordinate by coordinate: XLA makes fast code of arrays with pairs along the last axis."""
     xp = namespace(link_pos)
     balls = points_on(touch.ball_link, touch.ball_offset, link_pos, link_rot)
-    a, b = (points_on(touch.link, touch.ends[:, k], link_pos, link_rot)[:, None] for k in range(2))
-    edge = b - a
-    length_sq = xp.maximum(xp.sum(edge * edge, axis=-1), 1e-9)
-    t = xp.clip(xp.sum((balls[:, :, None] - a) * edge, axis=-1) / length_sq, 0.0, 1.0)
-    nearest = a + t[..., None] * edge
-    distance = xp.sqrt(xp.sum((balls[:, :, None] - nearest) ** 2, axis=-1) + 1e-12)
+    ends = xp.stack([points_on(touch.link, touch.ends[:, k], link_pos, link_rot) for k in range(2)], axis=2)
+    a = [ends[:, None, :, 0, k] for k in range(3)]
+    edge = [ends[:, None, :, 1, k] - a[k] for k in range(3)]
+    away = [balls[:, :, None, k] - a[k] for k in range(3)]
+    share = xp.clip(_dot(away, edge) / xp.maximum(_dot(edge, edge), 1e-9), 0.0, 1.0)
+    gap = [w - share * e for w, e in zip(away, edge, strict=True)]
+    distance = xp.sqrt(_dot(gap, gap) + 1e-12)
     radii = xp.asarray(touch.ball_radius[:, None] + touch.radius, dtype=distance.dtype)
-    return distance - radii, balls, nearest
+    return distance - radii, balls, ends
+
+
+def _dot(a: list[Array], b: list[Array]) -> Array:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def self_touch_terms(touch: SelfTouch, chain: Chain, root: Array, kin: Kinematics, jacobian: bool) -> tuple[Array, Array]:
@@ -153,15 +158,18 @@ def self_touch_terms(touch: SelfTouch, chain: Chain, root: Array, kin: Kinematic
 
     With unit normal n from the axis point c to the ball p: d depth = n . (dp - dc).
     """
-    gaps, balls, nearest = _gaps(touch, kin.link_pos, kin.link_rot)
+    gaps, balls, ends = _gaps(touch, kin.link_pos, kin.link_rot)
     gaps = jnp.where(touch.may_touch, gaps - CLEARANCE_M, jnp.inf)
-    chosen = jnp.argmin(gaps, axis=-1)  # [F, N]
-    depth = jnp.take_along_axis(gaps, chosen[..., None], axis=-1)[..., 0]
+    depth = jnp.min(gaps, axis=-1)
     touching = depth < 0.0
     depth = jnp.where(touching, depth, 0.0)
     if not jacobian:
         return depth, depth[..., None, :0]
-    at = jnp.take_along_axis(nearest, chosen[..., None, None], axis=2)[:, :, 0]
+    chosen = jnp.argmin(gaps, axis=-1)  # [F, N]
+    start, stop = jnp.moveaxis(jnp.take_along_axis(ends, chosen[..., None, None], axis=1), 2, 0)
+    edge = stop - start
+    share = jnp.sum((balls - start) * edge, axis=-1) / jnp.maximum(jnp.sum(edge * edge, axis=-1), 1e-9)
+    at = start + jnp.clip(share, 0.0, 1.0)[..., None] * edge
     normal = balls - at
     normal = normal / jnp.sqrt(jnp.sum(normal * normal, axis=-1, keepdims=True) + 1e-9)
     moves = jnp.asarray(chain.moves, depth.dtype)

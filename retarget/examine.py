@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from motions.edit.cuts import find_cuts
-from motions.kinematics import forward_kinematics
 from motions.motion import Motion
 from retarget.overlap import overlap_depth
 from retarget.rig import Rig
-from retarget.stability import LONGEST_UNSTABLE_S, Balance, measure_balance
+from retarget.stability import LONGEST_UNSTABLE_S, measure_balance
 from retarget.verdict import Check, longest_run, runs_of
 
 SELF_TOUCH_M = 0.01
@@ -45,10 +44,12 @@ class Findings(NamedTuple):
     unstable: np.ndarray
 
 
-def examine(motion: Motion, rig: Rig, points: dict[str, np.ndarray]) -> Findings:
-    """Measure a motion whose `points` are those of `world_points`."""
+def examine(motion: Motion, rig: Rig, points: dict[str, np.ndarray], xpos: np.ndarray, xquat: np.ndarray) -> Findings:
+    """Measure a motion whose bodies are at `xpos`, `xquat` and whose `points` are those of `world_points`."""
     touching = overlap_depth(rig.body, motion.qpos)
-    balance = _balance(motion, rig, points)
+    carriers = np.concatenate([points["sole"], points["guard"]], axis=1)
+    bottom = carriers[..., 2] - np.concatenate([rig.sole.radius, rig.guard.radius])
+    balance = measure_balance(rig.body, xpos, xquat, carriers, bottom)
     speed = np.abs(np.diff(motion.qpos[:, 7:], axis=0)) * motion.fps
     return Findings(
         jumps=tuple(cut.frame for cut in find_cuts(motion, rig.body)),
@@ -63,12 +64,6 @@ def examine(motion: Motion, rig: Rig, points: dict[str, np.ndarray]) -> Findings
         self_touching=touching > SELF_TOUCH_M,
         unstable=~balance.stable,
     )
-
-
-def _balance(motion: Motion, rig: Rig, points: dict[str, np.ndarray]) -> Balance:
-    carriers = np.concatenate([points["sole"], points["guard"]], axis=1)
-    bottom = carriers[..., 2] - np.concatenate([rig.sole.radius, rig.guard.radius])
-    return measure_balance(rig.body, *forward_kinematics(rig.body, motion.qpos), carriers, bottom)
 
 
 def check_all(report: dict, broken: Broken, found: Findings) -> tuple[Check, ...]:

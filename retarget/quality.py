@@ -151,7 +151,8 @@ def measure(
     """Measure a motion against the targets it was solved for, by plain forward kinematics."""
     effort = effort or Effort()
     joints, fps = motion.qpos[:, 7:], motion.fps
-    points = world_points(rig, motion.qpos)
+    placed = forward_kinematics(rig.body, motion.qpos)
+    points = points_at(rig, *placed)
     sole_height = points["sole"][..., 2] - rig.sole.radius
     foot_height = np.stack([sole_height[:, rig.sole_foot == i].min(axis=1) for i in range(len(rig.legs))], axis=1)  # [F, L]
     ends, stand = points["heel_toe"], targets.stand > 0.5
@@ -178,7 +179,7 @@ def measure(
     outside = (joints < limits[:, 0] - 1e-6) | (joints > limits[:, 1] + 1e-6)
     violations = int(outside.sum())
     used_roles = [i for i, role in enumerate(rig.roles) if role != "head"]
-    found = examine(motion, rig, points)
+    found = examine(motion, rig, points, *placed)
     report = QualityReport(
         name=motion.name,
         robot=motion.robot,
@@ -229,17 +230,18 @@ def _percent(ok: np.ndarray) -> float:
 
 def world_points(rig: Rig, qpos: np.ndarray) -> dict[str, np.ndarray]:
     """The rig's point sets (`joints`, `heel_toe`, `sole`, `guard`) in the world, each (F, P, 3), by numpy kinematics."""
-    xpos, xquat = forward_kinematics(rig.body, qpos)
+    return points_at(rig, *forward_kinematics(rig.body, qpos))
+
+
+def points_at(rig: Rig, xpos: np.ndarray, xquat: np.ndarray) -> dict[str, np.ndarray]:
+    """`world_points` of bodies at `xpos` (F, nbody, 3), `xquat` (F, nbody, 4)."""
     xmat, chain = quat_to_matrix(xquat), rig.chain
     first_body = {int(link): b for b, link in reversed(list(enumerate(chain.body_link))) if b > 0}
 
     def place(points: Points) -> np.ndarray:
-        placed = np.zeros((len(qpos), len(points), 3))
-        for i, (link, offset) in enumerate(zip(points.link, points.offset)):
-            b = first_body[int(link)]
-            in_body = chain.body_rot[b].T @ (offset - chain.body_pos[b])
-            placed[:, i] = xpos[:, b] + xmat[:, b] @ in_body
-        return placed
+        bodies = np.array([first_body[int(link)] for link in points.link], int)
+        in_body = np.einsum("pji,pj->pi", chain.body_rot[bodies], points.offset - chain.body_pos[bodies])
+        return xpos[:, bodies] + np.einsum("fpij,pj->fpi", xmat[:, bodies], in_body)
 
     return {name: place(getattr(rig, name)) for name in ("joints", "heel_toe", "sole", "guard")}
 

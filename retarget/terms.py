@@ -80,7 +80,7 @@ def kinematics(rig: Rig, pose: Pose) -> Kinematics:
 
 class FrameTerms(NamedTuple):
     """residual (F, M) and its jacobian (F, M, 6 + J) (no rows if not asked for). Springs, which pull at one joint each: their
-    cost, a number, its half gradient and half curvature (F, J). `ends` (F, E L, 2): ground positions of `Rig.heel_toe`, with
+    cost (F,), its half gradient and half curvature (F, J). `ends` (F, E L, 2): ground positions of `Rig.heel_toe`, with
     `ends_jac` (F, E L, 2, 6 + J)."""
 
     residual: Array
@@ -158,7 +158,7 @@ def frame_terms(
     return FrameTerms(
         residual=jnp.concatenate(rows, axis=1) * targets.valid[:, None],
         jacobian=jnp.concatenate(jac, axis=1) * targets.valid[:, None, None] if jacobian else point_jac[:, :0, 0],
-        spring_cost=jnp.sum(hard * over**2 + soft * away**2),
+        spring_cost=jnp.sum(hard * over**2 + soft * away**2, axis=1),
         spring_pull=hard * over + soft * away,
         spring_stiffness=hard * (over != 0.0) + soft,
         ends=points[:, ends, :2],

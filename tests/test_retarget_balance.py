@@ -104,7 +104,7 @@ def test_standing_still_the_pressure_is_below_the_centre_of_mass(rig):
     terms = pressure_residual(tireless(rig), targets_of(3, 1.0, 0.0), ends, pose)
     direction = far - data.subtree_com[0, :2]
     # beyond 5 cm the cost is Huber's 2 delta d - delta^2, which gives the distance back
-    distance = (float(terms.cost) / 0.05 + 0.05) / 2.0
+    distance = (float(terms.cost.sum()) / 0.05 + 0.05) / 2.0
     assert distance == pytest.approx(np.linalg.norm(direction), abs=2e-3)
 
 
@@ -127,7 +127,7 @@ def test_moving_the_pressure_is_where_inverse_dynamics_puts_it(rig):
     ends = jnp.broadcast_to(jnp.asarray(far, jnp.float32), (3, 4, 2))
     three = jax.tree.map(lambda x: x[1:4], pose)
     terms = pressure_residual(tireless(rig), targets_of(3, 1.0, 0.0), ends, three)
-    distance = (float(terms.cost) / 0.05 + 0.05) / 2.0
+    distance = (float(terms.cost.sum()) / 0.05 + 0.05) / 2.0
     assert distance == pytest.approx(50.0, abs=0.02)  # small links are lumps here: their own inertia is left out
 
     in_flight = pressure_residual(rig, targets_of(3, 0.0, 1.0), ends, three).residual[0]
