@@ -4,17 +4,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from motions.errors import InputError
 from motions.kinematics import Body, forward_kinematics
+from motions.motion import Motion
 from motions.rotations import quat_to_matrix
 from motions.skeleton import SkeletonMotion
 from retarget.batch import retarget_many
 from retarget.pipeline import Wanted, prepare
-from retarget.quality import QualityReport
-from retarget.rig import Rig
-from retarget.roles import SIDES
+from retarget.quality import QualityReport, measure, spell_means, target_joints
 
 MINK_FRAMES = 300  # of every clip are solved frame by frame: enough for a rate
 MINK_STEPS, MINK_GAIN = 10, 1e-3  # at most so many steps a frame, fewer when one gains less than this (GMR's rule)
@@ -45,17 +45,21 @@ def bench_retarget(sources: Sequence[SkeletonMotion], body: Body, say: Callable[
     frames = sum(report.frames for report in reports)
     rate = f"{wall_s:.2f} s, {frames / wall_s:.0f} frames/s"
     say(f"{len(sources)} clips, {frames} frames: {rate}; compilation {first_s - wall_s:.1f} s")
+    say(spell_means(reports))
     try:
         import mink  # noqa: F401  # pyright: ignore[reportMissingImports]: an extra
     except ImportError:
         say("mink is not installed, so there is nothing to compare with: pip install 'mimic-mjx[bench]'")
         return RetargetBench(frames, first_s - wall_s, wall_s, frames / wall_s, None, None, reports)
-    solved, mink_s = 0, 0.0
+    theirs, mink_s = [], 0.0
     for source in sources:
-        count, seconds = mink_solve(prepare(source, body))
-        solved, mink_s = solved + count, mink_s + seconds
+        report, seconds = mink_solve(prepare(source, body))
+        theirs.append(report)
+        mink_s += seconds
+    solved = sum(report.frames for report in theirs)
     ratio = frames / wall_s / (solved / mink_s)
     say(f"mink, frame by frame: {solved} frames in {mink_s:.2f} s, {solved / mink_s:.0f} frames/s; ratio {ratio:.1f}")
+    say(f"with mink, {spell_means(theirs)}")
     return RetargetBench(frames, first_s - wall_s, wall_s, frames / wall_s, solved / mink_s, ratio, reports)
 
 
@@ -68,22 +72,22 @@ def _all(sources: Sequence[SkeletonMotion], body: Body) -> tuple[QualityReport, 
     return tuple(reports)
 
 
-def mink_solve(wanted: Wanted) -> tuple[int, float]:
-    """Frames solved with mink one after the other, each from the one before, and the seconds they took."""
+def mink_solve(wanted: Wanted) -> tuple[QualityReport, float]:
+    """The quality of frames that mink solved one after the other, each from the one before, and the seconds they took."""
     import mink  # pyright: ignore[reportMissingImports]
 
     rig, body = wanted.rig, wanted.rig.body
-    positions = role_positions(rig, wanted)
+    positions = dict(zip(rig.roles, np.swapaxes(target_joints(rig, wanted.targets), 0, 1), strict=True))
     upright = quat_to_matrix(forward_kinematics(body, rig.upright)[1])
-    roles = [role for role in rig.roles if role in positions]
     tasks = {
         role: mink.FrameTask(rig.mapping.bodies[role], "body", 100.0, 10.0 if role in rig.frame_roles else 0.0, lm_damping=1.0)
-        for role in roles
+        for role in rig.roles
     }
     limits = [mink.ConfigurationLimit(body.model)]
     configuration = mink.Configuration(body.model)
     configuration.update(np.concatenate([positions["pelvis"][0], [1.0, 0, 0, 0], rig.rest]))
     frames, step_s = min(len(wanted.targets.valid), MINK_FRAMES), body.model.opt.timestep
+    qpos = np.zeros((frames, body.model.nq))
     began = time.perf_counter()
     for frame in range(frames):
         for role, task in tasks.items():
@@ -100,29 +104,7 @@ def mink_solve(wanted: Wanted) -> tuple[int, float]:
             if last - error < MINK_GAIN:
                 break
             last = error
-    return frames, time.perf_counter() - began
-
-
-def role_positions(rig: Rig, wanted: Wanted) -> dict[str, np.ndarray]:
-    """Where the targets put the origin of every role, (F, 3) [m]: from the hips outwards, along the wanted bones."""
-    targets, at = wanted.targets, dict(zip(rig.roles, rig.joint_xyz, strict=True))
-    turn = {role: targets.frame_rot[:, i] for i, role in enumerate(rig.frame_roles)}
-    found = {"pelvis": targets.hip_centre - turn["pelvis"] @ (rig.hip_centre - at["pelvis"])}
-
-    def hang(role: str, base: str) -> None:
-        found[role] = found[base] + turn[base] @ (at[role] - at[base])
-
-    if "chest" in at:
-        hang("chest", "pelvis")
-        if "head" in at:
-            hang("head", "chest")
-    for limbs, role, base in ((rig.legs, "thigh", "pelvis"), (SIDES, "upper_arm", "chest")):
-        for limb in limbs:
-            if limb + role in at and base in found:
-                hang(limb + role, base)
-    for i, (near, far) in enumerate(rig.bones):
-        if near in found:
-            found[far] = found[near] + rig.bone_length[i] * targets.bone_dir[:, i]
-    for i, leg in enumerate(rig.legs):
-        found[leg + "foot"] = targets.ankle[:, i]
-    return found
+        qpos[frame] = configuration.q
+    wall_s = time.perf_counter() - began
+    motion = Motion(wanted.source.name, body.name, wanted.fps, qpos, body.joint_names)
+    return measure(motion, rig, jax.tree.map(lambda x: x[:frames], wanted.targets), scale=wanted.scale), wall_s

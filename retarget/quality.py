@@ -107,6 +107,18 @@ def quality_json(reports: Sequence[QualityReport]) -> dict:
     return {"clips": rows, "mean": mean}
 
 
+def spell_means(reports: Sequence[QualityReport]) -> str:
+    """The five percentages, means over the clips, and the worst of the rest, in one line."""
+    means = quality_json(reports)["mean"]
+    names = {"fidelity": "fidelity", "joint_feasibility": "feasible", "non_floating": "not floating"}
+    names |= {"non_penetration": "not sunk", "non_skating": "not skating"}
+    deepest = 100.0 * max(report.worst_penetration_m for report in reports)
+    return (
+        f"mean of {len(reports)} clips: {', '.join(f'{name} {means[key]:.2f} %' for key, name in names.items())}; "
+        f"deepest foot {deepest:.2f} cm, {sum(report.limit_violations for report in reports)} limit violations"
+    )
+
+
 _COLUMNS = (
     ("clip", "name", "{}"),
     ("robot", "robot", "{}"),
