@@ -4,6 +4,7 @@ Each step's system is block-pentadiagonal in time (accelerations couple three fr
 eliminated before the next window's, so the program's size is the window's, whatever the length of the clip.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,93 +21,133 @@ from retarget.terms import Pose, Weights, frame_terms, kinematics
 WINDOW = 64  # frames
 HALO = 2  # frames before and behind, which residuals couple to a window's
 APPROACH = (0.02, 0.05, 0.1, 0.3, 1.0)  # firmness of ground, slide and limits in the first steps
+APPROACH_DAMPING = 1.0
 MAX_STEP = 0.7  # of any coordinate in those steps [rad], [m]
-FRACTIONS = (1.0, 0.4, 0.16, 0.06, 0.03)  # of a step that are tried, until one lowers the cost
-TOLERANCE = 0.01  # relative change of the cost below which it counts as settled
+TRIES, SHORTER = 5, 0.4  # a step is shortened so often, by this factor, where the cost would rise
+NEIGHBOURS = 15  # frames that take one decision on that
+TOLERANCE = 0.02  # of its cost and the mean's that a window must gain to be looked at again
+CUT_TOLERANCE = 0.001  # the same after a step that had to be shortened
 
 
 class Progress(NamedTuple):
-    """Where a descent is: pose (N + 2 HALO frames), its cost, steps done, whether the cost has settled, and room to work in,
-    which is large and need not be found again for every step."""
+    """Where a descent is: pose (N + 2 HALO frames), what each frame costs (N,), steps done, which windows are still worked on
+    (N / WINDOW,), the damping, and room to work in, which is large and need not be found again for every step."""
 
     pose: Pose
-    cost: Array
+    costs: Array
     count: Array
-    settled: Array
+    active: Array
+    damping: Array
     room: Factors
 
 
 def descend(
     rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: Array, windows: Array, first: Array, limit: Array
-) -> Progress:
-    """Steps `first` to `limit`: those of the approach with soft ground and without balance, every one taken; then each as long
-    as lowers the cost, until it settles.
+) -> tuple[Pose, Array, Array, Array]:
+    """Steps `first` to `limit`: those of the approach with soft ground and without balance, every one taken; then such as lower
+    the cost, in windows that still gain by them. Returns pose, cost, steps done, and whether nothing was left to gain.
 
     `targets` and `pose` hold `HALO` frames before the clip and behind its last window, none of them valid; all that lies
     behind `windows` windows is left alone.
     """
 
     def unfinished(now: Progress) -> Array:
-        return (now.count < limit) & ~now.settled
+        return (now.count < limit) & jnp.any(now.active)
 
     def step(now: Progress) -> Progress:
         near = now.count >= len(APPROACH)
         firmness = jnp.asarray((*APPROACH, 1.0), jnp.float32)[jnp.minimum(now.count, len(APPROACH))]
-        move, room = _newton_step(rig, weights, targets, now.pose, fps, windows, firmness, near, now.room)
-        move = jnp.where(near, move, jnp.clip(move, -MAX_STEP, MAX_STEP))
-        fraction, cost = _search(rig, weights, targets, now, move, fps, windows, near)
-        settled = near & ~(cost < (1.0 - TOLERANCE) * now.cost)
-        return Progress(_moved(now.pose, fraction * move), jnp.where(near, cost, now.cost), now.count + 1, settled, room)
+        move, room = _newton_step(rig, weights, targets, now, fps, windows, firmness, near)
+        solved = jnp.all(jnp.isfinite(move))  # float32 cannot factorize everything: then more is added to the diagonal
+        move = jnp.where(solved, jnp.where(near, move, jnp.clip(move, -MAX_STEP, MAX_STEP)), 0.0)
+        share, costs = _search(rig, weights, targets, now, move, fps, windows, near)
+        spent = jnp.sum(costs.reshape(-1, WINDOW), axis=1)
+        gain = jnp.sum((now.costs - costs).reshape(-1, WINDOW), axis=1)
+        cut = jnp.min(share[HALO:-HALO].reshape(-1, WINDOW), axis=1) < 1.0  # the whole way was too long: not there yet
+        gained = gain > jnp.where(cut, CUT_TOLERANCE, TOLERANCE) * (spent + jnp.sum(spent) / windows)
+        active = jnp.where(near, _beside(gained) & existing, existing)
+        calm = jnp.where(now.count + 1 < len(APPROACH), APPROACH_DAMPING, weights.damping)
+        damping = jnp.where(solved, calm, 100.0 * now.damping)
+        return Progress(
+            _moved(now.pose, share * move), costs, now.count + 1, jnp.where(solved, active, now.active), damping, room
+        )
 
     with jax.default_matmul_precision("highest"):
-        start = Progress(
-            pose, jnp.float32(jnp.inf), jnp.int32(first), jnp.bool(False), _room(rig, len(pose.pos) - 2 * HALO, pose.pos.dtype)
-        )
-        return jax.lax.while_loop(unfinished, step, start)
+        frames = len(pose.pos) - 2 * HALO
+        existing = jnp.arange(frames // WINDOW) < windows
+        room = _room(rig, frames, pose.pos.dtype)
+        unknown = jnp.where(jnp.repeat(existing, WINDOW), jnp.float32(1e20), 0.0)
+        damping = jnp.where(first < len(APPROACH), APPROACH_DAMPING, weights.damping)
+        end = jax.lax.while_loop(unfinished, step, Progress(pose, unknown, first, existing, damping, room))
+        return end.pose, jnp.sum(end.costs), end.count, ~jnp.any(end.active)
+
+
+def _beside(some: Array) -> Array:
+    """These windows and those beside them."""
+    return some | jnp.roll(some, 1).at[0].set(False) | jnp.roll(some, -1).at[-1].set(False)
 
 
 def _search(
     rig: Rig, weights: Weights, targets: Targets, now: Progress, move: Array, fps: Array, windows: Array, near: Array
 ) -> tuple[Array, Array]:
-    """The first of `FRACTIONS` of `move` that lowers the cost, and the cost there; 0 and the old cost where none does.
+    """The share (N + 2 HALO, 1) of `move` that lowers the cost, and what frames cost then. All of it, unasked, unless `near`.
 
-    The whole move, unasked, unless `near`.
+    Where frames and their neighbours would cost more, they go a shorter way: one bad moment must not hold up a whole clip.
     """
 
-    def in_vain(tried: tuple[Array, Array]) -> Array:
-        return near & ~(tried[1] < now.cost) & (tried[0] < len(FRACTIONS))
+    def in_vain(tried: tuple[Array, ...]) -> Array:
+        count, _, _, costs = tried
+        return near & (count < TRIES) & ~(jnp.sum(costs) < jnp.sum(now.costs))
 
-    def shorter(tried: tuple[Array, Array]) -> tuple[Array, Array]:
-        fraction = jnp.asarray(FRACTIONS, jnp.float32)[tried[0]]
-        return tried[0] + 1, _cost(rig, weights, targets, _moved(now.pose, fraction * move), fps, windows)
+    def shorter(tried: tuple[Array, ...]) -> tuple[Array, ...]:
+        count, share, _, _ = tried
+        costs = _costs(rig, weights, targets, now, _moved(now.pose, _with_halo(share) * move), fps, windows)
+        worse = _neighbours(costs - now.costs) > 0.0
+        return count + 1, _neighbours(jnp.where(worse, SHORTER * share, share)) / NEIGHBOURS, share, costs
 
-    count, cost = jax.lax.while_loop(in_vain, shorter, (jnp.int32(0), jnp.float32(jnp.inf)))
-    lower = cost < now.cost
-    taken = jnp.where(lower, jnp.asarray(FRACTIONS, jnp.float32)[jnp.maximum(count - 1, 0)], 0.0)
-    return jnp.where(near, taken, 1.0), jnp.where(lower, cost, now.cost)
+    whole = jnp.ones_like(now.costs)
+    _, _, share, costs = jax.lax.while_loop(in_vain, shorter, (jnp.int32(0), whole, whole, now.costs))
+    lower = jnp.sum(costs) < jnp.sum(now.costs)
+    share = jnp.where(near & ~lower, 0.0, share)
+    return _with_halo(share), jnp.where(lower, costs, now.costs)
+
+
+def _with_halo(frames: Array) -> Array:
+    return jnp.pad(frames, HALO)[:, None]
+
+
+def _neighbours(values: Array) -> Array:
+    """Of every frame the sum over itself and its neighbours; the ends repeat."""
+    padded = jnp.pad(values, NEIGHBOURS // 2, mode="edge")
+    return jax.lax.reduce_window(padded, 0.0, jax.lax.add, (NEIGHBOURS,), (1,), "valid")
 
 
 def _newton_step(
-    rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: Array, windows: Array, firmness: Array, near: Array,
-    room: Factors,
-) -> tuple[Array, Factors]:  # fmt: skip
-    """The damped Gauss-Newton step (N + 2 HALO, 6 + J), zero outside the windows, and the used room. `near`: balance counts."""
-    (frames, nv), dtype = room.y.shape, pose.pos.dtype
+    rig: Rig, weights: Weights, targets: Targets, now: Progress, fps: Array, windows: Array, firmness: Array, near: Array
+) -> tuple[Array, Factors]:
+    """The damped Gauss-Newton step (N + 2 HALO, 6 + J) of the active windows, zero elsewhere, and the used room. `near`:
+    balance counts."""
+    (frames, nv), dtype = now.room.y.shape, now.pose.pos.dtype
 
     def forward(index: Array, state: tuple[Any, Factors]) -> tuple[Any, Factors]:
         past, factors = state
-        view, posed = (_frames(tree, index, WINDOW + 2 * HALO) for tree in (targets, pose))
-        past, new = eliminate(past, _normal_rows(rig, weights, view, posed, fps, firmness, near))
+        view, posed = (_frames(tree, index, WINDOW + 2 * HALO) for tree in (targets, now.pose))
+        past, new = eliminate(past, _normal_rows(rig, weights, view, posed, fps, firmness, near, now.damping))
         return past, jax.tree.map(lambda whole, part: _put(whole, part, index), factors, new)
 
-    def backward(done: Array, state: tuple[Any, Array]) -> tuple[Any, Array]:
+    def backward(index: Array, state: tuple[Any, Array]) -> tuple[Any, Array]:
         future, move = state
-        index = windows - 1 - done
         future, part = substitute(future, _frames(factors, index, WINDOW))
         return future, _put(move, part, index)
 
-    _, factors = jax.lax.fori_loop(0, windows, forward, (nothing_before(nv, dtype), room))
-    _, move = jax.lax.fori_loop(0, windows, backward, (nothing_behind(nv, dtype), jnp.zeros((frames, nv), dtype)))
+    def if_active(work: Any, fresh: Any, index: Array, state: tuple[Any, Any]) -> tuple[Any, Any]:
+        # what is not worked on does not move: to its neighbours it is as if nothing were there
+        return jax.lax.cond(now.active[index], lambda: work(index, state), lambda: (fresh, state[1]))
+
+    before, behind = nothing_before(nv, dtype), nothing_behind(nv, dtype)
+    _, factors = jax.lax.fori_loop(0, windows, partial(if_active, forward, before), (before, now.room))
+    still = (behind, jnp.zeros((frames, nv), dtype))
+    _, move = jax.lax.fori_loop(0, windows, lambda done, state: if_active(backward, behind, windows - 1 - done, state), still)
     return jnp.pad(move, [(HALO, HALO), (0, 0)]), factors
 
 
@@ -145,10 +186,10 @@ def _differences(pose: Pose) -> Array:
     return jnp.concatenate([pose.pos[1:] - pose.pos[:-1], turn, pose.joints[1:] - pose.joints[:-1]], axis=1)
 
 
-def _cost(rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: Array, windows: Array) -> Array:
-    """The sum of squares, of everything."""
+def _costs(rig: Rig, weights: Weights, targets: Targets, now: Progress, pose: Pose, fps: Array, windows: Array) -> Array:
+    """What every frame (N,) of `pose` costs: the sum of squares. What couples frames counts for the first of them."""
 
-    def add(index: Array, total: Array) -> Array:
+    def cost(index: Array) -> Array:
         view, posed = (_frames(tree, index, WINDOW + HALO, HALO) for tree in (targets, pose))
         kin = kinematics(rig, posed)
         terms = frame_terms(rig, weights, view, posed, kin, jnp.float32(1.0), jacobian=False)
@@ -156,14 +197,18 @@ def _cost(rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: Array, 
         step = _differences(posed)
         acc = acc_weight * (step[1:] - step[:-1])
         slide = slide_weight[..., None] * (terms.ends[1:] - terms.ends[:-1])
-        # what couples frames counts in the window of the first of them
-        part = jnp.sum(acc**2) + jnp.sum(slide[:WINDOW] ** 2)
-        part += jnp.sum(terms.residual[:WINDOW] ** 2) + jnp.sum(terms.spring_cost[:WINDOW])
+        total = jnp.sum(acc**2, axis=1) + jnp.sum(slide[:WINDOW] ** 2, axis=(1, 2))
+        total += jnp.sum(terms.residual[:WINDOW] ** 2, axis=1) + terms.spring_cost[:WINDOW]
         if np.isfinite(weights.pressure):
-            part += jnp.sum(balance_terms(rig, weights, view, kin, terms.ends, terms.ends_jac, fps, jacobian=False).cost)
-        return total + part
+            total += balance_terms(rig, weights, view, kin, terms.ends, terms.ends_jac, fps, jacobian=False).cost
+        return total
 
-    return jax.lax.fori_loop(0, windows, add, jnp.float32(0.0))
+    moving = _beside(now.active)  # a window's cost changes with its neighbour's first frames
+
+    def fill(index: Array, costs: Array) -> Array:
+        return jax.lax.cond(moving[index], lambda: _put(costs, cost(index), index), lambda: costs)
+
+    return jax.lax.fori_loop(0, windows, fill, now.costs)
 
 
 def _normal_rows(rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: Array, firmness: Array, near: Array) -> Rows:
@@ -210,7 +255,7 @@ def _normal_rows(rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: 
     own = jnp.zeros_like(gradient).at[:, 6:].add(terms.spring_stiffness).at[:-2].add(w2).at[1:-1].add(4.0 * w2).at[2:].add(w2)
     next_one = jnp.zeros((frames - 1, nv), gradient.dtype).at[:-1].add(-2.0 * w2).at[1:].add(-2.0 * w2)
     eye = jnp.eye(nv, dtype=gradient.dtype)
-    diagonal += (own + jnp.where(near, weights.damping, 1.0))[..., None] * eye
+    diagonal += (own + damping)[..., None] * eye
     first += next_one[..., None] * eye
     second += w2[..., None] * eye
     return Rows(diagonal[HALO:-HALO], first[HALO - 1 : -HALO], second[:-HALO], -gradient[HALO:-HALO])

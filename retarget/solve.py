@@ -103,12 +103,11 @@ def _run(
     batch = (*given[0], fps[0]) if alone else (*jax.tree.map(lambda *x: np.stack(x), *given), fps)
     windows = -(-max(len(clip.valid) for clip in clips) // WINDOW)
     found = jax.device_get(program(*batch, np.int32(windows), np.int32(first), np.int32(limit)))
-    if alone:
-        found = jax.tree.map(lambda x: x[None], found)
+    poses, costs, counts, settled = jax.tree.map(lambda x: x[None], found) if alone else found
     return [
         (
-            Pose(*(part[k, HALO : HALO + len(clip.valid)].astype(np.float64) for part in found.pose)),
-            float(found.cost[k]), int(found.count[k]), bool(found.settled[k]),
+            Pose(*(part[k, HALO : HALO + len(clip.valid)].astype(np.float64) for part in poses)),
+            float(costs[k]), int(counts[k]), bool(settled[k]),
         )
         for k, clip in enumerate(clips)
     ]  # fmt: skip
