@@ -15,7 +15,7 @@ from motions.kinematics import Body
 from retarget.four_legs import leg_and_core, legs_by_place
 from retarget.limb_guess import SLACK, Limb, Pose, bending, find_joints, flat_ankle
 from retarget.mapping import RobotMap
-from retarget.roles import ARM_PARTS, FOUR_LEGS, LEG_PARTS, ROBOT_ROLES, SIDES, TWO_LEGS, is_left, legs_of
+from retarget.roles import ALL_ROLES, ARM_PARTS, FOUR_LEGS, LEG_PARTS, SIDES, TWO_LEGS, is_left, legs_of
 
 FOOT_BAND = 0.1  # chain ends this close to the lowest one stand on the ground, as a part of the robot's height
 MIRROR_BAND = 0.08  # ends of a left and a right limb lie this near to each other's mirror image, same unit
@@ -68,7 +68,7 @@ def propose_map(body: Body) -> tuple[RobotMap, tuple[str, ...]]:
         _settle(pose, limb, limits, rest, ELBOW_REST)
         _hang(pose, limb, rest)
         stiffness |= {pose.joint_name(j): WRIST_STIFFNESS for j in pose.joints_below(limb.middle)}
-    bodies = {role: bodies[role] for role in ROBOT_ROLES if role in bodies}
+    bodies = {role: bodies[role] for role in ALL_ROLES if role in bodies}
     rounded = lambda table: {key: round(float(value), 3) for key, value in table.items()}  # noqa: E731
     notes = _notes(body.name, bodies, arms is not None, ends.head is not None, upright)
     return RobotMap(bodies, offsets, limits, rounded(rest), stiffness, rounded(upright), notes), notes

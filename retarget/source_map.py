@@ -103,6 +103,9 @@ def _four_legs_by_names(skeleton: Skeleton) -> dict[str, int]:
     for leg in FOUR_LEGS:
         for part, names in _FOUR_LEG_NAMES.items():
             joints |= {leg + part: split[leg, n] for n in reversed(names) if (leg, n) in split}  # the best name comes last
+        below = [j for j, parent in enumerate(skeleton.parents) if parent == joints.get(leg + "shank", -2)]
+        if leg + "foot" not in joints and len(below) == 1:  # the nameless end of a bone
+            joints[leg + "foot"] = below[0]
     if len(joints) < len(FOUR_LEGS) * len(LEG_PARTS):
         return {}
     return joints | {"head": split["", n] for n in _HEAD_NAMES if ("", n) in split}
