@@ -40,8 +40,8 @@ def read_motions(
     """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others.
 
     Of each motion the part from `start_s` to `end_s` [s] is kept. clip: which one of files that hold several. sheets: folder for
-    a contact sheet of what was retargeted. mapping: how the robot stands for a human, a TOML file; by default the one beside
-    the robot's model, if there is one, else a shipped or a guessed one.
+    a contact sheet of what was retargeted. mapping: how the robot stands for a person or an animal, a TOML file; by default the
+    one beside the robot's model, if there is one, else a shipped or a guessed one.
     """
     if mapping is None and map_beside(robot).is_file():
         mapping = map_beside(robot)
@@ -100,7 +100,8 @@ def propose_robot_map(name_or_path: str) -> tuple[Robot, str, tuple[str, ...]]:
     """The robot, a proposed mapping as TOML text, and what was guessed."""
     robot = load_robot(name_or_path)
     mapping, notes = propose_map(robot.body)
-    return robot, map_to_toml(mapping, f"How {robot.name} stands for a human, as guessed by `mimic robot init`."), notes
+    title = f"How {robot.name} stands for a person or an animal, as guessed by `mimic robot init`."
+    return robot, map_to_toml(mapping, title), notes
 
 
 def _part(motion: Motion, start_s: float, end_s: float | None) -> Motion:

@@ -1,4 +1,4 @@
-"""`bake`: a robot's motion back onto the skeleton a person was captured on or animates: its names, rest pose, offsets, rate.
+"""`bake`: a robot's motion back onto the skeleton it was captured on or that a person animates: names, rest pose, offsets, rate.
 
 The way back of `retarget`. The world grows by the ratio of leg lengths; limbs take the robot's directions, trunk, head
 and feet its orientations; legs then reach for the robot's scaled ankles, so that standing feet stand. Joints without
@@ -21,9 +21,10 @@ from motions.skeleton import Skeleton, SkeletonMotion
 from retarget.capture import Capture, capture, joint_upright, rest_stands
 from retarget.contacts import detect_contacts
 from retarget.limbs import BONES, reach, robot_limbs, swing, turns
-from retarget.mapping import SIDES, RobotMap, SourceMap, map_source
+from retarget.mapping import RobotMap, SourceMap, map_source
 from retarget.pipeline import capture_of_robot, rig_of
 from retarget.rig import Rig
+from retarget.roles import TWO_LEGS
 from retarget.scaling import LEG_REACH, held_in_stances, level_left
 
 RootMotion = Literal["hips", "root", "in_place"]
@@ -34,9 +35,9 @@ _REST_FRAMES = 30  # of a skeleton without motion, to be measured as if it stood
 
 
 class _Person(NamedTuple):
-    """The source: roles; upright (J, 4) and soles (2, 4): orientation of (forward, left, up) in the joint frames when standing
-    straight; rest (J, 4): local rotations of joints without a role; leg length, ankle heights (2,) when standing flat, half the
-    distance between the hips [m]."""
+    """The source: roles; upright (J, 4) and soles (L, 4), none of point feet: orientation of (forward, left, up) in the joint
+    frames when standing straight; rest (J, 4): local rotations of joints without a role; leg length, ankle heights (L,) when
+    standing flat, half the distance between the hips, where these are, ahead and to the left of their middle (L, 2) [m]."""
 
     skeleton: Skeleton
     roles: SourceMap
@@ -46,6 +47,7 @@ class _Person(NamedTuple):
     leg_length: float
     ankle_height: np.ndarray
     hip_half_width: float
+    hips_xy: np.ndarray
 
     def below(self, joint: int, lower: int) -> np.ndarray:
         """Where `lower` is in the frame of `joint` (3,) [m], the joints between them at rest."""
@@ -71,7 +73,7 @@ def bake(
     stand upright. fps [Hz]: by default the source's, else the motion's. root_motion: what carries the way through the world.
     "hips": the hips joint. "root": the first joint, above the hips, takes position on the ground and heading (a joint
     "root" is added where the hips are first), the hips the rest. "in_place": as "hips", without horizontal travel.
-    Raises `InputError` for a skeleton without legs, or a robot without a mapping.
+    Raises `InputError` for a skeleton without legs or with another number of them, or a robot without a mapping.
     """
     if root_motion not in get_args(RootMotion):
         raise unknown_name("root motion", root_motion, get_args(RootMotion))
@@ -80,6 +82,9 @@ def bake(
     if fps is None:
         fps = source.fps if isinstance(source, SkeletonMotion) else motion.fps
     person, rig = _measure(source), rig_of(body, mapping)
+    if person.roles.legs != rig.legs:
+        count = len(rig.legs)
+        raise InputError(f"robot {body.name!r} walks on {count} legs, the skeleton on {len(person.roles.legs)}: give one with {count}")
     motion = resample(motion, fps)
     robot = capture_of_robot(rig, motion)
     growth = person.leg_length / (LEG_REACH * rig.leg_length)
@@ -110,6 +115,7 @@ def _measure(source: SkeletonMotion | Skeleton) -> _Person:
         leg_length=human.leg_length,
         ankle_height=np.median(contacts.floor, axis=0),
         hip_half_width=human.hip_half_width,
+        hips_xy=human.hips_xy,
     )
 
 
@@ -140,7 +146,8 @@ def _pose(person: _Person, rig: Rig, robot: Capture, motion: Motion, growth: flo
         if j != pelvis and not _hangs_below(skeleton, j, pelvis):
             continue
         if j in turned:
-            calibration = person.soles[SIDES.index(role[:2])] if role.endswith("foot") else person.upright[j]
+            foot = role.endswith("foot")
+            calibration = person.soles[rig.legs.index(role.removesuffix("foot"))] if foot else person.upright[j]
             zero[j] = quat_conj(calibration)
             world[:, j] = quat_mul(turned[j], _each(zero[j], frames))
             continue
@@ -175,15 +182,15 @@ def _turns_of_joints(person: _Person, robot: Capture) -> dict[int, np.ndarray]:
         for k, joint in enumerate(reversed(between), start=1):
             share = np.full(len(turn[upper_role]), k / len(between))
             found[joint] = slerp(turn[lower_role], turn[upper_role], share)
-    found |= {roles[s + "foot"]: turn[s + "foot"] for s in SIDES if s + "foot" in turn}
+    found |= {roles[s + "foot"]: turn[s + "foot"] for s in roles.legs if s + "foot" in turn}
     return found
 
 
 def _hips(person: _Person, rig: Rig, robot: Capture, turn: np.ndarray, growth: float) -> np.ndarray:
     """World positions (F, 3) [m] of the hips joint, by the middle between the thighs."""
     pelvis, frames = person.roles["pelvis"], robot.num_frames
-    middle = 0.5 * (robot.xyz["l_thigh"] + robot.xyz["r_thigh"])
-    offset = 0.5 * sum(person.below(pelvis, person.roles[s + "thigh"]) for s in SIDES)
+    middle = robot.hip_centre
+    offset = np.mean([person.below(pelvis, person.roles[s + "thigh"]) for s in person.roles.legs], axis=0)
     orientation = quat_mul(turn, _each(quat_conj(person.upright[pelvis]), frames))
     return _grown(middle, rig, growth, person.ankle_height.mean()) - quat_rotate(
         orientation, np.broadcast_to(offset, (frames, 3))
@@ -205,13 +212,17 @@ def _leg_directions(
     contacts = detect_contacts(robot)
     stands = contacts.toe | contacts.heel
     lateral = level_left(robot.rot["pelvis"][:, :, 1], robot.rot["pelvis"][:, :, 0])
+    axes = np.stack([np.cross(lateral, [0.0, 0.0, 1.0]), lateral], axis=1)  # ahead and left, [F, 2, 3]
     widening = NARROWING * (growth * rig.hip_half_width - person.hip_half_width)
+    shift = np.array([[0.0, widening], [0.0, -widening]])
+    if rig.legs != TWO_LEGS:
+        shift = growth * rig.hips_xy - person.hips_xy
     found = {}
-    for i, (side, sign) in enumerate(zip(SIDES, (1.0, -1.0))):
+    for i, side in enumerate(rig.legs):
         thigh, shank, foot = (roles[side + part] for part in ("thigh", "shank", "foot"))
         hip = hips + quat_rotate(orientation, np.broadcast_to(person.below(roles["pelvis"], thigh), (frames, 3)))
         ankle = _grown(robot.xyz[side + "foot"], rig, growth, person.ankle_height[i])
-        ankle = ankle - widening * sign * held_in_stances(lateral, stands[:, i])
+        ankle = ankle - held_in_stances(shift[i] @ axes, stands[:, i])
         upper, lower = (float(np.linalg.norm(person.below(a, b))) for a, b in ((thigh, shank), (shank, foot)))
         found[side + "thigh"], found[side + "shank"] = reach(hip, ankle, (upper, lower), directions[side + "thigh"])
     return found

@@ -10,8 +10,8 @@ import numpy as np
 from motions.kinematics import Body
 from motions.rotations import Array, namespace, quat_to_matrix
 from retarget.chain import Chain, Kinematics, points_on
-from retarget.mapping import SIDES, RobotMap
-from retarget.roles import legs_of
+from retarget.mapping import RobotMap
+from retarget.roles import SIDES, legs_of
 
 CLEARANCE_M = 0.005
 _BALL_SPACING_M = 0.08

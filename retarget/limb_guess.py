@@ -1,6 +1,7 @@
 """Guesses about one limb of a robot: where it bends, which way, and where its end is; geometry in the model's own pose."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,7 +24,8 @@ _NAMED = 0.1  # by how much of the length a fitting name makes a joint more like
 
 @dataclass(frozen=True)
 class Limb:
-    """Bodies of the near, middle and far joint (hip, knee, ankle) below `top`, and the joints' `points` (3, 3) [m]."""
+    """Bodies of the near, middle and far joint (hip, knee, ankle) below `top`, and the joints' `points` (3, 3) [m]; `pointed`: a
+    leg whose foot is the tip of its last body."""
 
     top: int
     near: int
@@ -31,6 +33,7 @@ class Limb:
     far: int
     points: np.ndarray
     leg: bool
+    pointed: bool = False
 
 
 class Pose:
@@ -51,9 +54,9 @@ class Pose:
         self.data.qpos[:] = self.qpos
         mujoco.mj_forward(self.model, self.data)
 
-    def face_ahead(self, left: int, right: int) -> None:
-        """Turn by quarters so that body `left` is on the +y side of body `right`."""
-        gap = self.xpos[left] - self.xpos[right]
+    def face_ahead(self, left: Sequence[int], right: Sequence[int]) -> None:
+        """Turn by quarters so that bodies `left` are on the +y side of bodies `right`."""
+        gap = self.xpos[list(left)].mean(axis=0) - self.xpos[list(right)].mean(axis=0)
         half = -round(np.arctan2(-gap[0], gap[1]) / (0.5 * np.pi)) * np.pi / 4
         self.qpos[3:7] = np.cos(half), 0.0, 0.0, np.sin(half)
         self._place()
@@ -114,13 +117,14 @@ class Pose:
         return min([*bottoms, *(self.xpos[x, 2] for x in own)])
 
 
-def find_joints(pose: Pose, chain: list[int], end: int, where: str, *, leg: bool) -> Limb:
+def find_joints(pose: Pose, chain: list[int], end: int, where: str, *, leg: bool, pointed: bool = False) -> Limb:
     """The three joints of a limb. The middle one turns across the limb near half its length; the near one is the last above
-    it that does not twist the limb; the far one is the last body, or the tip of the middle one. Raises `InputError`."""
+    it that does not twist the limb; the far one is the last body, or the tip of the middle one, as of `pointed` legs always.
+    Raises `InputError`."""
     top = int(pose.model.body_parentid[chain[0]])
     chain = _to_the_end(pose, chain, leg)
     tip = far_end(pose, chain[-1])
-    spots = [pose.xpos[b] for b in chain] + ([tip] if not leg else [])
+    spots = [pose.xpos[b] for b in chain] + ([tip] if pointed or not leg else [])
     along = np.concatenate([[0.0], np.cumsum([np.linalg.norm(b - a) for a, b in pairwise(spots)])])
     scores = {}
     for i, b in enumerate(chain[1:], start=1):
@@ -137,10 +141,12 @@ def find_joints(pose: Pose, chain: list[int], end: int, where: str, *, leg: bool
     near = _near(pose, chain[:middle], spots[middle])
     reach = np.linalg.norm(spots[middle] - pose.xpos[near])
     far_body, far = chain[-1], pose.xpos[chain[-1]]
-    if chain[middle] == far_body or np.linalg.norm(far - spots[middle]) < 0.4 * reach:
+    if pointed or chain[middle] == far_body or np.linalg.norm(far - spots[middle]) < 0.4 * reach:
         far_body, far = chain[-1], tip
     points = np.array([pose.xpos[near], spots[middle], far])
-    return Limb(top, near, chain[middle], far_body, _on_one_line(pose, chain[middle:], points) if leg else points, leg)
+    if leg and not pointed:  # only these stand straight in the model's own pose
+        points = _on_one_line(pose, chain[middle:], points)
+    return Limb(top, near, chain[middle], far_body, points, leg, pointed)
 
 
 def _to_the_end(pose: Pose, chain: list[int], leg: bool) -> list[int]:
@@ -199,7 +205,8 @@ def far_end(pose: Pose, b: int) -> np.ndarray:
 def bending(pose: Pose, limb: Limb) -> tuple[int, float, float, float, float]:
     """Of the middle joint: its hinge, the value [rad] at which the limb is straight, the sign in which it bends, its range.
 
-    A knee takes the foot back, an elbow the hand forward where its axis allows it.
+    A knee takes the foot back, an elbow the hand forward where its axis allows it. The knees of animals bend as their range
+    says, where that lies to one side.
     """
     upper, lower = limb.points[1] - limb.points[0], limb.points[2] - limb.points[1]
     joint = max(pose.joints_of(limb.middle), key=lambda j: np.linalg.norm(np.cross(pose.axis(j), lower)))
@@ -216,6 +223,8 @@ def bending(pose: Pose, limb: Limb) -> tuple[int, float, float, float, float]:
     sign = 1.0 if forward > 0 else -1.0
     if not np.isfinite(pose.body.joint_range[joint - 1]).all():
         low, high = sorted((straight - sign * SLACK[limb.leg], straight + sign * FLEXION))
+    elif limb.pointed and abs(0.5 * (low + high) - straight) > 0.25 * (high - low):
+        sign = float(np.sign(low + high - 2.0 * straight))
     return joint, straight, sign, low, high
 
 

@@ -1,5 +1,6 @@
 """A robot's limbs as an animator's skeleton needs them: bone directions, the turn about the bone, and feet put in place."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +9,11 @@ from motions.kinematics import forward_kinematics
 from motions.motion import Motion
 from motions.rotations import quat_conj, quat_mul, quat_normalize
 from retarget.rig import Rig
+from retarget.roles import ARM_PARTS, FOUR_LEGS, LEG_PARTS, SIDES, TWO_LEGS
 
 # Of a bone, by the roles of its ends.
-BONES = {side + near: side + far for side in ("l_", "r_") for near, far in (
-    ("thigh", "shank"), ("shank", "foot"), ("upper_arm", "forearm"), ("forearm", "hand"),
-)}  # fmt: skip
+BONES = {limb + near: limb + far for limbs, parts in (((*TWO_LEGS, *FOUR_LEGS), LEG_PARTS), (SIDES, ARM_PARTS))
+         for limb in limbs for near, far in pairwise(parts)}  # fmt: skip
 _CARRIES = 0.3  # a link carries a bone if its origin is at least this share of the bone's length away from the far end
 _STRETCH = 0.999  # of a leg's length may be used: a straight knee has no direction to bend
 

@@ -14,14 +14,11 @@ from typing import Any
 
 from motions.errors import InputError
 from motions.kinematics import Body
-from retarget.roles import ARM_PARTS, ARM_ROLES, LEG_PARTS, LEG_ROLES, ROBOT_ROLES, SIDES, TWO_LEGS, legs_of
+from retarget.roles import ALL_ROLES, ARM_PARTS, LEG_PARTS, LEG_ROLES, ROBOT_ROLES, SIDES, TWO_LEGS, legs_of
 from retarget.source_map import SourceMap, map_source
 
 __all__ = [
-    "ARM_ROLES",
-    "LEG_ROLES",
     "ROBOT_ROLES",
-    "SIDES",
     "RobotMap",
     "SourceMap",
     "map_robot",
@@ -116,7 +113,7 @@ def _fitting(body: Body) -> RobotMap:
         except InputError as error:
             raise InputError(
                 f"no retarget mapping fits robot {body.name!r} (shipped: {', '.join(shipped)}). {error}. Give one as a TOML "
-                f"file: [bodies] with {', '.join(ROBOT_ROLES)}; its bodies: {', '.join(body.body_names[1:])}"
+                f"file: [bodies] with {', '.join(ALL_ROLES)}; its bodies: {', '.join(body.body_names[1:])}"
             ) from error
     best = max(fitting, key=lambda name: len(set(fitting[name].bodies.values())))
     return replace(fitting[best], notes=(f"robot {body.name!r} has the bodies of {best}, so that mapping is used",))
@@ -133,9 +130,9 @@ def _parse(text: str, where: str) -> RobotMap:
     for name, content in table.items():
         if not isinstance(content, dict):
             raise InputError(f"{where}: {name} is {content!r}, expected a table [{name}]")
-    wrong = table["bodies"].keys() - set(ROBOT_ROLES)
+    wrong = table["bodies"].keys() - set(ALL_ROLES)
     if wrong:
-        raise InputError(f"{where}: unknown role(s) {', '.join(sorted(wrong))}; roles are {', '.join(ROBOT_ROLES)}")
+        raise InputError(f"{where}: unknown role(s) {', '.join(sorted(wrong))}; roles are {', '.join(ALL_ROLES)}")
     limits: dict[str, Any] = {name: _numbers(where, name, value, 2) for name, value in table.get("limits", {}).items()}
     rest, stiffness, upright = (
         {name: _numbers(where, name, [value], 1)[0] for name, value in table.get(key, {}).items()} for key in _TABLES[2:]

@@ -79,7 +79,7 @@ def prepare(
     if roles.legs != rig.legs:
         raise InputError(
             f"{source.name!r} walks on {len(roles.legs)} legs and robot {body.name!r} on {len(rig.legs)}: give a motion captured "
-            f"on {len(rig.legs)} legs, or a robot with {len(roles.legs)}"
+            f"on {len(rig.legs)} legs, or a robot with {len(roles.legs)}{''.join(f' ({note})' for note in roles.notes)}"
         )
     captured = capture(source, roles, fps)
     targets, scale = build_targets(captured, detect_contacts(captured), rig)

@@ -17,7 +17,8 @@ ARM_PARTS = ("upper_arm", "forearm", "hand")
 LEG_ROLES = tuple(side + part for side in TWO_LEGS for part in LEG_PARTS)
 FOUR_LEG_ROLES = tuple(leg + part for leg in FOUR_LEGS for part in LEG_PARTS)
 ARM_ROLES = tuple(side + part for side in SIDES for part in ARM_PARTS)
-ROBOT_ROLES = ("pelvis", "chest", "head", *LEG_ROLES, *FOUR_LEG_ROLES, *ARM_ROLES)
+ROBOT_ROLES = ("pelvis", "chest", "head", *LEG_ROLES, *ARM_ROLES)  # of a humanoid
+ALL_ROLES = (*ROBOT_ROLES, *FOUR_LEG_ROLES)
 
 
 def legs_of(roles: Iterable[str]) -> tuple[str, ...]:

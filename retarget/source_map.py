@@ -10,6 +10,7 @@ import numpy as np
 
 from motions.errors import InputError
 from motions.skeleton import Skeleton
+from retarget.four_legs import leg_and_core
 from retarget.roles import ARM_PARTS, ARM_ROLES, FOUR_LEGS, LEG_PARTS, LEG_ROLES, SIDES, legs_of
 from retarget.source_shape import ShapeError, ancestors, roles_by_shape
 
@@ -33,11 +34,6 @@ _FOUR_LEG_NAMES = {
     "shank": ("calf", "shank", "lowerleg", "lowleg", "shin", "tibia", "forearm", "lowerarm", "radius", "kfe", "knee", "leg"),
     "foot": ("toe", "toes", "paw", "hoof", "foot", "hand", "ankle"),
 }
-_FOUR_LEG_WORDS = {"fl": "fl_", "lf": "fl_", "fr": "fr_", "rf": "fr_", "hl": "hl_", "rl": "hl_", "lh": "hl_",
-                   "hr": "hr_", "rr": "hr_", "rh": "hr_"}  # fmt: skip
-_END_WORDS = {"front": "f", "fore": "f", "hind": "h", "rear": "h", "back": "h"}
-_SIDE_WORDS = {"left": "l_", "right": "r_", "l": "l_", "r": "r_"}
-_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _PREFIX = re.compile(r"^(character\d*|mixamorig\d*|bip\d*|m_avg|f_avg|j_bip|skel|jnt|def)[_ -]", re.IGNORECASE)
 _HEAD_NAMES = ("head",)
 
@@ -102,26 +98,17 @@ def _four_legs_by_names(skeleton: Skeleton) -> dict[str, int]:
     """The legs (role -> joint), and a head, of a skeleton whose names tell four; else nothing."""
     split: dict[tuple[str, str], int] = {}
     for index, name in enumerate(skeleton.joint_names):
-        split.setdefault(_leg_and_core(name), index)
+        split.setdefault(leg_and_core(_PREFIX.sub("", name.rsplit(":", 1)[-1])), index)
     joints = {}
     for leg in FOUR_LEGS:
         for part, names in _FOUR_LEG_NAMES.items():
             joints |= {leg + part: split[leg, n] for n in reversed(names) if (leg, n) in split}  # the best name comes last
+        below = [j for j, parent in enumerate(skeleton.parents) if parent == joints.get(leg + "shank", -2)]
+        if leg + "foot" not in joints and len(below) == 1:  # the nameless end of a bone
+            joints[leg + "foot"] = below[0]
     if len(joints) < len(FOUR_LEGS) * len(LEG_PARTS):
         return {}
     return joints | {"head": split["", n] for n in _HEAD_NAMES if ("", n) in split}
-
-
-def _leg_and_core(name: str) -> tuple[str, str]:
-    """("fl_", "upperleg") of "FL_upper_leg", "FrontLeftUpperLeg", "upper_leg.LF"; leg "" where none of four is told."""
-    words = [word.lower() for word in _WORDS.findall(_PREFIX.sub("", name.rsplit(":", 1)[-1]))]
-    legs = [word for word in words if word in _FOUR_LEG_WORDS]
-    ends, sides = ([word for word in words if word in table] for table in (_END_WORDS, _SIDE_WORDS))
-    if len(legs) == 1:
-        return _FOUR_LEG_WORDS[legs[0]], "".join(word for word in words if word not in legs)
-    if len(ends) == len(sides) == 1:
-        return _END_WORDS[ends[0]] + _SIDE_WORDS[sides[0]], "".join(word for word in words if word not in (*ends, *sides))
-    return "", "".join(words)
 
 
 def _by_names(skeleton: Skeleton) -> dict[str, int]:

@@ -1,18 +1,22 @@
 """Which joint of a skeleton is which where names say nothing: from the shape of its tree in the rest pose.
 
 Joint frames are parallel to the world in the rest pose, z up. Limbs are chains below the two joints where a mirrored
-pair branches off: legs end lower than they begin, arms are the longest pair elsewhere. The two long bones of a limb meet at
-its knee or elbow; what follows them is toes or fingers.
+pair branches off: legs end lower than they begin, arms are the longest pair elsewhere; four chains that end on the ground
+are four legs. The two long bones of a limb meet at its knee or elbow; what follows them is toes or fingers.
 """
 
 import numpy as np
 
+from motions.errors import InputError
 from motions.formats.units import rest_positions
 from motions.skeleton import Skeleton
+from retarget.four_legs import legs_by_place
+from retarget.roles import FOUR_LEGS, LEG_PARTS
 
 _MIRROR = 0.15  # difference in length by which two limbs may still be a pair, as a part of it
 _COLLAR = 0.25  # joints of a left and a right arm nearer than this part of the arm begin collar bones
 _ON_FOUR = 0.2  # hands nearer to the ground than this part of the pelvis's height are feet
+_HEAD_AHEAD = 0.1  # how far beyond the middle of four legs, as a part of their distance, a head tells where ahead is
 _FOREMOST_M = 0.02  # how far toes must reach to tell ahead from behind
 
 
@@ -21,7 +25,7 @@ class ShapeError(Exception):
 
 
 def roles_by_shape(skeleton: Skeleton, pose: np.ndarray | None = None) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Role -> joint of both legs, and of arms and head where there are any, and sentences that say what was guessed.
+    """Role -> joint of two legs or four, and of two also of arms and head where there are any; and what was guessed, in words.
 
     `pose` (J, 3) [m], z up, is looked at instead of the rest pose. Raises `ShapeError`.
     """
@@ -30,6 +34,8 @@ def roles_by_shape(skeleton: Skeleton, pose: np.ndarray | None = None) -> tuple[
     legs = [pair for pair in pairs if all(rest[chain[-1], 2] < rest[chain[0], 2] for chain in pair)]
     if not legs:
         raise ShapeError("its shape shows no two legs: no pair of alike chains that point down ")
+    if len(four := _on_the_ground(skeleton, rest, legs)) == len(FOUR_LEGS):
+        return _four_legs(skeleton, rest, four)
     leg = min(legs, key=lambda pair: float(np.mean([rest[chain[-1], 2] for chain in pair])))
     pelvis = skeleton.parents[leg[0][0]]
     own = set(leg[0]) | set(leg[1])
@@ -38,7 +44,7 @@ def roles_by_shape(skeleton: Skeleton, pose: np.ndarray | None = None) -> tuple[
     if arm is not None:
         ground, grip = (np.mean([rest[chain[-1], 2] for chain in pair]) for pair in (leg, arm))
         if grip - ground < _ON_FOUR * (rest[pelvis, 2] - ground):
-            raise ShapeError("its shape shows four legs, which no human has ")
+            raise ShapeError("its shape shows two legs and hands as low as its feet ")
     left = _left(skeleton, rest, leg)
     roles: dict[str, int] = {}
     for pair, parts, end in ((leg, ("thigh", "shank", "foot"), "toe"), (arm, ("upper_arm", "forearm", "hand"), None)):
@@ -57,8 +63,40 @@ def roles_by_shape(skeleton: Skeleton, pose: np.ndarray | None = None) -> tuple[
         top = [j for j in held - set(_below(skeleton, arm[1][0])) if skeleton.joint_names[j] not in skeleton.end_sites]
         if top:
             roles["head"] = max(top, key=lambda j: rest[j, 2])
+    return roles, _said(skeleton, roles)
+
+
+def _said(skeleton: Skeleton, roles: dict[str, int]) -> tuple[str, ...]:
     said = ", ".join(f"{role} = {skeleton.joint_names[j]}" for role, j in roles.items())
-    return roles, (f"joint names say nothing known: limbs guessed from the skeleton's shape: {said}",)
+    return (f"joint names say nothing known: limbs guessed from the skeleton's shape: {said}",)
+
+
+def _on_the_ground(skeleton: Skeleton, rest: np.ndarray, pairs: list[tuple[list[int], list[int]]]) -> list[list[int]]:
+    """Those chains of `pairs` that end as low as the lowest, toes left out."""
+    chains = {chain[0]: chain for pair in pairs for chain in pair}
+    ground = min(rest[chain[-1], 2] for chain in chains.values())
+    height = np.mean([rest[first, 2] for first in chains]) - ground
+    low = {first: chain for first, chain in chains.items() if rest[chain[-1], 2] - ground < _ON_FOUR * height}
+    return [chain for first, chain in low.items() if not set(ancestors(skeleton, first)[1:]) & low.keys()]
+
+
+def _four_legs(skeleton: Skeleton, rest: np.ndarray, chains: list[list[int]]) -> tuple[dict[str, int], tuple[str, ...]]:
+    """The joints of four legs. A body is longer than it is wide, and looks where its highest joint is, else along +x or +y."""
+    joints = [_bends(rest, chain) for chain in chains]
+    hips = rest[[near for near, *_ in joints], :2]
+    ahead = np.eye(2)[np.argmax(np.ptp(hips, axis=0))]
+    own = {j for chain in chains for j in _below(skeleton, chain[0])}
+    others = [j for j in range(len(rest)) if j not in own]
+    beyond = (rest[max(others, key=lambda j: rest[j, 2]), :2] - hips.mean(axis=0)) @ ahead
+    if beyond < -_HEAD_AHEAD * np.ptp(hips @ ahead):
+        ahead = -ahead
+    try:
+        legs = legs_by_place(hips, ahead)
+    except InputError as error:
+        raise ShapeError(f"in its shape {error} ") from error
+    found = dict(zip(legs, joints, strict=True))
+    roles = {leg + part: joint for leg in FOUR_LEGS for part, joint in zip(LEG_PARTS, found[leg], strict=True)}
+    return roles, _said(skeleton, roles)
 
 
 def ancestors(skeleton: Skeleton, joint: int) -> list[int]:

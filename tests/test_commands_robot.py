@@ -43,7 +43,11 @@ def test_another_suffix_is_refused(model, tmp_path):
         Robot("init", str(model), tmp_path / "map.yaml").run()
 
 
-def test_a_robot_with_four_legs_is_refused_in_words(shared_robots):
-    path = shared_robots / "unitree_go2" / "go2_unitree_rl_mjlab_nomesh.xml"
-    with pytest.raises(InputError, match=r"4 limb\(s\) reach the ground .*expected two legs"):
-        Robot("init", str(path)).run()
+@pytest.mark.parametrize("file", ["unitree_a1/a1_menagerie_nomesh.xml", "unitree_go1/go1_mjlab_nomesh.xml"])
+def test_a_robot_with_four_legs_gets_its_mapping_too(file, shared_robots, tmp_path, capsys):
+    out = tmp_path / "map.toml"
+    Robot("init", str(shared_robots / file), out).run()
+    assert "four legs" in capsys.readouterr().out
+    bodies = load_map(out).bodies
+    assert len(bodies) == 13
+    assert [bodies[role] for role in ("pelvis", "fl_shank", "fr_thigh", "hl_foot")] == ["trunk", "FL_calf", "FR_thigh", "RL_calf"]

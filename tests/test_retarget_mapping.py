@@ -6,7 +6,6 @@ import pytest
 
 from motions.errors import InputError
 from motions.formats import read_amc, read_bvh
-from motions.formats.laikago import laikago_skeleton
 from motions.formats.units import rest_positions
 from motions.kinematics import Body
 from motions.skeleton import Skeleton
@@ -193,8 +192,3 @@ def test_a_hand_without_a_forearm_is_refused(box):
     legs = {f"{side}_{part}": "box" for side in "lr" for part in ("thigh", "shank", "foot")}
     with pytest.raises(InputError, match="has l_hand without l_forearm"):
         map_robot(box, RobotMap({"pelvis": "box", **legs, "l_hand": "box"}))
-
-
-def test_four_legs_are_no_human():
-    with pytest.raises(InputError, match=r"four legs.*FR_hip_motor"):
-        map_source(laikago_skeleton())

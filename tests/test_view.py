@@ -246,6 +246,26 @@ def test_opengl_and_software_draw_the_same_robot(model: mujoco.MjModel, camera: 
         assert (opengl & software).sum() / (opengl | software).sum() > 0.8
 
 
+def test_two_opengl_renderers_do_not_disturb_each_other(model: mujoco.MjModel, camera: Camera):
+    """A contact sheet draws captured skeleton and robot in turn."""
+    found = gl.find_gl()
+    if found is None:
+        pytest.skip("no OpenGL context works here")
+    box = '<mujoco><worldbody><body><freejoint/><geom type="{}" size=".2 .3 .4"/></body></worldbody></mujoco>'
+    models = [mujoco.MjModel.from_xml_string(box.format(kind)) for kind in ("box", "cylinder")]
+    pose = np.array([0.0, 0, 0.5, 1, 0, 0, 0])
+    alone = []
+    for one in models:
+        renderer = make_renderer(one, SIZE, found.context)
+        alone.append(renderer.render(pose, None, camera))
+        renderer.close()
+    both = [make_renderer(one, SIZE, found.context) for one in models]
+    for renderer, expected in [*zip(both, alone), *zip(both, alone)]:
+        assert np.array_equal(renderer.render(pose, None, camera), expected)
+    for renderer in both:
+        renderer.close()
+
+
 def test_the_floor_fades_into_the_background(model: mujoco.MjModel, camera: Camera):
     image = RasterRenderer(make_stage(model), SIZE).render(None, None, camera)
     np.testing.assert_allclose(image[0, :, :], np.broadcast_to(255 * BACKGROUND, (SIZE[0], 3)), atol=1)

@@ -32,7 +32,7 @@ class Retarget:
     clip: str | None = None
     """Which one, of files that hold several."""
     mapping: Path | None = None
-    """TOML file that says how the robot stands for a human; see `mimic robot init`."""
+    """TOML file that says how the robot stands for a person or an animal; see `mimic robot init`."""
     sheets: Path | None = None
     """Folder for a picture of every clip that is retargeted: a dozen poses, captured and robot side by side."""
     json: Path | None = None

@@ -1,4 +1,5 @@
-"""`mimic robot init my.xml`: guess how a robot stands for a human, and write it down to be looked at, edited and used."""
+"""`mimic robot init my.xml`: guess how a robot stands for a person or an animal, and write it down to be looked at, edited
+and used."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,10 @@ from motions.errors import InputError
 
 @dataclass(frozen=True)
 class Robot:
-    """Describe a robot of your own: `mimic robot init my.xml` proposes how it stands for a human."""
+    """Describe a robot of your own: `mimic robot init my.xml` proposes how it stands for a person or an animal."""
 
     what: Annotated[Literal["init"], POSITIONAL]
-    """init: propose a mapping from human joints to the robot's bodies."""
+    """init: propose a mapping from the joints of captured bodies to the robot's bodies."""
     robot: Annotated[str, POSITIONAL]
     """An MJCF file, a spec file or a robot's name."""
     out: Path | None = None

@@ -112,6 +112,7 @@ class GLRenderer:
 
     def _draw(self, qpos: np.ndarray | None, camera: Camera, *, ghost: bool) -> tuple[np.ndarray, np.ndarray]:
         """One pose on the floor: colours (H, W, 3) in [0, 255] and depths (H, W) [m], float32."""
+        self._gl.make_current()  # another renderer may have drawn since: textures and shapes are its own
         scene = self._scene
         scene.ngeom = 0
         mujoco.mjv_updateCamera(self.stage.model, self._data, camera.to_mujoco(), scene)
