@@ -211,7 +211,9 @@ def _costs(rig: Rig, weights: Weights, targets: Targets, now: Progress, pose: Po
     return jax.lax.fori_loop(0, windows, fill, now.costs)
 
 
-def _normal_rows(rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: Array, firmness: Array, near: Array) -> Rows:
+def _normal_rows(
+    rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: Array, firmness: Array, near: Array, damping: Array
+) -> Rows:
     """The rows of J^T J x = -J^T r, damped, for all frames but the `HALO` at both ends."""
     kin = kinematics(rig, pose)
     terms = frame_terms(rig, weights, targets, pose, kin, firmness, jacobian=True)

@@ -17,6 +17,7 @@ STANCE_WIDENING = 0.4  # share of the hip-width difference by which two feet mov
 SMEAR_S = 0.1  # longest time between the last stance and clear flight, or back, that counts as flight
 ROLL_S = 0.15  # time before take-off and after touch-down in which heel and toe follow each other
 SUPPORT_REACH_S = 0.02  # low feet count as low this long before and after: the low-pass smears every touch-down
+REST_BAND, REST_REACH_S = 0.08, 0.1  # height above a flat ankle [leg lengths], and time around it, in which a part may carry
 SWAY_S = 0.12  # width of the smoothing of the sway that keeps the body over a standing foot
 
 
@@ -82,10 +83,11 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
     reach_frames = 2 * round(SUPPORT_REACH_S * capture.fps) + 1
     low = maximum_filter1d((close | stand).astype(np.uint8), reach_frames, axis=0, mode="nearest") > 0
     standing = stand.any(axis=1)
-    flight = _flights(low.any(axis=1), standing, capture.fps)
+    resting = _rests(capture, level)
+    flight = _flights(low.any(axis=1), standing, capture.fps) & ~resting
     stand, flight = _similar_flights(stand, close, flight, np.sqrt(min(scale, 1.0)), capture.fps)
     standing = stand.any(axis=1)
-    support = np.where(standing[:, None], stand, low & ~flight[:, None])
+    support = np.where(standing[:, None], stand, low & ~flight[:, None]) & ~resting[:, None]
     targets = Targets(
         bone_dir=np.stack(directions, axis=1),
         bone_weight=np.broadcast_to(np.array(weights), (capture.num_frames, len(weights))).copy(),
@@ -101,6 +103,14 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
         valid=np.ones(capture.num_frames),
     )
     return targets, scale
+
+
+def _rests(capture: Capture, level: np.ndarray) -> np.ndarray:
+    """Frames (F,) in which the body may lean on more than its feet: a hand, knee, head or the trunk is about as low as the
+    ankle of a flat foot, whose height is `level` (F,). What carries it then is not known."""
+    others = [xyz[:, 2] for role, xyz in capture.xyz.items() if not role.endswith(("foot", "toe"))]
+    low = np.min(others, axis=0) < level + REST_BAND * capture.leg_length
+    return maximum_filter1d(low.astype(np.uint8), 2 * round(REST_REACH_S * capture.fps) + 1, mode="nearest") > 0
 
 
 def _flights(support: np.ndarray, stands: np.ndarray, fps: float) -> np.ndarray:
