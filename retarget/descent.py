@@ -95,15 +95,21 @@ def _search(
     Where frames and their neighbours would cost more, they go a shorter way: one bad moment must not hold up a whole clip.
     """
 
+    mean = jnp.sum(now.costs) / (windows * WINDOW)
+
+    def worse(costs: Array) -> Array:
+        return _neighbours(costs - now.costs) > TOLERANCE * NEIGHBOURS * mean
+
     def in_vain(tried: tuple[Array, ...]) -> Array:
         count, _, _, costs = tried
-        return near & (count < TRIES) & ~(jnp.sum(costs) < jnp.sum(now.costs))
+        lower = jnp.sum(costs) < jnp.sum(now.costs)
+        return near & (count < TRIES) & (~lower | jnp.any(worse(costs)))
 
     def shorter(tried: tuple[Array, ...]) -> tuple[Array, ...]:
         count, share, _, _ = tried
         costs = _costs(rig, weights, targets, now, _moved(now.pose, _with_halo(share) * move), fps, windows)
-        worse = _neighbours(costs - now.costs) > 0.0
-        return count + 1, _neighbours(jnp.where(worse, SHORTER * share, share)) / NEIGHBOURS, share, costs
+        next_share = jnp.where(_neighbours(costs - now.costs) > 0.0, SHORTER * share, share)
+        return count + 1, _neighbours(next_share) / NEIGHBOURS, share, costs
 
     whole = jnp.ones_like(now.costs)
     _, _, share, costs = jax.lax.while_loop(in_vain, shorter, (jnp.int32(0), whole, whole, now.costs))
