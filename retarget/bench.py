@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from motions.errors import InputError
 from motions.kinematics import Body, forward_kinematics
 from motions.rotations import quat_to_matrix
 from motions.skeleton import SkeletonMotion
@@ -35,13 +35,15 @@ class RetargetBench(NamedTuple):
     reports: tuple[QualityReport, ...]
 
 
-def bench_retarget(sources: Sequence[SkeletonMotion], body: Body, say: Callable[[str], None]) -> RetargetBench:
-    """Retarget all clips twice, the second time on the clock; then the same targets with mink."""
+def bench_retarget(
+    sources: Sequence[SkeletonMotion], body: Body, say: Callable[[str], None], *, mapping: Path | None = None
+) -> RetargetBench:
+    """Retarget all clips twice, the second time on the clock; then the same targets with mink. mapping: as `retarget`'s."""
     began = time.perf_counter()
-    _all(sources, body)
+    _all(sources, body, mapping)
     first_s = time.perf_counter() - began
     began = time.perf_counter()
-    reports = _all(sources, body)
+    reports = _all(sources, body, mapping)
     wall_s = time.perf_counter() - began
     frames = sum(report.frames for report in reports)
     rate = f"{wall_s:.2f} s, {frames / wall_s:.0f} frames/s"
@@ -53,17 +55,17 @@ def bench_retarget(sources: Sequence[SkeletonMotion], body: Body, say: Callable[
         return RetargetBench(frames, first_s - wall_s, wall_s, frames / wall_s, None, None, reports)
     solved, mink_s = 0, 0.0
     for source in sources:
-        count, seconds = mink_solve(prepare(source, body))
+        count, seconds = mink_solve(prepare(source, body, mapping=mapping))
         solved, mink_s = solved + count, mink_s + seconds
     ratio = frames / wall_s / (solved / mink_s)
     say(f"mink, frame by frame: {solved} frames in {mink_s:.2f} s, {solved / mink_s:.0f} frames/s; ratio {ratio:.1f}")
     return RetargetBench(frames, first_s - wall_s, wall_s, frames / wall_s, solved / mink_s, ratio, reports)
 
 
-def _all(sources: Sequence[SkeletonMotion], body: Body) -> tuple[QualityReport, ...]:
+def _all(sources: Sequence[SkeletonMotion], body: Body, mapping: Path | None) -> tuple[QualityReport, ...]:
     reports = []
-    for outcome in retarget_many(sources, body):
-        if isinstance(outcome, InputError):
+    for outcome in retarget_many(sources, body, mapping=mapping):
+        if isinstance(outcome, Exception):
             raise outcome
         reports.append(outcome[1])
     return tuple(reports)

@@ -170,11 +170,9 @@ def capture_of_robot(rig: Rig, motion: Motion) -> Capture:
 
 def rig_of(body: Body, mapping: RobotMap | str | Path | None = None) -> Rig:
     """The `Rig` of a body, measured once: the compiled solver is kept with it."""
-    if isinstance(mapping, RobotMap):
-        return build_rig(body, map_robot(body, mapping))
-    return _shipped_rig(body, mapping)
+    return _measured(body, mapping)
 
 
 @lru_cache(maxsize=16)
-def _shipped_rig(body: Body, mapping: str | Path | None) -> Rig:
+def _measured(body: Body, mapping: RobotMap | str | Path | None) -> Rig:
     return build_rig(body, map_robot(body, mapping))

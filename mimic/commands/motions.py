@@ -145,18 +145,36 @@ class Curate:
     """Quaternion order of files that do not say."""
     fps: float | None = None
     """Frame rate [Hz] of files that do not say."""
+    scale: float | None = None
+    """Metres per unit of the files, where it cannot be recognised."""
+    mapping: Path | None = None
+    """TOML file that says how the robot stands for a human; see `mimic robot init`."""
     sheets: bool = False
     """Draw a contact sheet of every clip, too."""
 
     def run(self) -> int:
+        from mimic.runs import require_writable
         from mimic.sources import curate_folder, named_robot
 
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder}: no such folder")
+        require_writable(self.out)
         robot = named_robot(self.robot, say)
-        tally = curate_folder(self.folder, robot, self.out, say, quat_order=self.quat_order, fps=self.fps, sheets=self.sheets)
+        asked = {name: getattr(self, name) for name in ("quat_order", "fps", "scale", "mapping", "sheets")}
+        try:
+            tally = curate_folder(self.folder, robot, self.out, say, **asked)
+        except KeyboardInterrupt:
+            say(f"stopped; what is done is in {self.out}, and the same command goes on from there")
+            raise
         total = tally.done + tally.kept
         say(f"{total} files: {tally.passed} passed, {total - tally.passed - tally.broken} failed a gate, {tally.broken} broken")
         if tally.kept:
             say(f"{tally.kept} of them were done by an earlier run and taken as they are")
+        if tally.frames:
+            say(
+                f"{tally.frames} frames retargeted in {tally.wall_s:.1f} s; a call solves {tally.frames / tally.solve_s:.0f} "
+                f"frames/s, compilation excluded, for which calls waited {tally.compile_s:.1f} s"
+            )
         print(self.out / "catalogue.json")
         return 0
 

@@ -25,6 +25,14 @@ class Bench:
     """Of each motion, the part from here [s] ..."""
     end_s: float | None = None
     """... to here [s] is used; None: to its end."""
+    clip: str | None = None
+    """Which one, of files that hold several."""
+    skeleton: str | None = None
+    """The .asf of an .amc, where it is not beside it."""
+    scale: float | None = None
+    """Metres per unit of the files, where it cannot be recognised."""
+    mapping: str | None = None
+    """TOML file that says how the robot stands for a human; see `mimic robot init`."""
     num_envs: int | None = None
     env_steps: int | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -43,17 +51,19 @@ class Bench:
         require_writable_file(self.json)
         config = make_preset(self.robot if self.robot in PRESETS else "g1")
         given = {name: getattr(self, name) for name in ("num_envs", "env_steps") if getattr(self, name) is not None}
-        config = dataclasses.replace(config, robot=self.robot, backend=self.backend, device=self.device, **given)
+        asked = {name: getattr(self, name) for name in ("quat_order", "fps", "clip", "skeleton", "scale", "mapping")}
+        config = dataclasses.replace(
+            config, robot=self.robot, backend=self.backend, device=self.device, motion=self.motion,
+            start_s=self.start_s, end_s=self.end_s, **asked, **given,
+        )  # fmt: skip
         check_config(config)
         choose_backend(config.backend, config.device)
         robot = find_robot(config, say)
         files = self.motion or (preset_clip(config),)
         if self.what == "retarget":
-            write_json(self.json, bench_retargeting(files, robot, say, fps=self.fps))
+            write_json(self.json, bench_retargeting(files, robot, say, **asked))
             return 0
-        motions, _ = read_motions(
-            files, robot, say, quat_order=self.quat_order, fps=self.fps, start_s=self.start_s, end_s=self.end_s
-        )
+        motions, _ = read_motions(files, robot, say, **config.asked_of_files)
         from mimic import bench
 
         if self.what == "speed":

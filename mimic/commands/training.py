@@ -73,9 +73,7 @@ class Train:
             require_writable(folder)
             robot = find_robot(config, say)
             paths = config.motion or (preset_clip(config),)
-            motions, reports = read_motions(
-                paths, robot, say, quat_order=config.quat_order, fps=config.fps, start_s=config.start_s, end_s=config.end_s
-            )
+            motions, reports = read_motions(paths, robot, say, **config.asked_of_files)
             run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
             quality = reports[0].to_dict() if reports[0] is not None else None
         return train_and_measure(run, quality)
