@@ -63,16 +63,16 @@ def solve_batch(
     program = _program(rig, weights, padded, len(clips))
     compile_s = time.perf_counter() - began
     batch = [_padded(clip, padded) for clip in clips]
-    fps = jnp.asarray(rates, jnp.float32)
-    given = (batch[0], fps[0]) if len(clips) == 1 else (jax.tree.map(lambda *x: jnp.stack(x), *batch), fps)
+    fps = np.asarray(rates, np.float32)
+    given = (batch[0], fps[0]) if len(clips) == 1 else (jax.tree.map(lambda *x: np.stack(x), *batch), fps)
     began = time.perf_counter()
-    found = jax.block_until_ready(program(*given, jnp.int32(iterations)))
+    found = jax.tree.map(np.asarray, program(*given, np.int32(iterations)))
     solve_s = time.perf_counter() - began
     if len(clips) == 1:
         found = jax.tree.map(lambda x: x[None], found)
     return [
         Solution(
-            np.asarray(qpos[:length], np.float64), float(cost), int(count), bool(converged),
+            qpos[:length].astype(np.float64), float(cost), int(count), bool(converged),
             compile_s, solve_s * length / sum(lengths),
         )
         for length, qpos, cost, count, converged in zip(lengths, *found, strict=True)
@@ -80,9 +80,9 @@ def solve_batch(
 
 
 def _padded(targets: Targets, length: int) -> Targets:
-    """Targets of `length` frames, those beyond the end invalid."""
-    batch = jax.tree.map(lambda x: jnp.asarray(_pad(x, length), jnp.float32), targets)
-    return batch._replace(valid=batch.valid.at[len(targets.valid) :].set(0.0))
+    """Targets of `length` frames, those beyond the end invalid. In numpy: JAX would compile a copy for every clip length."""
+    batch = jax.tree.map(lambda x: _pad(np.asarray(x, np.float32), length), targets)
+    return batch._replace(valid=np.where(np.arange(length) < len(targets.valid), batch.valid, np.float32(0.0)))
 
 
 def padded_length(frames: int) -> int:
