@@ -216,8 +216,8 @@ class Config:
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
     @property
-    def asked_of_files(self) -> dict[str, Any]:
-        """What the user said about the motion files: the options of `mimic.sources.read_motions`."""
+    def of_files(self) -> dict[str, Any]:
+        """What was said of the motion files, as `mimic.sources.read_motions` takes it."""
         names = ("quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping")
         return {name: getattr(self, name) for name in names}
 

@@ -35,7 +35,7 @@ def build_library(files: list[Path], folder: Path, clips: int, seconds: tuple[fl
     random = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     sources = [_captured(file) for file in files]
-    mirrored = 0
+    mirrored, stay = 0, set[str]()
     for number in range(clips):
         source = sources[number % len(sources)]
         source = speed_captured(source, random.uniform(*SPEEDS))
@@ -47,8 +47,9 @@ def build_library(files: list[Path], folder: Path, clips: int, seconds: tuple[fl
             try:
                 clip, mirrored = mirror_captured(clip), mirrored + 1
             except InputError as error:
-                print(f"left as it is: {error}", file=sys.stderr)
+                stay.add(str(error))
         write_bvh(replace(clip, name=source.name), folder / f"{number:04d}-{source.name}.bvh")
+    print("\n".join(sorted(stay)))
     (folder / f"{round(BROKEN_AT * clips):04d}-broken.bvh").write_text("HIERARCHY\nROOT Hips\n{\n")
     return mirrored
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from mimic.arguments import EXIT_INPUT, POSITIONAL, QuatOrder, parse_arguments, say
+from mimic.arguments import EXIT_INPUT, POSITIONAL, FileOptions, QuatOrder, parse_arguments, say
 from motions.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Edit:
+class Edit(FileOptions):
     """Edit a motion: join, trim, resample, speed, mirror, ground, smooth, loop, reset the origin, split; in this order."""
 
     source: Annotated[str, POSITIONAL]
@@ -44,10 +44,6 @@ class Edit:
     """Start at x = y = 0, facing +x."""
     split: bool = False
     """Write the stretches between cuts (jumps that no body can do) as files of their own."""
-    quat_order: QuatOrder | None = None
-    """Quaternion order of files that do not say."""
-    fps: float | None = None
-    """Frame rate [Hz] of files that do not say."""
 
     def run(self) -> int:
         from motions.edit import find_cuts, split_at_cuts
@@ -90,7 +86,7 @@ class Edit:
         from motions.motion import resample
 
         paths = (self.source, *self.join)
-        motions, _ = read_motions(paths, robot, say, quat_order=self.quat_order, fps=self.fps)
+        motions, _ = read_motions(paths, robot, say, **self.of_files)
         motion = edit.concatenate(motions, blend_s=self.blend_s) if self.join else motions[0]
         if self.trim is not None:
             motion = edit.trim(motion, *parse_span(self.trim))
