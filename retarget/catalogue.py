@@ -28,7 +28,7 @@ def motion_files(folder: Path, out: Path) -> list[Path]:
     Whatever bears the suffix of one is listed, so that a broken link or a folder of such a name is reported, not passed over.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+        raise InputError(f"{folder}: {'a file, expected a folder of motion files' if folder.exists() else 'no such folder'}")
     found, seen, own = [], set(), out.resolve()
     for place, folders, names in os.walk(folder, followlinks=True):
         here = Path(place).resolve()

@@ -152,9 +152,11 @@ class Curate:
         from mimic.runs import require_writable
         from mimic.sources import curate_folder, named_robot
 
-        if not self.folder.is_dir():
-            raise InputError(f"{self.folder}: no such folder")
-        require_writable(self.out)
+        for option in ("fps", "scale"):
+            if getattr(self, option) is not None:
+                require_above_zero(f"--{option}", getattr(self, option))
+        if self.folder.is_dir():  # else nothing is made: what is wrong with it is said below
+            require_writable(self.out)
         robot = named_robot(self.robot, say)
         asked = {name: getattr(self, name) for name in ("quat_order", "fps", "scale", "mapping", "sheets")}
         try:
