@@ -77,7 +77,7 @@ def read_motions(
 
 
 def bench_retargeting(
-    paths: Sequence[str], robot: Robot, say: Say, *, mapping: Path | None = None, **asked: Any
+    paths: Sequence[str], robot: Robot, say: Say, *, mapping: str | Path | None = None, **asked: Any
 ) -> dict[str, Any]:
     """Speed and quality of retargeting captured motion files, as `retarget.bench` measures them, for JSON.
 

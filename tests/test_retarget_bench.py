@@ -32,7 +32,7 @@ def test_role_positions_of_a_robots_own_motion_are_its_bodies():
 def test_the_command_reads_captures_at_the_rate_that_is_given(monkeypatch):
     seen = []
 
-    def bench(sources, body, say):
+    def bench(sources, body, say, mapping):
         seen.extend(source.fps for source in sources)
         return RetargetBench(0, 0.0, 1.0, 0.0, None, None, ())
 

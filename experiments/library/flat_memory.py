@@ -1,4 +1,4 @@
-"""python experiments/library/flat_memory.py FILES... --robot g1 --out DIR [--clips 300] [--seconds 2 5]
+"""python experiments/library/flat_memory.py FILES... --robot g1 --out DIR [--clips 300] [--seconds 2 5] [--kill-at 150]
 
 Curates a library of many clips and watches the memory: makes DIR/motions of `--clips` pieces of the captured files
 given, cut, played faster or slower, every second one mirrored, and one broken file; runs `mimic motions curate` over
@@ -80,6 +80,7 @@ def watch_curate(folder: Path, robot: str, out: Path, kill_at: int | None, log: 
         assert process.stderr is not None
         for line in process.stderr:
             file.write(line)
+            file.flush()
             seen.last_lines = [*seen.last_lines, line.strip()][-3:]
             number = _PROGRESS.match(line)
             if number is None:
@@ -121,15 +122,18 @@ def main() -> None:
     parser.add_argument("--robot", default="g1")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=300)
+    parser.add_argument(
+        "--kill-at", type=int, help="clip after which the first run is killed; default: half of them; 0: it is not"
+    )
     parser.add_argument("--seconds", type=float, nargs=2, default=(2.0, 5.0))
     given = parser.parse_args()
     motions, curated = given.out / "motions", given.out / "curated"
     mirrored = build_library(given.files, motions, given.clips, tuple(given.seconds))
     print(f"mimic {__version__}: {given.clips} clips of {len(given.files)} captures, {mirrored} mirrored, and a broken file")
-    first = watch_curate(motions, given.robot, curated, given.clips // 2, given.out / "first.log")
-    print_run("first run", first)
-    second = watch_curate(motions, given.robot, curated, None, given.out / "second.log")
-    print_run("second run", second)
+    kill_at = given.clips // 2 if given.kill_at is None else given.kill_at
+    print_run("first run", watch_curate(motions, given.robot, curated, kill_at or None, given.out / "first.log"))
+    if kill_at:
+        print_run("second run", watch_curate(motions, given.robot, curated, None, given.out / "second.log"))
     print(json.dumps(json.loads((curated / "catalogue.json").read_text())["totals"], indent=1))
 
 
