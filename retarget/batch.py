@@ -79,8 +79,8 @@ def _one_per_core(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:  # interrupted: those that run are finished, the others not begun
-        pool.shutdown(cancel_futures=True)
+    finally:  # interrupted: those under way end by themselves, the others are not begun
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def solve_together(

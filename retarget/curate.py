@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +55,14 @@ class Tally:
     solve_s: float = 0.0
     compile_s: float = 0.0
     wall_s: float = 0.0
+
+    def count(self, report: QualityReport | None) -> None:
+        """One more clip is done; `report` where it is a clip now, and not broken."""
+        self.done += 1
+        if report is not None and isfinite(report.solve_s):
+            self.frames += report.frames
+            self.solve_s += report.solve_s
+            self.compile_s += report.compile_s
 
 
 class _Taken(NamedTuple):
@@ -109,19 +118,15 @@ def curate(
             yield one.found.motion if isinstance(one.found, ReadResult) else one.found
 
     with closing(retarget_many(sources(), body, mapping=mapping)) as outcomes:
-        for outcome in outcomes:
-            one = taken.popleft()
-            row, report = _stored(one, outcome, folder, out, watch)
-            rows[one.place] = row
-            tally.done += 1
-            said = row.get("error") or row["verdict"]
-            if report is not None and row["solve_fps"] is not None:
-                tally.frames += report.frames
-                tally.solve_s += report.solve_s
-                tally.compile_s += report.compile_s
-                said += f"; {report.frames} frames, {report.solve_fps:.0f} frames/s"
-                said += f" after {report.compile_s:.1f} s of compilation" if report.compile_s >= SHOWN_COMPILE_S else ""
-            say(f"{one.place + 1}/{len(files)} {row['file']}: {said}")
+        try:
+            for outcome in outcomes:
+                one = taken.popleft()
+                rows[one.place], report = _stored(one, outcome, folder, out, watch)
+                tally.count(report)
+                say(f"{one.place + 1}/{len(files)} {_words(rows[one.place], report)}")
+        except KeyboardInterrupt:
+            say(f"stopping as soon as the clips under way are solved; the same command goes on from what is in {out}")
+            raise
     ordered = [rows[place] for place in range(len(files))]
     with _writing(out):
         content = {"robot": body.name, "version": version, "clips": ordered, "totals": totals(ordered)}
@@ -139,6 +144,15 @@ def _writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"cannot write in {out}: {error.strerror or error}") from error
+
+
+def _words(row: Row, report: QualityReport | None) -> str:
+    """What became of a file, for the user: why it is broken, or the verdict and how fast it was solved."""
+    said = f"{row['file']}: {row.get('error') or row['verdict']}"
+    if report is None or not isfinite(report.solve_s):
+        return said
+    compiled = f" after {report.compile_s:.1f} s of compilation" if report.compile_s >= SHOWN_COMPILE_S else ""
+    return f"{said}; {report.frames} frames, {report.solve_fps:.0f} frames/s{compiled}"
 
 
 def _shown(file: Path, folder: Path) -> str:

@@ -98,9 +98,19 @@ def _pad(x: np.ndarray, length: int) -> np.ndarray:
 
 
 def _program(rig: Rig, weights: Weights, frames: int, clips: int) -> jax.stages.Compiled:
-    """The compiled solve of `frames` padded frames, of one clip or vmapped over several. One thread compiles, others wait."""
+    """The compiled solve of `frames` padded frames, of one clip or vmapped over several.
+
+    One thread compiles a program; others that want the same one wait, and those with another go on.
+    """
     with _COMPILING:
+        this_one = _lock_of(rig, weights, frames, clips)
+    with this_one:
         return _compiled(rig, weights, frames, clips)
+
+
+@lru_cache(maxsize=32)
+def _lock_of(rig: Rig, weights: Weights, frames: int, clips: int) -> threading.Lock:
+    return threading.Lock()
 
 
 @lru_cache(maxsize=32)

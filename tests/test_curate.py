@@ -78,8 +78,10 @@ def test_interrupted_in_the_middle_it_goes_on(folder, body, tmp_path):
         if motion.name == "run":
             raise KeyboardInterrupt
 
+    said: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        go(folder, body, out, watch=stops_at_run)
+        go(folder, body, out, said, watch=stops_at_run)
+    assert "the same command goes on" in said[-1]
     assert not (out / "catalogue.json").exists()
     again = go(folder, body, out)
     assert (again.done, again.kept) == (2, 2)

@@ -159,11 +159,7 @@ class Curate:
             require_writable(self.out)
         robot = named_robot(self.robot, say)
         asked = {name: getattr(self, name) for name in ("quat_order", "fps", "scale", "mapping", "sheets")}
-        try:
-            tally = curate_folder(self.folder, robot, self.out, say, **asked)
-        except KeyboardInterrupt:
-            say(f"stopped; what is done is in {self.out}, and the same command goes on from there")
-            raise
+        tally = curate_folder(self.folder, robot, self.out, say, **asked)
         total = tally.done + tally.kept
         say(f"{total} files: {tally.passed} passed, {total - tally.passed - tally.broken} failed a gate, {tally.broken} broken")
         if tally.kept:
