@@ -4,12 +4,36 @@ commands say and write."""
 import dataclasses
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 QuatOrder = Literal["wxyz", "xyzw"]
 EXIT_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
 POSITIONAL = "positional"  # in a field's Annotated: an argument without a flag
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """What may be said of the motion files that a command reads; `mimic.config.Config` has the same for trainings."""
+
+    quat_order: QuatOrder | None = None
+    """Quaternion order of files that do not say."""
+    fps: float | None = None
+    """Frame rate [Hz] of files that do not say."""
+    clip: str | None = None
+    """Which one, of files that hold several."""
+    skeleton: Path | None = None
+    """The .asf of an .amc, where it is not beside it."""
+    scale: float | None = None
+    """Metres per unit of the file, where it cannot be recognised."""
+    mapping: Path | None = None
+    """TOML file that says how the robot stands for a person or an animal; see `mimic robot init`."""
+
+    @property
+    def of_files(self) -> dict[str, Any]:
+        """These, as `mimic.sources.read_motions` takes them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(FileOptions)}
 
 
 def say(text: str) -> None:

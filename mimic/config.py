@@ -187,6 +187,14 @@ class Config:
     """Of each motion, the part from here [s] ..."""
     end_s: float | None = None
     """... to here [s] is used; None: to its end."""
+    clip: str | None = None
+    """Which one, of files that hold several."""
+    skeleton: str | None = None
+    """The .asf of an .amc, where it is not beside it."""
+    scale: float | None = None
+    """Metres per unit of the files, where it cannot be recognised."""
+    mapping: str | None = None
+    """TOML file that says how the robot stands for a person or an animal; see `mimic robot init`."""
     seed: int = 0
     num_envs: int = 128
     env_steps: int = 2_500_000
@@ -206,6 +214,12 @@ class Config:
     reset: ResetConfig = field(default_factory=ResetConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+
+    @property
+    def of_files(self) -> dict[str, Any]:
+        """What was said of the motion files, as `mimic.sources.read_motions` takes it."""
+        names = ("quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def steps_per_iteration(self) -> int:

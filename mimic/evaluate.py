@@ -18,10 +18,9 @@ from rich.text import Text
 from mimic.deploy.policy import Policy, Rollout, rollout
 from mimic.metrics import METRICS, SUCCESS_DISTANCE_M, clip_metrics, mean_metrics
 from mimic.robots import Robot
-from mimic.runs import file_stem
 from motions.errors import InputError
 from motions.formats import write_motion_file
-from motions.motion import Motion
+from motions.motion import Motion, file_stem
 
 Row = dict[str, Any]
 

@@ -17,7 +17,7 @@ from mimic.robots import Robot
 from mimic.robots.store import read_robot, write_robot
 from motions.errors import InputError
 from motions.library import pack
-from motions.motion import Motion, load_motion, save_motion
+from motions.motion import Motion, file_stem, load_motion, save_motion
 
 PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
 RESUMABLE = ("env_steps", "device", "save_every_s")  # what a resume may change
@@ -204,8 +204,3 @@ def _cpu_name() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def file_stem(name: str) -> str:
-    """A clip's name as the stem of a file."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]

@@ -17,6 +17,7 @@ from motions.skeleton import SkeletonMotion
 from retarget import QualityReport, ground, quality_table, retarget_many
 from retarget import quality_json as quality_json  # for the command line, which may not import retarget
 from retarget.curate import Tally, curate
+from retarget.mapping import load_map
 from retarget.propose import map_to_toml, propose_map
 
 Say = Callable[[str], None]
@@ -29,13 +30,13 @@ def read_motions(
     *,
     quat_order: str | None = None,
     fps: float | None = None,
-    skeleton: Path | None = None,
+    skeleton: str | Path | None = None,
     scale: float | None = None,
     start_s: float = 0.0,
     end_s: float | None = None,
     clip: str | None = None,
     sheets: Path | None = None,
-    mapping: Path | None = None,
+    mapping: str | Path | None = None,
 ) -> tuple[list[Motion], list[QualityReport | None]]:
     """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others.
 
@@ -43,9 +44,7 @@ def read_motions(
     a contact sheet of what was retargeted. mapping: how the robot stands for a person or an animal, a TOML file; by default the
     one beside the robot's model, if there is one, else a shipped or a guessed one.
     """
-    if mapping is None and map_beside(robot).is_file():
-        mapping = map_beside(robot)
-        say(f"{robot.name}: mapped by {mapping}")
+    mapping = mapping_for(robot, mapping, say)
     found = []
     for path in paths:
         one = read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps, skeleton=skeleton, scale=scale, clip=clip)
@@ -62,6 +61,8 @@ def read_motions(
             outcome = next(outcomes)
             if isinstance(outcome, InputError):
                 raise InputError(f"{path}: {outcome}") from outcome
+            if isinstance(outcome, Exception):
+                raise outcome
             motion, report = outcome
             for note in report.notes:
                 say(f"{path}: {note}")
@@ -75,20 +76,36 @@ def read_motions(
     return motions, reports
 
 
-def bench_retargeting(paths: Sequence[str], robot: Robot, say: Say, *, fps: float | None = None) -> dict[str, Any]:
-    """Speed and quality of retargeting captured motion files, as `retarget.bench` measures them, for JSON."""
+def bench_retargeting(
+    paths: Sequence[str], robot: Robot, say: Say, *, mapping: str | Path | None = None, **asked: Any
+) -> dict[str, Any]:
+    """Speed and quality of retargeting captured motion files, as `retarget.bench` measures them, for JSON.
+
+    mapping: as `read_motions` takes it. asked: what else `read_motion_file` takes.
+    """
     from retarget.bench import bench_retarget
 
     sources = []
     for path in paths:
-        motion = read_motion_file(path, robot=robot.body, fps=fps).motion
+        motion = read_motion_file(path, robot=robot.body, **asked).motion
         if not isinstance(motion, SkeletonMotion):
             raise InputError(f"{path}: already a robot's motion; this measures retargeting, give captured ones")
         sources.append(motion)
-    result = bench_retarget(sources, robot.body, say)
+    result = bench_retarget(sources, robot.body, say, mapping=mapping_for(robot, mapping, say))
     say(quality_table(result.reports))
     numbers = {name: value for name, value in result._asdict().items() if name != "reports"}
     return {**numbers, **quality_json(result.reports)}
+
+
+def mapping_for(robot: Robot, given: str | Path | None, say: Say) -> Path | None:
+    """The mapping given, or else the one that lies beside the robot's model, which is said; None without either."""
+    beside = map_beside(robot)
+    if given is not None:
+        return Path(given)
+    if not beside.is_file():
+        return None
+    say(f"{robot.name}: mapped by {beside}")
+    return beside
 
 
 def map_beside(robot: Robot) -> Path:
@@ -122,19 +139,29 @@ def ground_motion(motion: Motion, robot: Robot, say: Say) -> Motion:
 
 
 def curate_folder(
-    folder: Path, robot: Robot, out: Path, say: Say, *, quat_order: str | None, fps: float | None, sheets: bool
+    folder: Path,
+    robot: Robot,
+    out: Path,
+    say: Say,
+    *,
+    quat_order: str | None,
+    fps: float | None,
+    scale: float | None,
+    mapping: Path | None,
+    sheets: bool,
 ) -> Tally:
     """`retarget.curate.curate` for a robot; with `sheets` a contact sheet of every new clip under `out`/sheets."""
+    mapping = mapping_for(robot, mapping, say)
 
     def read(path: Path) -> ReadResult:
-        return read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps)
+        return read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps, scale=scale)
 
     def draw(stem: str, motion: Motion, report: QualityReport, found: ReadResult) -> None:
         sheet_of(motion, found.motion, report, robot, out / "sheets" / f"{stem}.png")
 
-    options = f"{quat_order} {fps}"
+    options = f"{quat_order} {fps} {scale} {mapping and load_map(mapping)}"
     watch = draw if sheets else None
-    return curate(folder, robot.body, out, read, say, version=__version__, options=options, watch=watch)
+    return curate(folder, robot.body, out, read, say, version=__version__, options=options, mapping=mapping, watch=watch)
 
 
 def sheet_of(motion: Motion, source: Motion | SkeletonMotion, report: QualityReport, robot: Robot, path: Path) -> None:

@@ -97,6 +97,11 @@ def save_motion(motion: Motion, path: str | Path) -> None:
     )
 
 
+def file_stem(name: str) -> str:
+    """A clip's name as the stem of a file."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]
+
+
 def read_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """The arrays of an npz file (of the keys in `only`, where given); no pickles.
 

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from motions.errors import InputError
 from motions.kinematics import Body, forward_kinematics
 from motions.motion import Motion
 from motions.rotations import quat_to_matrix
@@ -34,13 +34,15 @@ class RetargetBench(NamedTuple):
     reports: tuple[QualityReport, ...]
 
 
-def bench_retarget(sources: Sequence[SkeletonMotion], body: Body, say: Callable[[str], None]) -> RetargetBench:
-    """Retarget all clips twice, the second time on the clock; then the same targets with mink."""
+def bench_retarget(
+    sources: Sequence[SkeletonMotion], body: Body, say: Callable[[str], None], *, mapping: Path | None = None
+) -> RetargetBench:
+    """Retarget all clips twice, the second time on the clock; then the same targets with mink. mapping: as `retarget`'s."""
     began = time.perf_counter()
-    _all(sources, body)
+    _all(sources, body, mapping)
     first_s = time.perf_counter() - began
     began = time.perf_counter()
-    reports = _all(sources, body)
+    reports = _all(sources, body, mapping)
     wall_s = time.perf_counter() - began
     frames = sum(report.frames for report in reports)
     rate = f"{wall_s:.2f} s, {frames / wall_s:.0f} frames/s"
@@ -53,7 +55,7 @@ def bench_retarget(sources: Sequence[SkeletonMotion], body: Body, say: Callable[
         return RetargetBench(frames, first_s - wall_s, wall_s, frames / wall_s, None, None, reports)
     theirs, mink_s = [], 0.0
     for source in sources:
-        report, seconds = mink_solve(prepare(source, body))
+        report, seconds = mink_solve(prepare(source, body, mapping=mapping))
         theirs.append(report)
         mink_s += seconds
     solved = sum(report.frames for report in theirs)
@@ -63,10 +65,10 @@ def bench_retarget(sources: Sequence[SkeletonMotion], body: Body, say: Callable[
     return RetargetBench(frames, first_s - wall_s, wall_s, frames / wall_s, solved / mink_s, ratio, reports)
 
 
-def _all(sources: Sequence[SkeletonMotion], body: Body) -> tuple[QualityReport, ...]:
+def _all(sources: Sequence[SkeletonMotion], body: Body, mapping: Path | None) -> tuple[QualityReport, ...]:
     reports = []
-    for outcome in retarget_many(sources, body):
-        if isinstance(outcome, InputError):
+    for outcome in retarget_many(sources, body, mapping=mapping):
+        if isinstance(outcome, Exception):
             raise outcome
         reports.append(outcome[1])
     return tuple(reports)

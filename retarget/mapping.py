@@ -48,6 +48,9 @@ class RobotMap:
     upright: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), compare=False)  # what was guessed, for the user
 
+    def __hash__(self) -> int:  # of what is never empty; a mapping keys the robot's measured `Rig`
+        return hash(tuple(self.bodies.items()))
+
 
 def shipped_robot_maps() -> dict[str, RobotMap]:
     """The mappings that come with the package, by file stem."""

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import make_interp_spline
 
 from motions.errors import InputError
 from motions.kinematics import Body, forward_kinematics
-from motions.motion import MIN_FRAMES, Motion
-from motions.rotations import quat_normalize, quat_to_matrix
+from motions.motion import MIN_FRAMES, Motion, resample
+from motions.rotations import quat_to_matrix
 from motions.skeleton import SkeletonMotion
 from retarget.capture import Capture, capture
 from retarget.contacts import detect_contacts
@@ -108,11 +107,11 @@ def ground(
     """Put a robot's motion on the ground: standing feet stop sliding, floating and sinking; the rest stays as it was.
 
     For motions that came from elsewhere (video, diffusion). It is retargeting from the robot to itself. `fps` [Hz]
-    resamples first, by cubic splines, whose velocities do not step as those of straight lines between frames do.
+    resamples first.
     """
     _require_joints(motion, body)
-    if fps is not None and fps != motion.fps:
-        motion = _splined(motion, fps)
+    if fps is not None:
+        motion = resample(motion, fps)
     rig = rig_of(body, mapping)
     targets, scale = _own_targets(rig, motion)
     joints = motion.qpos[:, 7:]
@@ -145,14 +144,6 @@ def _own_targets(rig: Rig, motion: Motion) -> tuple[Targets, float]:
     return build_targets(own, detect_contacts(own), rig, reach=1.0)
 
 
-def _splined(motion: Motion, fps: float) -> Motion:
-    count = int(np.floor(motion.duration_s * fps + 1e-6)) + 1
-    spline = make_interp_spline(np.arange(motion.num_frames) / motion.fps, motion.qpos, k=min(3, motion.num_frames - 1))
-    qpos = spline(np.arange(count) / fps)
-    qpos[:, 3:7] = quat_normalize(qpos[:, 3:7])
-    return replace(motion, qpos=qpos, fps=fps)
-
-
 def _effort(solution: Solution, wall_s: float) -> Effort:
     return Effort(solution.iterations, solution.converged, solution.compile_s, wall_s - solution.compile_s)
 
@@ -175,11 +166,9 @@ def capture_of_robot(rig: Rig, motion: Motion) -> Capture:
 
 def rig_of(body: Body, mapping: RobotMap | str | Path | None = None) -> Rig:
     """The `Rig` of a body, measured once: the compiled solver is kept with it."""
-    if isinstance(mapping, RobotMap):
-        return build_rig(body, map_robot(body, mapping))
-    return _shipped_rig(body, mapping)
+    return _measured(body, mapping)
 
 
 @lru_cache(maxsize=16)
-def _shipped_rig(body: Body, mapping: str | Path | None) -> Rig:
+def _measured(body: Body, mapping: RobotMap | str | Path | None) -> Rig:
     return build_rig(body, map_robot(body, mapping))

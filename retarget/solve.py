@@ -149,9 +149,19 @@ def _between(pose: Pose, stride: int, frames: int) -> Pose:
 
 
 def _program(rig: Rig, weights: Weights, size: int, clips: int) -> jax.stages.Compiled:
-    """The compiled descent of up to `size` windows, of one clip or vmapped over several. One thread compiles, others wait."""
+    """The compiled descent of up to `size` windows, of one clip or vmapped over several.
+
+    One thread compiles a program; others that want the same one wait, and those with another go on.
+    """
     with _COMPILING:
+        this_one = _lock_of(rig, weights, size, clips)
+    with this_one:
         return _compiled(rig, weights, size, clips)
+
+
+@lru_cache(maxsize=32)
+def _lock_of(rig: Rig, weights: Weights, size: int, clips: int) -> threading.Lock:
+    return threading.Lock()
 
 
 @lru_cache(maxsize=32)

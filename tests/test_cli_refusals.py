@@ -1,5 +1,6 @@
 """Bad input on the command line: exit code 2, one clear line, no traceback, and no run folder left behind."""
 
+import pickle
 from pathlib import Path
 
 import jax
@@ -8,6 +9,7 @@ import pytest
 from commands import SMALL, call, refusal
 from tiny import tiny_motion
 
+from motions.clips import demo_bvh
 from motions.motion import save_motion
 
 
@@ -91,6 +93,29 @@ def test_bad_motions(kind: str, says: str, here: Path, tmp_path: Path, capsys: p
     assert says in line
     assert "clip" in line or "sway" in line
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--clip", "b"], "unknown clip 'b'"),
+        (["--mapping", "IN/none.toml"], "none.toml: cannot read the mapping"),
+        (["--scale", "0"], "scale is 0"),
+        (["--skeleton", "IN/none.asf"], "none.asf"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "bench"])
+def test_what_is_said_of_files_is_heeded_by_all_that_read_them(command, options, says, tmp_path: Path, capsys):
+    """One file of each kind that wants such a word; nothing else may be wrong with it."""
+    file = {"--clip": "two.pkl", "--skeleton": "walk.amc"}.get(options[0])
+    (tmp_path / "two.pkl").write_bytes(pickle.dumps({"a": dict.fromkeys(("root_trans_offset", "root_rot", "dof"))}))
+    (tmp_path / "walk.amc").write_text(":FULLY-SPECIFIED\n:DEGREES\n1\nroot 0 0 0 0 0 0\n")
+    words = [word.replace("IN/", f"{tmp_path}/") for word in options]
+    motion = tmp_path / file if file else demo_bvh()
+    start = (
+        ["train", "humanoid", "--run-dir", tmp_path / "run"] if command == "train" else ["bench", "learn", "--robot", "humanoid"]
+    )
+    assert says in refusal(capsys, *start, "--motion", motion, *words)
 
 
 def test_nearly_unit_quaternions_are_repaired_with_a_warning(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

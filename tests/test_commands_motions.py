@@ -48,6 +48,11 @@ def test_edit_joins_and_splits(tmp_path):
         (["edit", WALK, "out.npz", "--smooth", "1000"], "half the frame rate"),
         (["edit", "walk.csv", "out.npz"], "give --robot"),
         (["curate", "nowhere", "--robot", "humanoid", "--out", "out"], "no such folder"),
+        (["curate", WALK, "--robot", "humanoid", "--out", "out"], "a file, expected a folder"),
+        (["curate", ".", "--robot", "humanoid", "--out", "out"], "no motion files in it"),
+        (["curate", ".", "--robot", "humanoid", "--out", WALK], "cannot write in"),
+        (["curate", ".", "--robot", "humanoid", "--out", "out", "--scale", "-1"], "--scale -1: expected a number above 0"),
+        (["curate", str(CLIPS), "--robot", "humanoid", "--out", "out", "--mapping", "none.toml"], "none.toml: cannot read"),
     ],
 )
 def test_refusals(argv, said, tmp_path, monkeypatch):

@@ -1,10 +1,12 @@
 """The configuration tree: to JSON and back, and what it refuses."""
 
 import dataclasses
+import inspect
 import json
 
 import pytest
 
+from mimic.arguments import FileOptions
 from mimic.config import Config, ObservationConfig, PPOConfig, SimConfig, from_dict, to_dict
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
@@ -13,6 +15,8 @@ OTHER = Config(
     motion=("a.bvh", "b.npz"),
     fps=30.0,
     quat_order="xyzw",
+    clip="b",
+    mapping="mine.toml",
     backend="native",
     sim=SimConfig(sim_dt=0.002, n_substeps=10, collisions="all"),
     observation=ObservationConfig(actor=("command", "future"), future_frames=(1, 5)),
@@ -25,6 +29,15 @@ def test_round_trip_through_json(config: Config):
     again = from_dict(Config, json.loads(json.dumps(to_dict(config))))
     assert again == config
     assert hash(again) == hash(config)  # tuples stay tuples
+
+
+def test_commands_and_trainings_say_the_same_of_files():
+    """What the reading of motions takes beside robot and pictures, every command that reads them can say."""
+    from mimic.sources import read_motions
+
+    taken = set(inspect.signature(read_motions).parameters) - {"paths", "robot", "say", "sheets"}
+    assert set(Config().of_files) == taken
+    assert set(FileOptions().of_files) == taken - {"start_s", "end_s"}
 
 
 def test_missing_keys_take_the_defaults():

@@ -68,6 +68,30 @@ def test_onto_the_source_skeleton(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert np.degrees(quat_angle(again.local_quat, source.local_quat[: again.num_frames])).mean() < 3.0
 
 
+def test_onto_the_source_skeleton_in_other_formats(tmp_path: Path):
+    """GLB and USD hold what the BVH holds: the same joints, at the same places."""
+    clip = load_motion(shipped_clips()[demo_bvh().stem]).trimmed(0.0, 0.5)
+    save_motion(clip, tmp_path / "dance.npz")
+    for suffix in ("bvh", "glb"):
+        assert call("convert", tmp_path / "dance.npz", tmp_path / f"back.{suffix}", "--onto", demo_bvh()) == 0
+    bvh, glb = (
+        read_motion_file(tmp_path / f"back.{suffix}", scale=scale).motion for suffix, scale in (("bvh", 0.01), ("glb", 1.0))
+    )
+    assert isinstance(bvh, SkeletonMotion)
+    assert isinstance(glb, SkeletonMotion)
+    joints = [name for name in bvh.skeleton.joint_names if name not in bvh.skeleton.end_sites]
+    places = [motion.forward_kinematics()[0][:, [motion.skeleton.index(name) for name in joints]] for motion in (bvh, glb)]
+    np.testing.assert_allclose(places[1], places[0], atol=1e-4)
+    assert glb.fps == pytest.approx(bvh.fps)
+    skel = pytest.importorskip("pxr.UsdSkel")
+    usd = pytest.importorskip("pxr.Usd")
+    assert call("convert", tmp_path / "dance.npz", tmp_path / "back.usda", "--onto", demo_bvh()) == 0
+    stage = usd.Stage.Open(str(tmp_path / "back.usda"))
+    (animation,) = [skel.Animation(prim) for prim in stage.Traverse() if prim.IsA(skel.Animation)]
+    assert {path.rpartition("/")[2] for path in animation.GetJointsAttr().Get()} >= set(joints)
+    assert len(animation.GetRotationsAttr().GetTimeSamples()) == bvh.num_frames
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

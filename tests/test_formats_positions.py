@@ -148,9 +148,9 @@ def test_broken_names_say_what_is_wrong(tmp_path, names, message):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((5, 4)), r"the array has shape \(5, 4\)"),
-        (np.zeros((5, 4, 3), dtype=complex), "no regular array of numbers"),
-        (np.full((5, 4, 3), np.nan), r"not finite at index \(0, 0, 0\)"),
+        (np.zeros((5, 4)), r"the array is float64 of shape \(5, 4\)"),
+        (np.zeros((5, 4, 3), dtype=complex), "is complex128 .*, expected numbers"),
+        (np.full((5, 4, 3), np.nan), r"non-finite value at index \(0, 0, 0\)"),
         (np.zeros((0, 4, 3)), "0 frames"),
         (np.zeros((5, 53, 3)), "fit no known order"),
     ],

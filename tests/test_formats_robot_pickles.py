@@ -208,7 +208,7 @@ def test_mimickits_frames_against_mujoco(tmp_path):
         ({"root_rot": np.zeros((60, 4))}, "root quaternion of frame 0"),
         ({"root_rot": np.zeros((60, 3))}, "expected numbers of shape .any, 4."),
         ({"fps": "fast"}, "fps is a str"),
-        ({"fps": -1.0}, "fps is -1"),
+        ({"fps": -1.0}, "the frame rate is -1"),
         ({"joint_names": list("abcdefg")}, "does not fit robot 'stick'"),
         ({"joint_names": list("aacdefg")}, "joint_names holds 'a' twice"),
         ({"joint_names": list("abc")}, "3 joint names for 7 columns"),

@@ -9,7 +9,7 @@ from retarget.bench import RetargetBench
 def test_the_command_reads_captures_at_the_rate_that_is_given(monkeypatch):
     seen = []
 
-    def bench(sources, body, say):
+    def bench(sources, body, say, mapping):
         seen.extend(source.fps for source in sources)
         return RetargetBench(0, 0.0, 1.0, 0.0, None, None, ())
 

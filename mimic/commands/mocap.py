@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from mimic.arguments import POSITIONAL, QuatOrder, say, write_json
+from mimic.arguments import POSITIONAL, FileOptions, QuatOrder, say, write_json
 from motions.errors import InputError
 
 
 @dataclass(frozen=True)
-class Retarget:
+class Retarget(FileOptions):
     """Convert motion files to a robot, with a report on their quality."""
 
     files: Annotated[tuple[str, ...], POSITIONAL]
@@ -17,22 +17,10 @@ class Retarget:
     """A robot's name, or a path to an MJCF or spec file."""
     out: Path
     """The npz to write, or a folder for several."""
-    quat_order: QuatOrder | None = None
-    """Quaternion order of files that do not say."""
-    fps: float | None = None
-    """Frame rate [Hz] of files that do not say."""
-    skeleton: Path | None = None
-    """The .asf of an .amc, where it is not beside it."""
-    scale: float | None = None
-    """Metres per unit of the file, where it cannot be recognised."""
     start_s: float = 0.0
     """Of each motion, the part from here [s] ..."""
     end_s: float | None = None
     """... to here [s] is kept; None: to its end."""
-    clip: str | None = None
-    """Which one, of files that hold several."""
-    mapping: Path | None = None
-    """TOML file that says how the robot stands for a person or an animal; see `mimic robot init`."""
     sheets: Path | None = None
     """Folder for a picture of every clip that is retargeted: a dozen poses, captured and robot side by side."""
     json: Path | None = None
@@ -57,10 +45,8 @@ class Retarget:
             require_writable_file(file)
         robot = named_robot(self.robot, say)
         motions, reports = read_motions(
-            self.files, robot, say, quat_order=self.quat_order, fps=self.fps,
-            skeleton=self.skeleton, scale=self.scale, start_s=self.start_s, end_s=self.end_s,
-            clip=self.clip, sheets=self.sheets, mapping=self.mapping,
-        )  # fmt: skip
+            self.files, robot, say, start_s=self.start_s, end_s=self.end_s, sheets=self.sheets, **self.of_files
+        )
         rows = {}
         for target, motion, report in zip(targets, motions, reports, strict=True):
             save_motion(motion, target)

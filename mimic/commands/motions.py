@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from mimic.arguments import EXIT_INPUT, POSITIONAL, QuatOrder, parse_arguments, say
+from mimic.arguments import EXIT_INPUT, POSITIONAL, FileOptions, QuatOrder, parse_arguments, say
 from motions.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Edit:
+class Edit(FileOptions):
     """Edit a motion: join, trim, resample, speed, mirror, ground, smooth, loop, reset the origin, split; in this order."""
 
     source: Annotated[str, POSITIONAL]
@@ -44,10 +44,6 @@ class Edit:
     """Start at x = y = 0, facing +x."""
     split: bool = False
     """Write the stretches between cuts (jumps that no body can do) as files of their own."""
-    quat_order: QuatOrder | None = None
-    """Quaternion order of files that do not say."""
-    fps: float | None = None
-    """Frame rate [Hz] of files that do not say."""
 
     def run(self) -> int:
         from motions.edit import find_cuts, split_at_cuts
@@ -90,7 +86,7 @@ class Edit:
         from motions.motion import resample
 
         paths = (self.source, *self.join)
-        motions, _ = read_motions(paths, robot, say, quat_order=self.quat_order, fps=self.fps)
+        motions, _ = read_motions(paths, robot, say, **self.of_files)
         motion = edit.concatenate(motions, blend_s=self.blend_s) if self.join else motions[0]
         if self.trim is not None:
             motion = edit.trim(motion, *parse_span(self.trim))
@@ -145,18 +141,34 @@ class Curate:
     """Quaternion order of files that do not say."""
     fps: float | None = None
     """Frame rate [Hz] of files that do not say."""
+    scale: float | None = None
+    """Metres per unit of the files, where it cannot be recognised."""
+    mapping: Path | None = None
+    """TOML file that says how the robot stands for a person or an animal; see `mimic robot init`."""
     sheets: bool = False
     """Draw a contact sheet of every clip, too."""
 
     def run(self) -> int:
+        from mimic.runs import require_writable
         from mimic.sources import curate_folder, named_robot
 
+        for option in ("fps", "scale"):
+            if getattr(self, option) is not None:
+                require_above_zero(f"--{option}", getattr(self, option))
+        if self.folder.is_dir():  # else nothing is made: what is wrong with it is said below
+            require_writable(self.out)
         robot = named_robot(self.robot, say)
-        tally = curate_folder(self.folder, robot, self.out, say, quat_order=self.quat_order, fps=self.fps, sheets=self.sheets)
+        asked = {name: getattr(self, name) for name in ("quat_order", "fps", "scale", "mapping", "sheets")}
+        tally = curate_folder(self.folder, robot, self.out, say, **asked)
         total = tally.done + tally.kept
         say(f"{total} files: {tally.passed} passed, {total - tally.passed - tally.broken} failed a gate, {tally.broken} broken")
         if tally.kept:
             say(f"{tally.kept} of them were done by an earlier run and taken as they are")
+        if tally.frames:
+            say(
+                f"{tally.frames} frames retargeted in {tally.wall_s:.1f} s; a call solves {tally.frames / tally.solve_s:.0f} "
+                f"frames/s, compilation excluded, for which calls waited {tally.compile_s:.1f} s"
+            )
         print(self.out / "catalogue.json")
         return 0
 

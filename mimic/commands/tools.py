@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from mimic.arguments import POSITIONAL, QuatOrder, say, write_json
+from mimic.arguments import POSITIONAL, FileOptions, QuatOrder, say, write_json
 from mimic.presets import PRESETS, make_preset
 
 
 @dataclass(frozen=True)
-class Bench:
+class Bench(FileOptions):
     """Measure: speed (env-steps per second), learn (sample cost to a target), retarget (speed and quality)."""
 
     what: Annotated[Literal["speed", "learn", "retarget"], POSITIONAL]
@@ -19,8 +19,6 @@ class Bench:
     device: str = "auto"
     motion: tuple[str, ...] = ()
     """Motion files; none: the preset's own clip."""
-    quat_order: QuatOrder | None = None
-    fps: float | None = None
     start_s: float = 0.0
     """Of each motion, the part from here [s] ..."""
     end_s: float | None = None
@@ -43,17 +41,19 @@ class Bench:
         require_writable_file(self.json)
         config = make_preset(self.robot if self.robot in PRESETS else "g1")
         given = {name: getattr(self, name) for name in ("num_envs", "env_steps") if getattr(self, name) is not None}
-        config = dataclasses.replace(config, robot=self.robot, backend=self.backend, device=self.device, **given)
+        asked = {name: str(value) if isinstance(value, Path) else value for name, value in self.of_files.items()}
+        config = dataclasses.replace(
+            config, robot=self.robot, backend=self.backend, device=self.device, motion=self.motion,
+            start_s=self.start_s, end_s=self.end_s, **asked, **given,
+        )  # fmt: skip
         check_config(config)
         choose_backend(config.backend, config.device)
         robot = find_robot(config, say)
         files = self.motion or (preset_clip(config),)
         if self.what == "retarget":
-            write_json(self.json, bench_retargeting(files, robot, say, fps=self.fps))
+            write_json(self.json, bench_retargeting(files, robot, say, **asked))
             return 0
-        motions, _ = read_motions(
-            files, robot, say, quat_order=self.quat_order, fps=self.fps, start_s=self.start_s, end_s=self.end_s
-        )
+        motions, _ = read_motions(files, robot, say, **config.of_files)
         from mimic import bench
 
         if self.what == "speed":

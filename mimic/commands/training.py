@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from mimic.arguments import EXIT_INPUT, EXIT_INTERRUPTED, POSITIONAL, QuatOrder, parse_arguments, say, write_json
+from mimic.arguments import EXIT_INPUT, EXIT_INTERRUPTED, POSITIONAL, FileOptions, parse_arguments, say, write_json
 from mimic.config import Config
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
@@ -73,9 +73,7 @@ class Train:
             require_writable(folder)
             robot = find_robot(config, say)
             paths = config.motion or (preset_clip(config),)
-            motions, reports = read_motions(
-                paths, robot, say, quat_order=config.quat_order, fps=config.fps, start_s=config.start_s, end_s=config.end_s
-            )
+            motions, reports = read_motions(paths, robot, say, **config.of_files)
             run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
             quality = reports[0].to_dict() if reports[0] is not None else None
         return train_and_measure(run, quality)
@@ -103,16 +101,12 @@ def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(FileOptions):
     """Measure a trained controller: every clip once, whole, deterministic, in plain C MuJoCo."""
 
     run_dir: Annotated[Path, POSITIONAL]
     motion: tuple[str, ...] = ()
     """Other motion files than the run's own."""
-    quat_order: QuatOrder | None = None
-    """Quaternion order of files that do not say."""
-    fps: float | None = None
-    """Frame rate [Hz] of files that do not say."""
     json: Path | None = None
     """Write the numbers to this file too."""
     save_motion: Path | None = None
@@ -129,7 +123,7 @@ class Evaluate:
         run = open_run(self.run_dir)
         motions = None
         if self.motion:
-            motions, _ = read_motions(self.motion, run.robot, say, quat_order=self.quat_order, fps=self.fps)
+            motions, _ = read_motions(self.motion, run.robot, say, **self.of_files)
         evaluation = evaluate_run(run, motions, say)
         print_evaluation(evaluation, run.config.sim.collisions)
         write_json(self.json, evaluation.to_json())

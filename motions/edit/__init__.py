@@ -1,9 +1,10 @@
-"""Editing of motions: pure functions from `Motion` to `Motion`, numpy only.
+"""Editing of motions: pure functions from `Motion` to `Motion`, numpy only; `*_captured` those of captured skeletons.
 
 Each returns a new motion and leaves the given one as it was. `Motion.trimmed` and `motions.motion.resample` belong here
 too; putting feet on the ground is a solve and lives in `retarget.pipeline.ground`.
 """
 
+from motions.edit.captured import cut_captured, mirror_captured, speed_captured
 from motions.edit.cuts import Cut, find_cuts, split_at_cuts
 from motions.edit.cycle import Cycle, close_cycle, find_cycle, loop, repeat
 from motions.edit.join import concatenate
@@ -18,16 +19,19 @@ __all__ = [
     "Travel",
     "close_cycle",
     "concatenate",
+    "cut_captured",
     "find_cuts",
     "find_cycle",
     "loop",
     "mirror",
+    "mirror_captured",
     "mirror_map",
     "move",
     "repeat",
     "reset_origin",
     "smooth",
     "speed",
+    "speed_captured",
     "split_at_cuts",
     "travel_between",
     "trim",

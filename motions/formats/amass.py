@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from motions.errors import InputError
-from motions.formats.captured import captured_motion, choose_fps, finite_numbers
+from motions.formats.captured import captured_motion
 from motions.formats.units import Y_UP_TO_Z_UP, RawAnimation
+from motions.formats.values import choose_fps, finite_numbers
 from motions.motion import read_npz
 from motions.rotations import quat_conj, quat_exp, quat_mul, quat_rotate
 from motions.skeleton import Skeleton, SkeletonMotion

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from motions.errors import InputError
-from motions.formats.captured import choose_fps
 from motions.formats.markers import joint_centres
 from motions.formats.positions import read_names, skeleton_from_positions
 from motions.formats.text import check_file
+from motions.formats.values import choose_fps
 from motions.skeleton import SkeletonMotion
 
 BLOCK = 512

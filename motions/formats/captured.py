@@ -13,42 +13,6 @@ from motions.skeleton import Skeleton, SkeletonMotion
 NORM_SILENT, NORM_REFUSE = 1e-4, 0.5  # deviation of |quat| from 1: silent below, repaired with a note, refused above
 
 
-def whole_rate(fps: float) -> float:
-    """A rate printed with few digits (.033332 s) is the whole number it stands for."""
-    return float(round(fps)) if fps > 1.0 and abs(fps - round(fps)) < 5e-4 * fps else float(fps)
-
-
-def choose_fps(path: Path, given: float | None, said: float | None, notes: list[str]) -> float:
-    """The frame rate [Hz]: the one `given`, else the file's. Raises `InputError` if neither is a number above 0."""
-    if given is not None:
-        if said is not None and given != said:
-            notes.append(f"{given:g} frames per second as given (the file says {said:g})")
-        return float(given)
-    if said is None:
-        raise InputError(f"{path}: the file holds no frame rate; give it: --fps")
-    if not (np.isfinite(said) and said > 0):
-        raise InputError(f"{path}: the frame rate is {said:g}, expected a number above 0")
-    return whole_rate(said)
-
-
-def finite_numbers(values: object, shape: tuple[int | None, ...], path: Path, what: str) -> np.ndarray:
-    """`values` as float64 of `shape` (None: any length). Raises `InputError` naming the first value that is not finite."""
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "fiu":
-            raise ValueError(array.dtype)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: {what} is no regular array of numbers ({error})") from None
-    if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
-        wanted = ", ".join("any" if n is None else str(n) for n in shape)
-        raise InputError(f"{path}: {what} has shape {array.shape}, expected ({wanted})")
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        index = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
-        raise InputError(f"{path}: {what} has a value that is not finite at index {index}")
-    return array
-
-
 def unit_quats(quat: np.ndarray, path: Path, notes: list[str]) -> np.ndarray:
     """(F, J, 4) of unit length and without sign flips between frames; what was repaired is noted."""
     norm = np.linalg.norm(quat, axis=-1)

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from motions.errors import InputError
-from motions.formats.captured import captured_motion, choose_fps, finite_numbers, unit_quats, whole_rate
+from motions.formats.captured import captured_motion, unit_quats
 from motions.formats.text import read_json
 from motions.formats.units import RawAnimation
+from motions.formats.values import choose_fps, finite_numbers, whole_rate
 from motions.rotations import quat_from_axis_angle, slerp
 from motions.skeleton import Skeleton, SkeletonMotion
 
@@ -90,10 +91,7 @@ def _rows(clip: dict, path: Path) -> np.ndarray:
                 f"{path}: frame {i} is {has}, expected {WIDTH}: duration, 3 position, 4 quaternion, and "
                 f"{WIDTH - 8} of {', '.join(COLUMNS)}"
             )
-    try:
-        return finite_numbers(frames, (None, WIDTH), path, "Frames")
-    except OverflowError:
-        raise InputError(f"{path}: Frames holds a number beyond any range") from None
+    return finite_numbers(frames, (None, WIDTH), path, "Frames")
 
 
 def _rotations(rows: np.ndarray) -> np.ndarray:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from motions.errors import InputError
-from motions.formats.captured import captured_motion, check_tree, choose_fps, finite_numbers, unit_quats
+from motions.formats.captured import captured_motion, check_tree, unit_quats
 from motions.formats.pickles import read_object_npy
 from motions.formats.units import RawAnimation, choose_axes, guess_scale
+from motions.formats.values import choose_fps, finite_numbers
 from motions.rotations import quat_conj, quat_mul
 from motions.skeleton import SkeletonMotion
 

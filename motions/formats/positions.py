@@ -14,10 +14,11 @@ import numpy as np
 
 from motions.errors import InputError
 from motions.formats.amass import BODY_JOINTS, BONES
-from motions.formats.captured import captured_motion, check_tree, choose_fps, finite_numbers
+from motions.formats.captured import captured_motion, check_tree
 from motions.formats.text import check_file, read_lines
 from motions.formats.tree import pose_from_points, rigid_tree, straightest_rest, tree_order
 from motions.formats.units import guess_scale
+from motions.formats.values import choose_fps, finite_numbers
 from motions.skeleton import SkeletonMotion
 
 _FINGERS = [f"{{}}Hand{finger}{k}" for finger in ("Thumb", "Index", "Middle", "Ring", "Pinky") for k in (1, 2, 3)]

@@ -11,39 +11,19 @@ import numpy as np
 
 from motions.errors import InputError, unknown_name
 from motions.formats.result import ReadResult, build_motion
+from motions.formats.values import choose_fps, finite_numbers
 from motions.rotations import quat_to_matrix
 
 if TYPE_CHECKING:
     from motions.kinematics import Body
 
 DEFAULT_FPS = 30.0  # what the files without a rate were made at
-MAX_VALUES = 1 << 27  # of a nested list; one that shares its rows can stand for far more than the file holds
 _GIMBAL = 1e-6  # cosine of a middle angle below which the outer two cannot be told apart
 
 
 def numbers(data: Mapping[str, Any], key: str, shape: tuple[int | None, ...], path: Path) -> np.ndarray:
     """`data[key]` as float64; None in `shape` takes any length. Raises `InputError` for anything else."""
-    value = data[key]
-    if isinstance(value, list | tuple):
-        rows = [len(row) if isinstance(row, list | tuple | np.ndarray) else 1 for row in value]
-        nested = any(isinstance(v, list | tuple) for row in value if isinstance(row, list | tuple) for v in row)
-        if nested or len(set(rows)) > 1 or sum(rows) > MAX_VALUES:
-            raise InputError(f"{path}: {key} is a list of uneven or nested rows, expected a table of numbers")
-        try:
-            value = np.array(value, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: {key} is a list of other things than numbers ({str(error)[:100]})") from error
-    if not isinstance(value, np.ndarray | np.number | int | float):
-        raise InputError(f"{path}: {key} is a {type(value).__name__}, expected numbers")
-    array = np.asarray(value)
-    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
-    if array.dtype.kind not in "fiu" or not fits:
-        wanted = ", ".join("any" if n is None else str(n) for n in shape)
-        raise InputError(f"{path}: {key} is {array.dtype} of shape {array.shape}, expected numbers of shape ({wanted})")
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        raise InputError(f"{path}: {key} has a non-finite value at index {tuple(np.argwhere(~np.isfinite(array))[0].tolist())}")
-    return array
+    return finite_numbers(data[key], shape, path, key)
 
 
 def texts(data: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
@@ -60,20 +40,11 @@ def texts(data: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
 
 def rate(data: Mapping[str, Any], key: str, given: float | None, notes: list[str], path: Path) -> float:
     """Frames per second: as given, else `data[key]`, else `DEFAULT_FPS`; what overrules or is assumed joins `notes`."""
-    said = None
-    if data.get(key) is not None:
-        value = data[key]
-        said = float(
-            numbers({key: value.reshape(-1)[0] if isinstance(value, np.ndarray) and value.size == 1 else value}, key, (), path)
-        )
-    if given is not None:
-        if said is not None and given != said:
-            notes.append(f"{given:g} frames per second as given (the file says {said:g})")
-        return given
-    if said is None:
-        notes.append(f"{DEFAULT_FPS:g} frames per second assumed, the file does not say")
-        return DEFAULT_FPS
-    return said
+    said = data.get(key)
+    if isinstance(said, np.ndarray) and said.size == 1:
+        said = said.reshape(-1)[0]
+    number = None if said is None else float(finite_numbers(said, (), path, key))
+    return choose_fps(path, given, number, notes, assumed=DEFAULT_FPS)
 
 
 def choose_clip(clips: Iterable[str], asked: str | None, path: Path) -> str:

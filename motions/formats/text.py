@@ -15,7 +15,7 @@ def check_file(path: str | Path) -> Path:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{path}: {'a link to a file that is not there' if path.is_symlink() else 'no such file'}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if not stat.S_ISREG(status.st_mode):

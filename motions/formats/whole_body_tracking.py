@@ -12,6 +12,7 @@ import numpy as np
 
 from motions.errors import InputError
 from motions.formats.result import ReadResult, build_motion
+from motions.formats.robot_frames import numbers, rate
 from motions.motion import Motion, read_npz
 
 if TYPE_CHECKING:
@@ -32,21 +33,15 @@ def read_wbt(path: str | Path, body: "Body | None" = None, fps: float | None = N
     missing = [key for key in REQUIRED if key not in data]
     if missing:
         raise InputError(f"{path}: lacks {', '.join(missing)}; a whole_body_tracking npz has {', '.join(REQUIRED)}")
-    joint_pos, body_pos, body_quat = (_numbers(data, key, dims, path) for key, dims in zip(REQUIRED[1:], (2, 3, 3)))
+    joint_pos, body_pos, body_quat = (numbers(data, key, (None,) * dims, path) for key, dims in zip(REQUIRED[1:], (2, 3, 3)))
     frames = len(joint_pos)
     if body_pos.shape != (frames, body_pos.shape[1], 3) or body_quat.shape != (frames, body_pos.shape[1], 4):
         raise InputError(
             f"{path}: shapes disagree: joint_pos {joint_pos.shape}, body_pos_w {body_pos.shape}, body_quat_w "
             f"{body_quat.shape}; expected (F, J), (F, B, 3), (F, B, 4)"
         )
-    rate = _numbers(data, "fps", None, path).reshape(-1)
-    if rate.size != 1:
-        raise InputError(f"{path}: fps holds {rate.size} values, expected one")
-    notes = []
-    if fps is None:
-        fps = float(rate[0])
-    else:
-        notes.append(f"{fps:g} frames per second as given (the file says {rate[0]:g})")
+    notes: list[str] = []
+    fps = rate(data, "fps", fps, notes, path)
     if "joint_names" in data:
         if joint_pos.shape[1] == 7 + data["joint_names"].size:  # holosoma's: the whole qpos
             joint_pos = joint_pos[:, 7:]
@@ -74,15 +69,6 @@ def read_wbt(path: str | Path, body: "Body | None" = None, fps: float | None = N
         source=path.name,
     )
     return ReadResult(motion, tuple(notes))
-
-
-def _numbers(data: dict[str, np.ndarray], key: str, dims: int | None, path: Path) -> np.ndarray:
-    array = data[key]
-    if array.dtype.kind not in "fiu" or (dims is not None and array.ndim != dims):
-        raise InputError(f"{path}: {key} is {array.dtype} of shape {array.shape}, expected {dims or 'any'} axes of numbers")
-    if not np.isfinite(array).all():
-        raise InputError(f"{path}: {key} has a non-finite value at index {tuple(np.argwhere(~np.isfinite(array))[0].tolist())}")
-    return array.astype(np.float64)
 
 
 def _named(
