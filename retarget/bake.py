@@ -84,7 +84,9 @@ def bake(
     person, rig = _measure(source), rig_of(body, mapping)
     if person.roles.legs != rig.legs:
         count = len(rig.legs)
-        raise InputError(f"robot {body.name!r} walks on {count} legs, the skeleton on {len(person.roles.legs)}: give one with {count}")
+        raise InputError(
+            f"robot {body.name!r} walks on {count} legs, the skeleton on {len(person.roles.legs)}: give one with {count}"
+        )
     motion = resample(motion, fps)
     robot = capture_of_robot(rig, motion)
     growth = person.leg_length / (LEG_REACH * rig.leg_length)
