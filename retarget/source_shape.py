@@ -72,7 +72,7 @@ def _said(skeleton: Skeleton, roles: dict[str, int]) -> tuple[str, ...]:
 
 
 def _on_the_ground(skeleton: Skeleton, rest: np.ndarray, pairs: list[tuple[list[int], list[int]]]) -> list[list[int]]:
-    """Those chains of `pairs` that end as low as the lowest, without toes, which begin there too, and spines, which carry others."""
+    """Those chains of `pairs` that end as low as the lowest; without toes, which begin there, and spines, which carry others."""
     chains = {chain[0]: chain for pair in pairs for chain in pair}
     ground = min(rest[chain[-1], 2] for chain in chains.values())
     near = ground + _ON_FOUR * (max(rest[first, 2] for first in chains) - ground)
