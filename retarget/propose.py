@@ -1,7 +1,8 @@
 """A mapping for a robot that has none, guessed from its tree: which chains are legs and arms, where they bend, how they rest.
 
 Shape decides and names help: a leg is a chain whose end is lowest, an arm one of a mirrored pair that branches off above,
-left is +y (or what names call left). Of four legs the feet are the tips of the last bodies. A person may correct the TOML text of `map_to_toml` and save it.
+left is +y (or what names call left). Of four legs the feet are the tips of the last bodies. A person may correct the TOML
+text of `map_to_toml` and save it.
 """
 
 import re
@@ -36,7 +37,8 @@ class _Ends:
 
 
 def propose_map(body: Body) -> tuple[RobotMap, tuple[str, ...]]:
-    """A guessed `RobotMap` and sentences that say what was guessed. Raises `InputError` where neither two legs nor four can be told."""
+    """A guessed `RobotMap` and sentences that say what was guessed. Raises `InputError` where neither two legs nor four can
+    be told."""
     pose = Pose(body)
     ends = _find_ends(pose)
     legs = FOUR_LEGS if len(ends.legs) == len(FOUR_LEGS) else TWO_LEGS

@@ -192,7 +192,7 @@ def stance_shift(rig: Rig, capture: Capture, scale: float) -> np.ndarray:
 
 
 def _sway(stands: np.ndarray, shift: np.ndarray, fps: float) -> np.ndarray:
-    """By how much the hips follow the feet `stands` (F, L) that carry them: the mean `shift` (L, 2) [m] of these, smooth. (F, 2)"""
+    """By how much the hips follow the feet that carry them (F, 2) [m]: smoothly the mean `shift` (L, 2) of those that stand."""
     count = np.maximum(stands.sum(axis=1, keepdims=True), 1)
     return gaussian_filter1d(stands @ shift / count, SWAY_S * fps, axis=0, mode="nearest")
 

@@ -71,8 +71,8 @@ def map_source(skeleton: Skeleton, first_pose: np.ndarray | None = None) -> Sour
             joints, notes = _by_shape(skeleton, first_pose)
         except ShapeError as error:
             raise InputError(
-                f"this skeleton cannot be read as one with two legs or four: no joint found for {', '.join(missing)} by name, and {error}. "
-                f"Its joints: {', '.join(skeleton.joint_names)}"
+                f"this skeleton cannot be read as one with two legs or four: no joint found for {', '.join(missing)} by name, "
+                f"and {error}. Its joints: {', '.join(skeleton.joint_names)}"
             ) from error
     legs = legs_of(joints)
     for leg in legs:
@@ -102,13 +102,15 @@ def _four_legs_by_names(skeleton: Skeleton) -> dict[str, int]:
     joints = {}
     for leg in FOUR_LEGS:
         for part, names in _FOUR_LEG_NAMES.items():
-            joints |= {leg + part: split[leg, n] for n in reversed(names) if (leg, n) in split}  # the best name comes last
+            if found := [split[leg, n] for n in names if (leg, n) in split]:
+                joints[leg + part] = found[0]
         below = [j for j, parent in enumerate(skeleton.parents) if parent == joints.get(leg + "shank", -2)]
         if leg + "foot" not in joints and len(below) == 1:  # the nameless end of a bone
             joints[leg + "foot"] = below[0]
     if len(joints) < len(FOUR_LEGS) * len(LEG_PARTS):
         return {}
-    return joints | {"head": split["", n] for n in _HEAD_NAMES if ("", n) in split}
+    heads = [split["", n] for n in _HEAD_NAMES if ("", n) in split]
+    return joints | ({"head": heads[0]} if heads else {})
 
 
 def _by_names(skeleton: Skeleton) -> dict[str, int]:

@@ -72,12 +72,13 @@ def _said(skeleton: Skeleton, roles: dict[str, int]) -> tuple[str, ...]:
 
 
 def _on_the_ground(skeleton: Skeleton, rest: np.ndarray, pairs: list[tuple[list[int], list[int]]]) -> list[list[int]]:
-    """Those chains of `pairs` that end as low as the lowest, toes left out."""
+    """Those chains of `pairs` that end as low as the lowest; without toes, which begin there, and spines, which carry others."""
     chains = {chain[0]: chain for pair in pairs for chain in pair}
     ground = min(rest[chain[-1], 2] for chain in chains.values())
-    height = np.mean([rest[first, 2] for first in chains]) - ground
-    low = {first: chain for first, chain in chains.items() if rest[chain[-1], 2] - ground < _ON_FOUR * height}
-    return [chain for first, chain in low.items() if not set(ancestors(skeleton, first)[1:]) & low.keys()]
+    near = ground + _ON_FOUR * (max(rest[first, 2] for first in chains) - ground)
+    legs = [chain for first, chain in chains.items() if rest[chain[-1], 2] < near < rest[first, 2]]
+    carriers = {j for first, *_ in legs for j in ancestors(skeleton, first)[1:]}
+    return [chain for chain in legs if chain[0] not in carriers]
 
 
 def _four_legs(skeleton: Skeleton, rest: np.ndarray, chains: list[list[int]]) -> tuple[dict[str, int], tuple[str, ...]]:

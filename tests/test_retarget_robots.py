@@ -121,7 +121,7 @@ def points(rig: Rig, data: mujoco.MjData, links: np.ndarray, offsets: np.ndarray
 
 @pytest.mark.parametrize(("name", "file"), CASES)
 def test_knees_and_elbows_bend_one_way_only(name, file, shared_robots):
-    """Over its whole range a knee or elbow stays on one side of straight, and a knee takes the foot back (of this quadruped: on)."""
+    """Over its whole range a knee or elbow stays on one side of straight; a knee takes the foot back, that of Go2 ahead."""
     rig = rig_of(body_of(shared_robots, file))
     for side in rig.legs:
         for bones in (("thigh", "shank", "foot"), ("upper_arm", "forearm", "hand")):

@@ -112,6 +112,8 @@ class GLRenderer:
 
     def _draw(self, qpos: np.ndarray | None, camera: Camera, *, ghost: bool) -> tuple[np.ndarray, np.ndarray]:
         """One pose on the floor: colours (H, W, 3) in [0, 255] and depths (H, W) [m], float32."""
+        if self._gl is None:
+            raise RuntimeError("this renderer is closed")
         self._gl.make_current()  # another renderer may have drawn since: textures and shapes are its own
         scene = self._scene
         scene.ngeom = 0
