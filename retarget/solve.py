@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
@@ -95,22 +96,16 @@ def _run(
     size: int, first: int, limit: int,
 ) -> list[tuple[Pose, float, int, bool]]:  # fmt: skip
     """Each clip's pose (in float64, without padding), cost, step count and whether it settled."""
-    given = [(_padded(clip, size), _padded(pose, size)) for clip, pose in zip(clips, poses, strict=True)]
-    given = [
-        (clip._replace(valid=_only(len(old.valid), clip.valid)), pose) for (clip, pose), old in zip(given, clips, strict=True)
-    ]
-    fps, alone = np.float32(rates), len(clips) == 1
+    given = [(_padded_clip(clip, size), _padded(pose, size)) for clip, pose in zip(clips, poses, strict=True)]
+    fps, alone = np.asarray(rates, np.float32), len(clips) == 1
     batch = (*given[0], fps[0]) if alone else (*jax.tree.map(lambda *x: np.stack(x), *given), fps)
     windows = -(-max(len(clip.valid) for clip in clips) // WINDOW)
     found = jax.device_get(program(*batch, np.int32(windows), np.int32(first), np.int32(limit)))
-    poses, costs, counts, settled = jax.tree.map(lambda x: x[None], found) if alone else found
+    each = [found] if alone else [jax.tree.map(itemgetter(k), found) for k in range(len(clips))]
     return [
-        (
-            Pose(*(part[k, HALO : HALO + len(clip.valid)].astype(np.float64) for part in poses)),
-            float(costs[k]), int(counts[k]), bool(settled[k]),
-        )
-        for k, clip in enumerate(clips)
-    ]  # fmt: skip
+        (_clipped(pose, len(clip.valid)), float(cost), int(count), bool(settled))
+        for clip, (pose, cost, count, settled) in zip(clips, each, strict=True)
+    ]
 
 
 def _padded[T](tree: T, size: int) -> T:
@@ -118,15 +113,21 @@ def _padded[T](tree: T, size: int) -> T:
 
     def pad(x: np.ndarray) -> np.ndarray:
         behind = size * WINDOW + HALO - len(x)
-        return np.pad(np.float32(x), [(HALO, behind)] + [(0, 0)] * (np.ndim(x) - 1), mode="edge")
+        return np.pad(np.asarray(x, np.float32), [(HALO, behind)] + [(0, 0)] * (np.ndim(x) - 1), mode="edge")
 
     return jax.tree.map(pad, tree)
 
 
-def _only(frames: int, valid: np.ndarray) -> np.ndarray:
-    """`valid`, zero in the padding of a clip of so many frames."""
-    place = np.arange(len(valid)) - HALO
-    return np.where((place >= 0) & (place < frames), valid, np.float32(0.0))
+def _padded_clip(targets: Targets, size: int) -> Targets:
+    """The same, with none of the padding valid."""
+    place = np.arange(size * WINDOW + 2 * HALO) - HALO
+    padded = _padded(targets, size)
+    return padded._replace(valid=np.where((place >= 0) & (place < len(targets.valid)), padded.valid, np.float32(0.0)))
+
+
+def _clipped(pose: Pose, frames: int) -> Pose:
+    """Without padding, in float64."""
+    return jax.tree.map(lambda x: x[HALO : HALO + frames].astype(np.float64), pose)
 
 
 def _initial_pose(rig: Rig, targets: Targets) -> Pose:
