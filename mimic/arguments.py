@@ -24,7 +24,7 @@ class FileOptions:
     clip: str | None = None
     """Which one, of files that hold several."""
     skeleton: Path | None = None
-    """The .asf of an .amc, where it is not beside it."""
+    """The .asf of an .amc, where it is not beside it; the body model (npz) of an AMASS or SMPL file."""
     scale: float | None = None
     """Metres per unit of the file, where it cannot be recognised."""
     mapping: Path | None = None

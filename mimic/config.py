@@ -190,7 +190,7 @@ class Config:
     clip: str | None = None
     """Which one, of files that hold several."""
     skeleton: str | None = None
-    """The .asf of an .amc, where it is not beside it."""
+    """The .asf of an .amc, where it is not beside it; the body model (npz) of an AMASS or SMPL file."""
     scale: float | None = None
     """Metres per unit of the files, where it cannot be recognised."""
     mapping: str | None = None

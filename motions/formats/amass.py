@@ -91,7 +91,9 @@ def read_amass(
     parents = tuple(names.index(BONES[name][0]) if BONES[name][0] else -1 for name in names)
     if model is None:
         rest = stated_rest(height_m, names)
-        notes.append(f"no body model given: a stated skeleton of {height_m:.2f} m stands for the file's body and its betas")
+        notes.append(
+            f"no body model given (--skeleton MODEL.npz): a stated skeleton of {height_m:.2f} m stands for the file's body and betas"
+        )
     else:
         rest = model_rest(Path(model), data.get("betas"), joints, path, notes)
     offsets = rest - rest[list(parents)]
