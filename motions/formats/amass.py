@@ -91,9 +91,7 @@ def read_amass(
     parents = tuple(names.index(BONES[name][0]) if BONES[name][0] else -1 for name in names)
     if model is None:
         rest = stated_rest(height_m, names)
-        notes.append(
-            f"no body model given (--skeleton MODEL.npz): a stated skeleton of {height_m:.2f} m stands for the file's body and betas"
-        )
+        notes.append(f"no body model given (--skeleton MODEL.npz): a stated skeleton of {height_m:.2f} m stands for the body")
     else:
         rest = model_rest(Path(model), data.get("betas"), joints, path, notes)
     offsets = rest - rest[list(parents)]
