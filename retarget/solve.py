@@ -21,7 +21,8 @@ from scipy.interpolate import make_interp_spline
 from scipy.spatial.transform import Rotation
 
 from motions.rotations import quat_normalize, quat_to_matrix, quat_unroll
-from retarget.descent import APPROACH, HALO, WINDOW, descend
+from retarget.descent import APPROACH, WINDOW, descend
+from retarget.equations import HALO
 from retarget.rig import Rig
 from retarget.scaling import Targets
 from retarget.terms import Pose, Weights
