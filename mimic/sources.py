@@ -14,7 +14,7 @@ from motions.errors import InputError
 from motions.formats import ReadResult, read_motion_file
 from motions.motion import Motion
 from motions.skeleton import SkeletonMotion
-from retarget import QualityReport, ground, quality_table, retarget_many
+from retarget import QualityReport, ground, quality_table, retarget_many, spell_means
 from retarget import quality_json as quality_json  # for the command line, which may not import retarget
 from retarget.curate import Tally, curate
 from retarget.mapping import load_map
@@ -66,13 +66,17 @@ def read_motions(
             motion, report = outcome
             for note in report.notes:
                 say(f"{path}: {note}")
-            say(quality_table([report]))
             say(report.verdict)
             if sheets is not None:
                 sheet_of(motion, source, report, robot, sheets / f"{Path(path).stem}.png")
                 say(f"wrote {sheets / f'{Path(path).stem}.png'}")
         motions.append(_part(motion, start_s, end_s))
         reports.append(report)
+    measured = [report for report in reports if report is not None]
+    if measured:
+        say(quality_table(measured))
+    if len(measured) > 1:
+        say(spell_means(measured))
     return motions, reports
 
 
