@@ -7,10 +7,11 @@ import pytest
 from test_retarget import FIRST_S, cut
 
 from mimic.robots import load_robot
-from motions.clips import demo_bvh
+from motions.clips import demo_bvh, shipped_clips
 from motions.errors import InputError
 from motions.formats import read_bvh
-from retarget import retarget, retarget_many
+from motions.motion import load_motion
+from retarget import assess, retarget, retarget_many
 from retarget.batch import solve_together
 from retarget.pipeline import DEFAULT_WEIGHTS
 
@@ -30,8 +31,13 @@ def sources():
 
 def test_outcomes_come_in_order_and_equal_those_of_single_calls(sources):
     body = load_robot("humanoid").body
-    first, broken, last = retarget_many(iter(sources), body, fps=FPS, iterations=2)
+    unread, walk = InputError("x.bvh: the file is empty"), load_motion(shipped_clips()["walk"])
+    given = [unread, sources[0], sources[1], walk, sources[2]]
+    same, first, broken, measured, last = retarget_many(iter(given), body, fps=FPS, iterations=2)
+    assert same is unread
     assert isinstance(broken, InputError)
+    assert measured[0] is walk  # it is on the robot: nothing is solved
+    assert measured[1].checks == assess(walk, body).checks
     alone, _ = retarget(sources[0], body, fps=FPS, iterations=2)
     for outcome, name in ((first, sources[0].name), (last, "again")):
         motion, report = outcome
@@ -43,8 +49,11 @@ def test_outcomes_come_in_order_and_equal_those_of_single_calls(sources):
 def test_clips_solved_together_equal_those_solved_alone(sources):
     body = load_robot("humanoid").body
     shorter = cut(sources[0], sources[0].num_frames - 7)
-    together = solve_together([sources[0], sources[1], shorter], body, None, FPS, DEFAULT_WEIGHTS, 6)
+    unread = InputError("x.bvh: the file is empty")
+    given = [sources[0], sources[1], shorter, unread, sources[2]]  # three of one length, filled up to four
+    together = solve_together(given, body, None, FPS, DEFAULT_WEIGHTS, 6)
     assert isinstance(together[1], InputError)
-    for outcome, source in ((together[0], sources[0]), (together[2], shorter)):
+    assert together[3] is unread
+    for outcome, source in ((together[0], sources[0]), (together[2], shorter), (together[4], sources[2])):
         alone, _ = retarget(source, body, fps=FPS, iterations=6)
         np.testing.assert_allclose(outcome[0].qpos, alone.qpos, atol=2e-3)
