@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import minimum_filter1d
 
 from motions.errors import InputError
 from motions.kinematics import Body, forward_kinematics
@@ -126,11 +127,15 @@ def ground(
 
 
 def assess(motion: Motion, body: Body, *, mapping: RobotMap | str | Path | None = None) -> QualityReport:
-    """Measure a motion that is already on the robot, as it is; nothing is solved. Its own joints are its targets."""
+    """Measure a motion that is already on the robot, as it is; nothing is solved. Its own joints are its targets.
+
+    A stance is found to a frame: its first and last one, in which the foot may still come or already go, are not judged.
+    """
     _require_joints(motion, body)
     rig = rig_of(body, mapping)
     targets, scale = _own_targets(rig, motion)
-    return measure(motion, rig, targets, scale=scale)
+    stand = minimum_filter1d(targets.stand, 3, axis=0, mode="nearest")
+    return measure(motion, rig, targets._replace(stand=stand), scale=scale)
 
 
 def _require_joints(motion: Motion, body: Body) -> None:

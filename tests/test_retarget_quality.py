@@ -1,11 +1,14 @@
 """The five percentages and the worst cases on motions made by hand, whose answers are known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from mimic.robots import load_robot
-from motions.motion import Motion
-from retarget.pipeline import rig_of
+from motions.clips import shipped_clips
+from motions.motion import Motion, load_motion
+from retarget.pipeline import assess, rig_of
 from retarget.quality import measure, quality_table, target_joints, world_points
 from retarget.scaling import Targets
 
@@ -107,3 +110,19 @@ def test_report_becomes_json_and_a_table(rig):
     table = quality_table([report, report]).splitlines()
     assert len(table) == 3
     assert "fidelity" in table[0]
+
+
+@pytest.mark.parametrize("name", shipped_clips())
+def test_what_was_retargeted_here_passes_when_it_comes_back_as_a_file(name):
+    """Stances are found again in the robot's motion alone."""
+    motion = load_motion(shipped_clips()[name])
+    assert assess(motion, load_robot(motion.robot).body).passed
+
+
+def test_a_walk_that_slides_as_a_whole_fails():
+    motion = load_motion(shipped_clips()["walk"])
+    qpos = motion.qpos.copy()
+    qpos[:, 0] += 0.3 * np.arange(len(qpos)) / motion.fps
+    report = assess(dataclasses.replace(motion, qpos=qpos), load_robot(motion.robot).body)
+    assert report.non_skating < 50.0
+    assert not report.passed
