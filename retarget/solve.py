@@ -30,7 +30,7 @@ from retarget.terms import Pose, Weights
 APPROACH_HZ = 20.0  # rate of the approach
 LEAST_FRAMES = 8  # that the approach has
 _COMPILING = threading.Lock()
-_SMALLEST, _GROWTH = 8, 4  # windows that the smallest program holds, and how much larger the next is
+_SMALLEST, _LARGE = 8, 128  # windows; programs grow fourfold, so that few are compiled, and large ones twofold, for memory's sake
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Solution:
 
 
 def solve(rig: Rig, targets: Targets, fps: float, weights: Weights, iterations: int = 20) -> Solution:
-    """Solve one clip. Compiles once per robot, for clips of up to 512 frames, 2048, 8192 and so on."""
+    """Solve one clip. Compiles once per robot, for clips of up to 512 frames, 2048, 8192, then twice as many each."""
     return solve_batch(rig, [targets], [fps], weights, iterations)[0]
 
 
@@ -83,7 +83,7 @@ def program_size(frames: int) -> int:
     """Windows of the smallest program that holds `frames`."""
     size = _SMALLEST
     while size * WINDOW < frames:
-        size *= _GROWTH
+        size *= 4 if size < _LARGE else 2
     return size
 
 
