@@ -114,6 +114,23 @@ def test_g1_names_and_default_pose(g1: Robot) -> None:
     assert g1.velocity_limit[g1.joint_names.index("left_knee_joint")] == 20.0
 
 
+def test_go2_stands_on_its_four_feet_and_no_other_quadruped_is_taken_for_it(shared_robots: Path) -> None:
+    go2 = load_robot("go2", search=(shared_robots,))
+    assert len(go2.joint_names) == 12
+    assert go2.foot_bodies == ("FL_calf", "FR_calf", "RL_calf", "RR_calf")
+    data = mujoco.MjData(go2.model)
+    data.qpos[:] = go2.default_qpos
+    mujoco.mj_kinematics(go2.model, data)
+    heights = [data.geom(name).xpos[2] - go2.model.geom(name).size[0] for name in go2.foot_geoms]
+    assert len(heights) == 4
+    np.testing.assert_allclose(heights, 0.0, atol=0.003)
+    calf, thigh = (go2.joint_names.index(f"FL_{part}_joint") for part in ("calf", "thigh"))
+    assert go2.effort[calf] / go2.effort[thigh] == pytest.approx(go2.velocity_limit[thigh] / go2.velocity_limit[calf], rel=1e-3)
+    assert go2.armature[calf] / go2.armature[thigh] == pytest.approx((45.43 / 23.7) ** 2, rel=1e-3)  # one motor, another ratio
+    for file in ("unitree_go1/go1_mjlab_nomesh.xml", "unitree_a1/a1_menagerie_nomesh.xml"):
+        assert load_robot(str(shared_robots / file)).name != "go2"
+
+
 def test_g1_with_and_without_meshes_is_the_same_robot(g1: Robot, shared_robots: Path) -> None:
     twin = load_robot(str(shared_robots / "unitree_g1" / "nomesh" / "g1_mjlab_nomesh.xml"))
     assert twin.name == "g1"

@@ -64,7 +64,7 @@ def load_robot(
 ) -> Robot:
     """Find, edit and compile a robot.
 
-    `name_or_path`: a known name (g1, humanoid), an .xml, or a .toml spec. `visuals` keeps meshes and materials, for
+    `name_or_path`: a known name (g1, go2, humanoid), an .xml, or a .toml spec. `visuals` keeps meshes and materials, for
     rendering. `search`: folders instead of those of MIMIC_ROBOTS. Raises `InputError` with what was tried or is wrong.
     """
     sim = sim or SimConfig()
