@@ -12,12 +12,13 @@ from scipy.interpolate import make_interp_spline
 from scipy.signal import butter, sosfiltfilt
 
 from motions.formats.units import rest_positions
-from motions.rotations import quat_normalize, quat_to_matrix, quat_unroll
+from motions.rotations import quat_normalize, quat_rotate, quat_to_matrix, quat_unroll
 from motions.skeleton import Skeleton, SkeletonMotion
 from retarget.mapping import SourceMap
-from retarget.roles import TWO_LEGS, is_left, legs_of
+from retarget.roles import LEG_PARTS, TWO_LEGS, is_left, legs_of
 
 CUTOFF_HZ = 10.0  # of the zero-phase low-pass: marker noise goes, kicks of 5 m/s stay
+IN_PLANE = 0.1  # knee and foot are in one plane ahead if they differ by less to the side than this part of what the thigh does
 FRAME_ROLES = ("pelvis", "chest", "head", "l_foot", "r_foot")
 
 
@@ -71,6 +72,8 @@ class Capture:
 def capture(motion: SkeletonMotion, roles: SourceMap, fps: float) -> Capture:
     """Sample a skeleton's motion at `fps` [Hz] (cubic between low-passed frames)."""
     pos, quat = motion.forward_kinematics()
+    for joint, aside in _beside_the_leg(motion.skeleton, roles).items():
+        pos[:, joint] += quat_rotate(quat[:, joint], np.broadcast_to(aside, pos[:, joint].shape))
     count = int(np.floor((motion.num_frames - 1) / motion.fps * fps + 1e-6)) + 1
     at = np.arange(count) / fps
     cutoff = min(CUTOFF_HZ, 0.4 * fps)
@@ -138,6 +141,24 @@ def rest_stands(skeleton: Skeleton, roles: SourceMap) -> bool:
     hips, feet = (np.mean([rest[roles[leg + part]] for leg in roles.legs], axis=0) for part in ("thigh", "foot"))
     legs = hips - feet
     return bool(legs[2] >= 0.8 * np.linalg.norm(legs) and abs(left[2]) <= 0.3 * np.linalg.norm(left))
+
+
+def _beside_the_leg(skeleton: Skeleton, roles: SourceMap) -> dict[int, np.ndarray]:
+    """Thighs' joints that lie beside the plane in which a leg of four moves -> the way into it (3,) [m], in their frames.
+
+    Machines have them so: a hinge that turns the thigh ahead and back may sit anywhere along its axis. Told by a rest pose that
+    stands, where knee and foot are as far to the side, and the thigh is not.
+    """
+    if roles.legs == TWO_LEGS or not rest_stands(skeleton, roles):
+        return {}
+    rest, found = rest_positions(skeleton), {}
+    left = _to_the_left(rest, roles)
+    left /= np.linalg.norm(left)
+    for leg in roles.legs:
+        thigh, shank, foot = (rest[roles[leg + part]] @ left for part in LEG_PARTS)
+        if abs(foot - shank) < IN_PLANE * abs(shank - thigh):
+            found[roles[leg + "thigh"]] = (shank - thigh) * left
+    return found
 
 
 def _to_the_left(rest: np.ndarray, roles: SourceMap) -> np.ndarray:

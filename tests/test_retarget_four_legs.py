@@ -1,5 +1,7 @@
 """Four legs: by names and by shape; a gait that is known on a robot comes back; feet stand by C MuJoCo's own geometry."""
 
+from itertools import pairwise
+
 import mujoco
 import numpy as np
 import pytest
@@ -11,10 +13,11 @@ from motions.formats import read_bvh
 from motions.formats.laikago import laikago_skeleton
 from motions.kinematics import Body, forward_kinematics
 from motions.motion import Motion
-from motions.rotations import quat_angle, quat_conj, quat_mul
+from motions.rotations import quat_angle, quat_conj, quat_mul, quat_rotate
 from motions.skeleton import Skeleton, SkeletonMotion
 from retarget import assess, retarget
 from retarget.bake import bake
+from retarget.capture import capture
 from retarget.four_legs import leg_and_core
 from retarget.mapping import RobotMap, map_robot, map_source
 from retarget.pipeline import rig_of
@@ -203,6 +206,25 @@ def test_a_quadrupeds_names_and_its_shape_agree():
     guessed = map_source(nameless)
     assert dict(guessed.joints) == expected_laikago()
     assert "guessed" in guessed.notes[0]
+
+
+def test_a_thigh_whose_joint_lies_beside_the_leg_is_seen_in_its_plane():
+    """Laikago's do, by 2 cm: as captured, thigh and shank are at right angles to the axis that both turn about."""
+    skeleton, frames = laikago_skeleton(), 20
+    local = np.tile([1.0, 0.0, 0.0, 0.0], (frames, len(skeleton.parents), 1))
+    for j, name in enumerate(skeleton.joint_names):
+        angle, axis = 0.1 + 0.03 * j, [1.0, 0, 0] if name.endswith("hip_motor") else [0, 1.0, 0]
+        local[:, j] = np.append(np.cos(angle / 2), np.sin(angle / 2) * np.array(axis))
+    motion = SkeletonMotion("still", skeleton, FPS, np.zeros((frames, 3)), local)
+    seen, (pos, quat) = capture(motion, map_source(skeleton), FPS).xyz, motion.forward_kinematics()
+    for leg, n in zip(FOUR_LEGS, ("FL", "FR", "RL", "RR")):
+        thigh = skeleton.index(f"{n}_upper_leg")
+        axis = quat_rotate(quat[0, thigh], np.array([0.0, 1.0, 0.0]))
+        for near, far in pairwise(PARTS):
+            assert (seen[leg + far] - seen[leg + near])[5] @ axis == pytest.approx(0.0, abs=1e-9)
+        moved = seen[leg + "thigh"][5] - pos[5, thigh]
+        np.testing.assert_allclose(moved, (moved @ axis) * axis, atol=1e-9)
+        assert abs(moved @ axis) == pytest.approx(0.02069)
 
 
 @pytest.mark.parametrize("turn", [1.0, -1.0])
