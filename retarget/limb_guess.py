@@ -11,7 +11,7 @@ import numpy as np
 from motions.errors import InputError
 from motions.kinematics import Body, forward_kinematics
 from motions.rotations import quat_to_matrix
-from retarget.rig import sole_balls
+from retarget.balls import sole_balls
 
 OFF_LINE_M = 0.01  # a joint's origin this far from the limb's line is moved onto it
 _MIDDLE = re.compile(r"knee|shin|shank|calf|elbow|fore_?arm|lower_?(leg|arm)|kfe", re.IGNORECASE)

@@ -13,7 +13,8 @@ from motions.kinematics import forward_kinematics
 from motions.motion import Motion
 from motions.rotations import quat_to_matrix
 from retarget.examine import Broken, check_all, examine
-from retarget.rig import Points, Rig
+from retarget.points import Points
+from retarget.rig import Rig
 from retarget.roles import SIDES
 from retarget.scaling import Targets
 from retarget.verdict import Check, passed, spell_verdict

@@ -7,7 +7,6 @@ A foot that turns against its shank stands on two points, heel and toe. One that
 point: it stands on one and has no orientation.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,26 +15,16 @@ import numpy as np
 
 from motions.kinematics import Body, forward_kinematics
 from motions.rotations import quat_to_matrix
+from retarget.balls import geom_balls, hull8, sole_balls
 from retarget.chain import Chain, build_chain
 from retarget.collide import SelfTouch, find_self_touch
+from retarget.lumps import lump_masses
 from retarget.mapping import RobotMap
+from retarget.points import Points
 from retarget.roles import ARM_PARTS, LEG_PARTS, SIDES, TWO_LEGS, is_left, legs_of
 
 _SOLE_BAND_M = 0.015  # geom points this close to the lowest belong to the sole
-_LARGE_INERTIA = 0.05  # [kg m^2] trace of a link's second moments from which it is more than a point
 _LIMIT_SHARE = 0.98  # of a joint's range may be used (PHUMA's feasibility rule)
-
-
-@dataclass(frozen=True)
-class Points:
-    """P points fixed in links; `radius` (P,) [m] makes each a ball, whose lowest height is z - radius."""
-
-    link: np.ndarray
-    offset: np.ndarray
-    radius: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.link)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +133,7 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         balls, radius = sole_balls(body.model, foot_id, xpos, xmat)
         low = balls[:, 2] - radius
         keep = low < low.min() + _SOLE_BAND_M
-        balls, radius = _hull8(balls[keep], radius[keep])
+        balls, radius = hull8(balls[keep], radius[keep])
         sole_offset.append(in_link(foot_id, balls))
         sole_radius.append(radius)
         sole_link.append(np.full(len(balls), chain.body_link[foot_id]))
@@ -159,7 +148,7 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         heights.append(at[leg + "foot"][2] - ground)
         widths.append(0.5 * np.ptp(balls[:, 1]))
 
-    masses, mass = _lumps(body.model, chain)
+    masses, mass = lump_masses(body.model, chain)
     hip_centre = np.mean([at[leg + "thigh"] for leg in legs], axis=0)
     pelvis = int(ids[roles.index("pelvis")])
     limits = body.joint_range.copy()
@@ -239,104 +228,6 @@ def _ankle_effort(model: mujoco.MjModel, chain: Chain, shank: int, foot: int) ->
     return float(min(limits))
 
 
-def _lumps(model: mujoco.MjModel, chain: Chain) -> tuple[Points, np.ndarray]:
-    """Points whose masses [kg] move as the links do. Links of large inertia are six points on their principal axes, which have
-    their mass, centre and inertia; the others one at the centre."""
-    points = [(int(chain.body_link[b]), chain.body_pos[b] + chain.body_rot[b] @ p, m) for b, p, m in _body_points(model)]
-    if not points:  # a model of shapes alone: every link weighs the same
-        return Points(np.arange(len(chain.parent)), np.zeros((len(chain.parent), 3)), np.zeros(len(chain.parent))), np.ones(
-            len(chain.parent)
-        )
-    links, offsets, masses = (np.array(column) for column in zip(*points, strict=True))
-    mass = np.bincount(links, masses, len(chain.parent))
-    centre = np.stack([np.bincount(links, masses * offsets[:, k], len(mass)) for k in range(3)], axis=1)
-    heavy = np.flatnonzero(mass > 0)
-    centre = centre[heavy] / mass[heavy, None]
-    rows = []
-    for link, middle in zip(heavy, centre, strict=True):
-        own = links == link
-        away = offsets[own] - middle
-        spread = np.einsum("p,pi,pj->ij", masses[own], away, away)  # second moments [kg m^2]
-        if np.trace(spread) < _LARGE_INERTIA:
-            rows.append((link, middle, mass[link]))
-            continue
-        second, axes = np.linalg.eigh(spread)
-        rows += [(link, point, mass[link] / 6.0) for point in _six_points(middle, axes, second, mass[link])]
-    links, offsets, masses = (np.array(column) for column in zip(*rows, strict=True))
-    return Points(links, offsets, np.zeros(len(links))), masses
-
-
-def _body_points(model: mujoco.MjModel) -> Iterator[tuple[int, np.ndarray, float]]:
-    """(body, point in its frame [m], mass [kg]): six for every body that has mass, with its centre and inertia."""
-    for b in range(1, model.nbody):
-        mass = model.body_mass[b]
-        if mass == 0:
-            continue
-        inertia = model.body_inertia[b]
-        axes = quat_to_matrix(model.body_iquat[b])
-        for point in _six_points(model.body_ipos[b], axes, 0.5 * inertia.sum() - inertia, mass):
-            yield b, point, mass / 6.0
-
-
-def _six_points(centre: np.ndarray, axes: np.ndarray, second: np.ndarray, mass: float) -> np.ndarray:
-    """Points (6, 3) that, of a sixth of `mass` each, have the second moments (3,) [kg m^2] along the columns of `axes`."""
-    arms = (axes * np.sqrt(3.0 * np.maximum(second, 0.0) / mass)).T
-    return centre + np.concatenate([-arms, arms])
-
-
-def _with_descendants(model: mujoco.MjModel, body_id: int) -> list[int]:
-    found = [body_id]
-    for b in range(body_id + 1, model.nbody):
-        if model.body_parentid[b] in found:
-            found.append(b)
-    return found
-
-
-def sole_balls(model: mujoco.MjModel, foot: int, xpos: np.ndarray, xmat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Balls (P, 3), (P,) in the world [m] that span the shapes of a foot and of what hangs on it."""
-    return _geom_balls(model, _with_descendants(model, foot), xpos, xmat)
-
-
-def _geom_balls(model: mujoco.MjModel, bodies: list[int], xpos: np.ndarray, xmat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Balls (P, 3), (P,) that span the geoms of `bodies`: colliding ones if there are any, else all."""
-    geoms = [g for g in range(model.ngeom) if model.geom_bodyid[g] in bodies]
-    colliding = [g for g in geoms if model.geom_contype[g] or model.geom_conaffinity[g]]
-    centres, radii = [], []
-    for g in colliding or geoms:
-        b, size = model.geom_bodyid[g], model.geom_size[g]
-        local, radius = _local_balls(model, g, model.geom_type[g], size)
-        rot = xmat[b] @ quat_to_matrix(model.geom_quat[g])
-        centres.append(xpos[b] + xmat[b] @ model.geom_pos[g] + local @ rot.T)
-        radii.append(np.full(len(local), radius))
-    if not centres:  # a foot without geometry: its origin
-        return xpos[bodies[:1]], np.zeros(1)
-    return np.concatenate(centres), np.concatenate(radii)
-
-
-def _local_balls(model: mujoco.MjModel, geom: int, kind: int, size: np.ndarray) -> tuple[np.ndarray, float]:
-    types = mujoco.mjtGeom
-    if kind == types.mjGEOM_SPHERE:
-        return np.zeros((1, 3)), size[0]
-    if kind == types.mjGEOM_CAPSULE:
-        return np.array([[0, 0, -size[1]], [0, 0, size[1]]]), size[0]
-    if kind == types.mjGEOM_MESH:
-        mesh = model.geom_dataid[geom]
-        start = model.mesh_vertadr[mesh]
-        return model.mesh_vert[start : start + model.mesh_vertnum[mesh]].astype(float), 0.0
-    if kind == types.mjGEOM_CYLINDER:
-        size = np.array([size[0], size[0], size[1]])
-    corners = np.stack(np.meshgrid(*[[-1, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    return corners * size, 0.0
-
-
-def _hull8(balls: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The balls furthest out in eight horizontal directions."""
-    angles = np.arange(8) * np.pi / 4 + 1e-3
-    reach = balls[:, :2] @ np.stack([np.cos(angles), np.sin(angles)]) + radius[:, None]
-    keep = sorted(set(np.argmax(reach, axis=0).tolist()))
-    return balls[keep], radius[keep]
-
-
 def _guard_points(body: Body, chain: Chain, mapping: RobotMap, xpos: np.ndarray, xmat: np.ndarray) -> Points:
     """Balls of the other mapped bodies (hands, knees, head, ...), at most two a body, that must stay above ground."""
     link, offset, radii = [], [], []
@@ -347,7 +238,7 @@ def _guard_points(body: Body, chain: Chain, mapping: RobotMap, xpos: np.ndarray,
         b = int(body.body_ids((name,))[0])
         if not (body.model.geom_bodyid == b).any():
             continue
-        balls, radius = _geom_balls(body.model, [b], xpos, xmat)
+        balls, radius = geom_balls(body.model, [b], xpos, xmat)
         local = (balls - xpos[b]) @ xmat[b]
         far = np.argsort(-np.linalg.norm(local, axis=1))[:2]
         link += [chain.body_link[b]] * len(far)

@@ -10,7 +10,8 @@ import numpy as np
 from motions.rotations import Array, quat_to_matrix
 from retarget.chain import Kinematics, joint_axes, link_frames, point_jacobian, points_on, rotation_jacobian
 from retarget.collide import self_touch_terms
-from retarget.rig import Points, Rig
+from retarget.points import Points
+from retarget.rig import Rig
 from retarget.scaling import Targets
 
 LIMIT_MARGIN = 0.005  # the soft limit lies this much inside the hard one [rad]
