@@ -24,7 +24,7 @@ MAX_STEP = 0.7  # of any coordinate in those steps [rad], [m]
 TRIES, SHORTER = 5, 0.4  # a step is shortened so often, by this factor, where the cost would rise
 NEIGHBOURS = 15  # frames that take one decision on that
 TOLERANCE = 0.02  # of its cost and the mean's that a window must gain to be looked at again
-CUT_TOLERANCE = 0.001  # the same after a step that had to be shortened
+CUT_TOLERANCE = 0.01  # the same after a step that had to be shortened
 
 
 class Clip(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -74,9 +75,9 @@ class Pose(NamedTuple):
 
 
 def kinematics(rig: Rig, pose: Pose) -> Kinematics:
-    """Forward kinematics of all frames."""
+    """Forward kinematics of all frames. Behind a barrier, as XLA would do it again for everything that uses it."""
     link_pos, link_rot = link_frames(rig.chain, pose.pos, quat_to_matrix(pose.quat), pose.joints)
-    return Kinematics(link_pos, link_rot, *joint_axes(rig.chain, link_pos, link_rot))
+    return jax.lax.optimization_barrier(Kinematics(link_pos, link_rot, *joint_axes(rig.chain, link_pos, link_rot)))
 
 
 class FrameTerms(NamedTuple):
@@ -108,7 +109,7 @@ def frame_terms(
     everything = _all_points(rig)
     points = points_on(everything.link, everything.offset, kin.link_pos, kin.link_rot)  # [F, P, 3]
     if jacobian:
-        point_jac = point_jacobian(chain, everything.link, points, pose.pos, kin.axes, kin.anchors)  # [F, P, 3, nv]
+        point_jac = jax.lax.optimization_barrier(point_jacobian(chain, everything.link, points, pose.pos, kin.axes, kin.anchors))
     else:
         point_jac = jnp.zeros((frames, len(everything), 3, 0), dtype)
     rows: list[Array] = []
