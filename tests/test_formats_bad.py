@@ -112,3 +112,12 @@ def test_any_damage_to_an_npz_is_an_input_error_or_harmless(tmp_path, stick, kin
             read(path, stick)
         except InputError:
             continue
+
+
+@pytest.mark.parametrize("suffix", [".bvh", ".csv", ".txt", ".xml"])
+def test_a_text_of_gigabytes_is_refused_before_it_is_read(tmp_path, stick, suffix):
+    path = tmp_path / f"clip{suffix}"
+    with path.open("wb") as file:  # sparse: takes no room
+        file.truncate(3 << 30)
+    with pytest.raises(InputError, match=r"3\.0 GiB, text is read up to 1 GiB"):
+        read(path, stick)

@@ -63,7 +63,8 @@ def read_positions(
     except InputError:
         raise
     except Exception as error:  # the header is a Python literal; parsing a damaged one raises many kinds
-        raise InputError(f"{path}: not a readable npy file: damaged, truncated or another format ({error})") from error
+        detail = "" if "allow_pickle" in str(error) else f" ({error})"  # numpy's advice to load it without care is none
+        raise InputError(f"{path}: not a readable npy file: damaged, truncated or another format{detail}") from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path}: an npz archive in an .npy file; rename it")
     pos = finite_numbers(array, (None, None, 3), path, "the array")

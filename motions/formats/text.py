@@ -25,9 +25,17 @@ def check_file(path: str | Path) -> Path:
     return path
 
 
+MAX_TEXT_BYTES = 1 << 30  # lines take several times their text in memory; an hour of a whole body at 120 Hz is a third of this
+
+
 def read_lines(path: str | Path) -> list[str]:
-    """The lines of a text file. Raises `InputError` if it is missing, empty, a folder, or binary."""
+    """The lines of a text file. Raises `InputError` if it is missing, empty, a folder, binary, or larger than 1 GiB."""
     path = check_file(path)
+    size = path.stat().st_size
+    if size > MAX_TEXT_BYTES:
+        raise InputError(
+            f"{path}: {size / 2**30:.1f} GiB, text is read up to {MAX_TEXT_BYTES / 2**30:g} GiB. Split it into clips"
+        )
     try:
         raw = path.read_bytes()
     except OSError as error:
