@@ -10,10 +10,11 @@ import numpy as np
 from motions.rotations import Array, quat_conj, quat_log, quat_mul
 from retarget.balance import balance_terms
 from retarget.banded import Rows
-from retarget.rig import Rig
+from retarget.rig import JOINT_SPEED_RAD_S, Rig
 from retarget.scaling import Targets
 from retarget.terms import Pose, Weights, frame_terms, kinematics
 
+MAX_JOINT_SPEED = 0.95 * JOINT_SPEED_RAD_S  # the soft limit lies inside the hard one
 HALO = 2  # frames before and behind that residuals couple some frames to
 
 
@@ -25,7 +26,8 @@ def frame_costs(rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: A
     step = _differences(pose)
     acc = acc_weight * (step[1:] - step[:-1])
     slide = slide_weight[..., None] * (terms.ends[1:] - terms.ends[:-1])
-    total = jnp.sum(acc**2, axis=1) + jnp.sum(slide[:-1] ** 2, axis=(1, 2))
+    rush, _ = _rush(weights, targets, step[:, 6:], fps)
+    total = jnp.sum(acc**2, axis=1) + jnp.sum(slide[:-1] ** 2, axis=(1, 2)) + jnp.sum(rush[:-1] ** 2, axis=1)
     total += jnp.sum(terms.residual[:-HALO] ** 2, axis=1) + terms.spring_cost[:-HALO]
     if np.isfinite(weights.pressure):
         total += balance_terms(rig, weights, targets, kin, terms.ends, terms.ends_jac, fps, jacobian=False).cost
@@ -78,8 +80,13 @@ def normal_rows(
     acc = w2 * (step[1:] - step[:-1])
     gradient = gradient.at[:, 6:].add(terms.spring_pull)
     gradient = gradient.at[:-2].add(acc).at[1:-1].add(-2.0 * acc).at[2:].add(acc)
+    # so do speeds beyond what joints are allowed
+    rush, rush_weight = _rush(weights, targets, step[:, 6:], fps)
+    gradient = gradient.at[:-1, 6:].add(-rush_weight * rush).at[1:, 6:].add(rush_weight * rush)
+    rush_weight = jnp.pad(rush_weight**2, [(0, 0), (6, 0)])
     own = jnp.zeros_like(gradient).at[:, 6:].add(terms.spring_stiffness).at[:-2].add(w2).at[1:-1].add(4.0 * w2).at[2:].add(w2)
-    next_one = jnp.zeros((frames - 1, nv), gradient.dtype).at[:-1].add(-2.0 * w2).at[1:].add(-2.0 * w2)
+    own = own.at[:-1].add(rush_weight).at[1:].add(rush_weight)
+    next_one = (-rush_weight).at[:-1].add(-2.0 * w2).at[1:].add(-2.0 * w2)
     eye = jnp.eye(nv, dtype=gradient.dtype)
     diagonal += (own + damping)[..., None] * eye
     first += next_one[..., None] * eye
@@ -94,6 +101,14 @@ def _coupling_weights(rig: Rig, weights: Weights, targets: Targets, fps: Array) 
     acc = (fps**2 / jnp.asarray(sigma, valid.dtype)) * (valid[2:] * valid[:-2])[:, None]
     slide = (fps / weights.slide) * targets.stand[1:] * targets.stand[:-1] * (valid[1:] * valid[:-1])[:, None]
     return acc, slide
+
+
+def _rush(weights: Weights, targets: Targets, step: Array, fps: Array) -> tuple[Array, Array]:
+    """How much faster joints turn than they may, weighted (F-1, J), from their `step` [rad]; and its derivative by the step."""
+    speed = fps * step
+    over = speed - jnp.clip(speed, -MAX_JOINT_SPEED, MAX_JOINT_SPEED)
+    weight = (targets.valid[1:] * targets.valid[:-1])[:, None] / weights.speed
+    return weight * over, fps * weight * (over != 0.0)
 
 
 def _differences(pose: Pose) -> Array:

@@ -14,7 +14,7 @@ from motions.motion import Motion
 from motions.rotations import quat_to_matrix
 from retarget.examine import Broken, check_all, examine
 from retarget.points import Points
-from retarget.rig import Rig
+from retarget.rig import JOINT_SPEED_RAD_S, Rig
 from retarget.roles import SIDES
 from retarget.scaling import Targets
 from retarget.verdict import Check, passed, spell_verdict
@@ -22,7 +22,6 @@ from retarget.verdict import Check, passed, spell_verdict
 NEAR_M, NEAR_RAD = 0.10, np.deg2rad(10.0)
 FLOAT_M = PENETRATION_M = 0.01
 SKATE_M_S = 0.10
-JOINT_SPEED_RAD_S = 20.0  # taken as every joint's limit: MJCF has none
 
 
 @dataclass(frozen=True)

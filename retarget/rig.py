@@ -24,6 +24,7 @@ from retarget.points import Points
 from retarget.roles import ARM_PARTS, LEG_PARTS, SIDES, TWO_LEGS, is_left, legs_of
 
 _SOLE_BAND_M = 0.015  # geom points this close to the lowest belong to the sole
+JOINT_SPEED_RAD_S = 20.0  # taken as every joint's limit: MJCF has none
 _LIMIT_SHARE = 0.98  # of a joint's range may be used (PHUMA's feasibility rule)
 
 
@@ -151,15 +152,7 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
     masses, mass = lump_masses(body.model, chain)
     hip_centre = np.mean([at[leg + "thigh"] for leg in legs], axis=0)
     pelvis = int(ids[roles.index("pelvis")])
-    limits = body.joint_range.copy()
-    for name, (low_limit, high_limit) in mapping.limits.items():
-        j = body.joint_names.index(name)
-        limits[j] = max(limits[j, 0], low_limit), min(limits[j, 1], high_limit)
-    finite = np.isfinite(limits).all(axis=1)
-    bounded = np.where(finite[:, None], limits, 0.0)
-    middle, half = bounded.mean(axis=1), 0.5 * (bounded[:, 1] - bounded[:, 0])
-    low = np.where(finite, middle - _LIMIT_SHARE * half, limits[:, 0])
-    high = np.where(finite, middle + _LIMIT_SHARE * half, limits[:, 1])
+    low, high = _usable_range(body, mapping)
     rest = np.array([mapping.rest.get(n, mapping.upright.get(n, 0.0)) for n in body.joint_names])
     return Rig(
         body=body,
@@ -195,6 +188,17 @@ def build_rig(body: Body, mapping: RobotMap) -> Rig:
         rest=np.clip(rest, low, high),
         stiffness=np.array([mapping.stiffness.get(n, 0.5) for n in body.joint_names]),
     )
+
+
+def _usable_range(body: Body, mapping: RobotMap) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper limits (J,) [rad]: 98 % of what the model allows, and within what the mapping does."""
+    low, high = body.joint_range.T.copy()
+    slack = 0.5 * (1.0 - _LIMIT_SHARE) * np.where(np.isfinite(body.joint_range).all(axis=1), high - low, 0.0)
+    low, high = low + slack, high - slack
+    for name, (least, most) in mapping.limits.items():
+        j = body.joint_names.index(name)
+        low[j], high[j] = max(low[j], least), min(high[j], most)
+    return low, high
 
 
 def upright_qpos(body: Body, mapping: RobotMap) -> np.ndarray:
