@@ -48,7 +48,7 @@ class Weights:
     """depth of a forearm or hand in the rest of the body [m]"""
     limit: float = 0.01
     """excess over a joint limit, before the clip that makes it hard [rad]"""
-    speed: float = 0.5
+    speed: float = 0.2
     """excess over the speed a joint may have [rad/s]"""
     root_acc: float = 6.0
     """[m/s^2]"""
