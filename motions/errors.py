@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -9,6 +10,15 @@ class InputError(ValueError):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def unreadable(path: str | Path, kind: str, error: Exception) -> InputError:
+    """An `InputError` for a file that its `kind`'s parser gave up on, with what that said.
+
+    But not numpy's advice: what it cannot tell it takes for a pickle, to be loaded without care.
+    """
+    detail = "" if "allow_pickle" in str(error) else f" ({str(error)[:200]})"
+    return InputError(f"{path}: not a readable {kind}: damaged, truncated or another format{detail}")
 
 
 def unknown_name(kind: str, name: str, options: Iterable[str]) -> InputError:

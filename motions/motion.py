@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from motions.errors import InputError
+from motions.errors import InputError, unreadable
 from motions.rotations import quat_normalize, quat_unroll
 
 SCHEMA = 1
@@ -111,7 +111,7 @@ def read_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str,
         with np.load(path, allow_pickle=False) as data:
             return {key: data[key] for key in data.files if only is None or key in only}
     except Exception as error:  # damaged bytes reach the zip, zlib, header and token parsers, each with errors of its own
-        raise InputError(f"{path}: not a readable npz file: damaged, truncated or another format{_detail(error)}") from error
+        raise unreadable(path, "npz file", error) from error
 
 
 def npz_keys(path: str | Path) -> set[str]:
@@ -120,12 +120,7 @@ def npz_keys(path: str | Path) -> set[str]:
         with np.load(path, allow_pickle=False) as data:
             return set(data.files)
     except Exception as error:  # as in `read_npz`; a lone array has no `files`
-        raise InputError(f"{path}: not a readable npz file: damaged, truncated or another format{_detail(error)}") from error
-
-
-def _detail(error: Exception) -> str:
-    """What numpy says, but not its advice: what it cannot tell it takes for a pickle, to be loaded without care."""
-    return "" if "allow_pickle" in str(error) else f" ({error})"
+        raise unreadable(path, "npz file", error) from error
 
 
 def load_motion(path: str | Path) -> Motion:

@@ -25,7 +25,7 @@ from retarget.mapping import RobotMap, SourceMap, map_source
 from retarget.pipeline import capture_of_robot, rig_of
 from retarget.rig import Rig
 from retarget.roles import TWO_LEGS
-from retarget.scaling import LEG_REACH, held_in_stances, level_left
+from retarget.scaling import LEG_REACH, held_in_stances, level_axes
 
 RootMotion = Literal["hips", "root", "in_place"]
 ROOT_NAME = "root"
@@ -213,11 +213,11 @@ def _leg_directions(
     orientation = quat_mul(turn, _each(quat_conj(person.upright[roles["pelvis"]]), frames))
     contacts = detect_contacts(robot)
     stands = contacts.toe | contacts.heel
-    lateral = level_left(robot.rot["pelvis"][:, :, 1], robot.rot["pelvis"][:, :, 0])
-    axes = np.stack([np.cross(lateral, [0.0, 0.0, 1.0]), lateral], axis=1)  # ahead and left, [F, 2, 3]
-    widening = NARROWING * (growth * rig.hip_half_width - person.hip_half_width)
-    shift = np.array([[0.0, widening], [0.0, -widening]])
-    if rig.legs != TWO_LEGS:
+    axes = level_axes(robot.rot["pelvis"])
+    if rig.legs == TWO_LEGS:
+        widening = NARROWING * (growth * rig.hip_half_width - person.hip_half_width)
+        shift = np.array([[0.0, widening], [0.0, -widening]])
+    else:
         shift = growth * rig.hips_xy - person.hips_xy
     found = {}
     for i, side in enumerate(rig.legs):

@@ -49,21 +49,20 @@ def build_targets(capture: Capture, contacts: Contacts, rig: Rig, reach: float =
     """The targets of a whole clip, and the scale that was used."""
     scale = reach * rig.leg_length / capture.leg_length
     pelvis_rot = capture.rot["pelvis"] @ capture.upright["pelvis"]
-    lateral = level_left(pelvis_rot[:, :, 1], pelvis_rot[:, :, 0])
+    axes = level_axes(pelvis_rot)
     shift = stance_shift(rig, capture, scale)
     stands = contacts.toe | contacts.heel
     floor = contacts.floor
 
     ankle = np.stack([capture.xyz[s + "foot"] for s in capture.legs], axis=1) * scale
     ankle[..., 2] += rig.ankle_height - scale * floor
-    level_axes = np.stack([np.cross(lateral, [0.0, 0.0, 1.0]), lateral], axis=1)  # ahead and left, [F, 2, 3]
     for i, by in enumerate(shift):
-        ankle[:, i] += held_in_stances(by @ level_axes, stands[:, i])
+        ankle[:, i] += held_in_stances(by @ axes, stands[:, i])
 
     hips = capture.hip_centre * scale
     level = gaussian_filter1d(floor.mean(axis=1), 0.1 * capture.fps, mode="nearest")
     hips[:, 2] += rig.ankle_height - scale * level
-    hips += np.einsum("fk,fki->fi", _sway(stands, shift, capture.fps), level_axes)
+    hips += np.einsum("fk,fki->fi", _sway(stands, shift, capture.fps), axes)
 
     frames = {"pelvis": pelvis_rot}
     for role in ("chest", "head"):
@@ -154,13 +153,16 @@ def _similar_flights(
     return stand, flight
 
 
-def level_left(left: np.ndarray, forward: np.ndarray) -> np.ndarray:
-    """The horizontal unit vector to the left (F, 3), from the heading of `forward` where the body lies on its side."""
+def level_axes(rot: np.ndarray) -> np.ndarray:
+    """The horizontal unit vectors ahead and to the left (F, 2, 3) of a trunk with orientation `rot` (F, 3, 3), columns forward,
+    left, up; where it lies on its side, the left of its heading."""
+    forward, left = rot[:, :, 0], rot[:, :, 1]
     flat = left * [1.0, 1.0, 0.0]
     other = np.stack([-forward[:, 1], forward[:, 0], np.zeros(len(forward))], axis=1)
     weak = np.linalg.norm(flat, axis=1, keepdims=True) < 0.3
     flat = np.where(weak, other, flat)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    lateral = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    return np.stack([np.cross(lateral, [0.0, 0.0, 1.0]), lateral], axis=1)
 
 
 def held_in_stances(vector: np.ndarray, stands: np.ndarray) -> np.ndarray:

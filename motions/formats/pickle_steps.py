@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from motions.errors import InputError
+from motions.errors import InputError, unreadable
 
 TORCH_HINT = "tensors are not read. Save the values as NumPy arrays: tensor.numpy()"
 _REUSE = 4  # how many times the bytes of the file may end up in arrays; saved copies of one array are rare
@@ -67,7 +67,7 @@ def load(stream: BytesIO, path: Path) -> Any:
     except InputError:
         raise
     except (ValueError, TypeError, LookupError, OverflowError, AttributeError, MemoryError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable pickle: damaged, truncated or another format ({str(error)[:200]})") from error
+        raise unreadable(path, "pickle", error) from error
     return result
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from motions.errors import InputError
+from motions.errors import InputError, unreadable
 from motions.formats.pickle_steps import TORCH_HINT, load
 from motions.formats.text import check_file
 
@@ -46,7 +46,7 @@ def read_object_npy(path: str | Path) -> Any:
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         dtype = header(stream)[2]
     except Exception as error:  # the header is a Python literal; parsing a damaged one raises many kinds
-        raise InputError(f"{path}: not a readable npy file: damaged, truncated or another format ({error})") from error
+        raise unreadable(path, "npy file", error) from error
     if dtype != np.dtype(object):
         raise InputError(f"{path}: an npy of {dtype}, expected one of objects (a pickle)")
     array = load(stream, path)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from motions.errors import InputError
+from motions.errors import InputError, unreadable
 from motions.formats.amass import BODY_JOINTS, BONES
 from motions.formats.captured import captured_motion, check_tree
 from motions.formats.text import check_file, read_lines
@@ -63,8 +63,7 @@ def read_positions(
     except InputError:
         raise
     except Exception as error:  # the header is a Python literal; parsing a damaged one raises many kinds
-        detail = "" if "allow_pickle" in str(error) else f" ({error})"  # numpy's advice to load it without care is none
-        raise InputError(f"{path}: not a readable npy file: damaged, truncated or another format{detail}") from error
+        raise unreadable(path, "npy file", error) from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path}: an npz archive in an .npy file; rename it")
     pos = finite_numbers(array, (None, None, 3), path, "the array")
