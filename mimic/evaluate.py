@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mimic.deploy.policy import Policy, Rollout, rollout
+from mimic.deploy.sim2sim import Policy, Rollout, rollout
 from mimic.metrics import METRICS, SUCCESS_DISTANCE_M, clip_metrics, mean_metrics
 from mimic.robots import Robot
 from motions.errors import InputError

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
-from mimic.deploy.policy import Policy
+from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
 from mimic.learning.networks import actor_layers
 from mimic.learning.ppo import make_learner

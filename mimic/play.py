@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from mimic.deploy.policy import Policy
+from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy, print_evaluation
 
 

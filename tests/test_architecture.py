@@ -33,7 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "mimic.view": {"motions", "mimic.metrics"},
     "mimic.deploy": {"motions", "mimic.config", "mimic.learning", "mimic.mdp", "mimic.metrics", "mimic.robots"},
     "mimic.deploy.spec": {"motions", "mimic.config"},
-    "mimic.deploy.policy": {"motions", "mimic.mdp", "mimic.deploy.spec"},
+    "mimic.deploy.sim2sim": {"motions", "mimic.mdp", "mimic.deploy.spec"},
 }
 ABOVE_ALL = {"mimic.cli", "mimic.__main__"}  # nobody but these two imports them
 
@@ -48,7 +48,7 @@ WITHOUT_JAX = (
     "motions.edit",
     "motions.fetch",
     "mimic.commands.motions",
-    "mimic.deploy.policy",
+    "mimic.deploy.sim2sim",
     "mimic.config",
     "mimic.robots",
     "mimic.metrics",
@@ -148,7 +148,7 @@ def test_these_load_without_jax():
 
 def test_the_policy_runtime_needs_nothing_of_the_trainer():
     """It runs on a robot: what it loads of ours is data types and pure functions, nothing that trains or simulates many."""
-    program = "import sys, mimic.deploy.policy; print(*sys.modules)"
+    program = "import sys, mimic.deploy.sim2sim; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     for room in (
@@ -163,4 +163,4 @@ def test_the_policy_runtime_needs_nothing_of_the_trainer():
         "mimic.sim",
         "mimic.train",
     ):
-        assert room not in loaded, f"mimic.deploy.policy loads {room}"
+        assert room not in loaded, f"mimic.deploy.sim2sim loads {room}"

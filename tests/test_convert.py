@@ -7,7 +7,7 @@ import pytest
 from commands import call, refusal, write_tiny
 from tiny import tiny_motion
 
-from mimic.deploy.policy import Rollout
+from mimic.deploy.sim2sim import Rollout
 from mimic.evaluate import Evaluation, save_simulated, simulated_motion
 from mimic.robots import Robot, load_robot
 from motions.clips import demo_bvh, shipped_clips

@@ -13,7 +13,7 @@ from tiny import tiny_motion, tiny_robot
 
 from mimic.config import Config
 from mimic.deploy.export import export_policy, make_spec
-from mimic.deploy.policy import Policy, rollout
+from mimic.deploy.sim2sim import Policy, rollout
 from mimic.evaluate import evaluate_policy, print_evaluation
 from mimic.play import play
 

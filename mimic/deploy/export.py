@@ -17,7 +17,7 @@ import onnx
 import mimic
 from mimic.config import HEIGHT_RULE, Config
 from mimic.deploy.graph import Layers, policy_model, ros_model
-from mimic.deploy.policy import Policy, rollout
+from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
 from mimic.mdp.priors import prior_targets
