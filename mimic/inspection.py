@@ -96,12 +96,20 @@ def _inspect_robot(robot: Robot, console: Console) -> None:
         ],
         console,
     )
-    table = Table("joint", escape("range [rad]"), "default", "kp", "kd", escape("effort [N m]"), "armature")
+    table = Table(
+        "joint", escape("range [rad]"), "default", "kp", "kd", escape("effort [N m]"), "armature", escape("speed [rad/s]")
+    )
     for i, name in enumerate(robot.joint_names):
         low, high = robot.body.joint_range[i]
         values = (robot.default_qpos[7 + i], robot.kp[i], robot.kd[i], robot.effort[i], robot.armature[i])
-        table.add_row(name, f"{low:.2f} .. {high:.2f}", *(f"{value:.4g}" for value in values))
+        table.add_row(name, f"{low:.2f} .. {high:.2f}", *(f"{value:.4g}" for value in values), _speed(robot, i))
     console.print(table)
+
+
+def _speed(robot: Robot, joint: int) -> str:
+    """Up to which speed the joint has its whole effort, and where nothing of it is left."""
+    limit = robot.velocity_limit[joint]
+    return f"{robot.corner_velocity[joint]:.3g} .. {limit:.3g}" if np.isfinite(limit) else "unlimited"
 
 
 def _inspect_run(folder: Path, console: Console) -> int:

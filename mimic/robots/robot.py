@@ -11,6 +11,7 @@ from mimic.robots.clean import clean, compile_spec, parse, to_xml
 from mimic.robots.derive import derive_traits
 from mimic.robots.edit import finish
 from mimic.robots.find import Source, builtin_specs, find_robot, search_folders
+from mimic.robots.stability import stability_warning
 from mimic.robots.traits import Traits, fits, read_toml, traits_from_toml
 from motions.kinematics import Body
 
@@ -105,7 +106,7 @@ def load_robot(
         end_effectors=traits.end_effectors,
         foot_geoms=traits.foot_geoms,
         source=source.mjcf,
-        assumptions=said + traits.assumptions,
+        assumptions=said + traits.assumptions + stability_warning(model, traits.default_qpos),
     )
 
 
