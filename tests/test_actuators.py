@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tiny import tiny_robot
 
+from mimic.inspection import inspect_path
 from mimic.robots import Robot, load_robot
 from mimic.robots.actuators import limit_torques, torque_limits
 from mimic.robots.store import read_robot, write_robot
@@ -110,6 +111,12 @@ def test_two_motors_on_one_joint_rub_twice_and_an_unmeasured_one_is_strong_up_to
     assert g1.motor_damping[ankle] == 2 * g1.motor_damping[elbow] > 0
     assert g1.corner_velocity[ankle] == g1.corner_velocity[elbow]
     np.testing.assert_array_equal(t1.corner_velocity, t1.velocity_limit / 2)
+
+
+def test_inspect_shows_whole_names_and_the_motors(capsys: pytest.CaptureFixture, shared_robots: Path) -> None:
+    assert inspect_path(str(shared_robots / "unitree_g1" / "nomesh" / "g1_mjlab_nomesh.xml"), None, None, None) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "right_hip_pitch_joint" in line and "19.54" in line]
+    assert row.split() == ["right_hip_pitch_joint", "88", "19.54", "32", "1.6", "0.16"]
 
 
 def same(one: Robot, two: Robot) -> None:
