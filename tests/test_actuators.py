@@ -173,6 +173,9 @@ WALKER = """<mujoco><worldbody><body name="trunk"><freejoint/><geom size=".1"/><
         ("armature = 0.01", "rotor_inertias = [1e-4, 0.0, 0.0]", "'knee' lacks gears"),
         ('motor = "m"', 'motor = "m", kp = 3.0', "'knee' lacks kd"),
         ('motor = "m"', 'motor = "n"', "unknown motor .* 'n'"),
+        ("armature = 0.01", "rotor_inertias = [1e-4]\ngears = [2.0, 3.0]", "rotor_inertias = .*expected 3 numbers"),
+        ('"*" = { motor = "m" }', '"*" = 3', "joints and what is in it must be tables"),
+        ("damping_ratio = 2.0", "", "expected damping_ratio and natural_frequency_hz"),
     ],
 )
 def test_what_a_spec_says_wrong_of_a_motor_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:

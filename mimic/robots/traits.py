@@ -12,6 +12,7 @@ import numpy as np
 
 from motions.errors import InputError, unknown_name
 
+GAINS_RULE = {"natural_frequency_hz", "damping_ratio"}
 NUMBERS = {"kp", "kd", "effort", "armature", "velocity_limit", "corner_velocity", "friction", "damping", "count"}
 JOINT_KEYS = NUMBERS | {"motor", "rotor_inertias", "gears"}  # of an entry of [joints], and of its motor
 
@@ -73,6 +74,12 @@ def read_toml(path: Path) -> dict[str, Any]:
     for key in ("name", "files", "joints", "default_pose", "bodies"):
         if key not in table:
             raise InputError(f"{path}: lacks {key!r}")
+    for name in known & table.keys() - {"name", "files", "robot_descriptions"}:
+        entries = table[name].values() if name in ("motors", "joints") and isinstance(table[name], dict) else [table[name]]
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise InputError(f"{path}: {name} and what is in it must be tables, as [{name}] and key = {{ ... }}")
+    if "gains" in table and table["gains"].keys() != GAINS_RULE:
+        raise InputError(f"{path}: [gains] has {', '.join(table['gains'])}, expected {' and '.join(sorted(GAINS_RULE))}")
     for key in ("tracked", "anchor", "end_effectors", "feet"):
         if key not in table["bodies"]:
             raise InputError(f"{path}: [bodies] lacks {key!r}")
@@ -146,6 +153,9 @@ def _check_joint(values: dict[str, Any], has_rule: bool, where: str) -> None:
     for key in NUMBERS & values.keys():
         if isinstance(values[key], bool) or not isinstance(values[key], (int, float)) or not values[key] >= 0:
             raise InputError(f"{where} has {key} = {values[key]!r}, expected a number not below 0")
+    for key, length in {"rotor_inertias": 3, "gears": 2}.items():
+        if key in values and not (isinstance(values[key], list) and len(values[key]) == length):
+            raise InputError(f"{where} has {key} = {values[key]!r}, expected {length} numbers")
     limit = values.get("velocity_limit", math.inf)
     if values.get("corner_velocity", 0.0) > limit:
         raise InputError(f"{where} has corner_velocity {values['corner_velocity']:g} above its velocity_limit {limit:g} [rad/s]")
