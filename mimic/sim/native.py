@@ -10,6 +10,7 @@ import numpy as np
 from mujoco.batch import Batch
 
 from mimic.robots import Robot
+from mimic.robots.actuators import torque_limits
 from mimic.sim.physics import Drive, PhysicsState
 from mimic.sim.variation import Variation, varied_fields
 from motions.kinematics import KinematicState
@@ -27,11 +28,15 @@ class _Row(NamedTuple):
 
 class NativePhysics:
     """Physics by C MuJoCo. The engine keeps nothing between calls: the state crosses the callback both ways,
-    packed into one float32 row per environment each way, so that a run can be resumed exactly."""
+    packed into one float32 row per environment each way, so that a run can be resumed exactly.
 
-    def __init__(self, robot: Robot, n_substeps: int, nthread: int = 0) -> None:
+    motors: whether torques are limited by the robot's torque-speed curves.
+    """
+
+    def __init__(self, robot: Robot, n_substeps: int, nthread: int = 0, *, motors: bool = False) -> None:
         self.robot = robot
         self.n_substeps = n_substeps
+        self.motors = motors
         self.nthread = nthread
         self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
         self._engines: dict[Any, _Engine] = {}
@@ -63,7 +68,7 @@ class NativePhysics:
         key = len(flat), structure, layout  # what one kind of drive sets must not linger in another
         engine = self._engines.get(key)
         if engine is None:
-            engine = self._engines[key] = _Engine(self.robot, len(flat), self.nthread, self.tracked_ids)
+            engine = self._engines[key] = _Engine(self.robot, len(flat), self.nthread, self.tracked_ids, self.motors)
         columns = np.cumsum([int(np.prod(shape)) for shape in layout])[:-1]
         parts = [part.reshape(len(flat), *shape) for part, shape in zip(np.split(flat, columns, axis=1), layout, strict=True)]
         return engine.step(jax.tree.unflatten(structure, parts), self.n_substeps).reshape(*rows.shape[:-1], -1)
@@ -72,8 +77,8 @@ class NativePhysics:
 class _Engine:
     """A batch of one size with its bound arrays."""
 
-    def __init__(self, robot: Robot, nsim: int, nthread: int, tracked_ids: np.ndarray) -> None:
-        self.model, self.nsim = robot.model, nsim
+    def __init__(self, robot: Robot, nsim: int, nthread: int, tracked_ids: np.ndarray, motors: bool) -> None:
+        self.robot, self.model, self.nsim, self.motors = robot, robot.model, nsim, motors
         self.batch = Batch(robot.model, nsim, nthread, persistent=True)
         self.qpos, self.qvel, self.warmstart, self.ctrl = map(self.batch.bind, ("qpos", "qvel", "qacc_warmstart", "ctrl"))
         self.time, self.torque, self.push = map(self.batch.bind, ("time", "qfrc_applied", "xfrc_applied"))
@@ -97,13 +102,17 @@ class _Engine:
         if drive.push is not None:
             self.push[:] = 0.0
             self.push[np.arange(self.nsim), drive.push.body.astype(int), :3] = drive.push.force
-        if drive.ctrl.ndim == 2:
+        if drive.ctrl.ndim == 2 and not self.motors:
             self.ctrl[:] = drive.ctrl
             self._advance(n_substeps)
-        else:
-            for substep in range(n_substeps):
-                self.ctrl[:] = drive.ctrl[:, substep]
-                self._advance(1)
+            return self._read()
+        effort = self.robot.effort if drive.variation is None else self.robot.effort * drive.variation.effort
+        for substep in range(n_substeps):
+            self.ctrl[:] = drive.ctrl if drive.ctrl.ndim == 2 else drive.ctrl[:, substep]
+            if self.motors:
+                curve = self.robot.velocity_limit, self.robot.corner_velocity
+                self._field("actuator_forcerange")[:] = np.stack(torque_limits(self.qvel[:, 6:], effort, *curve), axis=-1)
+            self._advance(1)
         return self._read()
 
     def _advance(self, nstep: int) -> None:
@@ -120,9 +129,12 @@ class _Engine:
             return
         self.varied = rows
         for name, values in varied_fields(self.model, Variation(*(part[changed] for part in variation)), self.anchor_id).items():
-            if name not in self.fields:
-                self.fields[name] = self.batch.expand(name)
-            self.fields[name][changed] = values
+            self._field(name)[changed] = values
+
+    def _field(self, name: str) -> np.ndarray:
+        if name not in self.fields:
+            self.fields[name] = self.batch.expand(name)
+        return self.fields[name]
 
     def _read(self) -> np.ndarray:
         ids = self.tracked_ids
