@@ -52,6 +52,9 @@ class MjxPhysics:
     def init(self, kinematics: KinematicState) -> PhysicsState:
         return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32))
 
+    def place(self, qpos: Array, qvel: Array) -> PhysicsState:
+        return self.init(kinematic_state(self.robot.body, qpos, qvel, self.tracked_ids))
+
     def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
         data = self.advance(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, drive)
         kinematics = kinematic_state(self.robot.body, data.qpos, data.qvel, self.tracked_ids)

@@ -16,6 +16,8 @@ from mimic.sim.variation import Variation, varied_fields
 from motions.kinematics import KinematicState
 from motions.rotations import Array
 
+PLACED = 64  # simulations by which starts are computed
+
 
 class _Row(NamedTuple):
     """What crosses the callback for one environment, packed into one row of float32."""
@@ -44,23 +46,44 @@ class NativePhysics:
     def init(self, kinematics: KinematicState) -> PhysicsState:
         return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32))
 
+    def place(self, qpos: Array, qvel: Array) -> PhysicsState:
+        row = jnp.concatenate([qpos, qvel]).astype(jnp.float32)
+        out = jax.pure_callback(self._place, self._out_type, row, vmap_method="broadcast_all")
+        return self.init(self._unpack(out).kinematics)
+
     def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
-        model, bodies = self.robot.model, len(self.tracked_ids)
         row = _Row(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, drive)
         leaves, structure = jax.tree.flatten(row)
         layout = tuple(leaf.shape for leaf in leaves)
-        sizes = [model.nq, model.nv, model.nv, 3 * bodies, 4 * bodies, 3 * bodies, 3 * bodies]
-        out = jax.pure_callback(
-            partial(self._call, structure, layout),
-            jax.ShapeDtypeStruct((sum(sizes),), jnp.float32),
-            jnp.concatenate([leaf.reshape(-1).astype(jnp.float32) for leaf in leaves]),
-            vmap_method="broadcast_all",
-        )
-        qpos, qvel, warmstart, xpos, xquat, xlinvel, xangvel = jnp.split(out, np.cumsum(sizes)[:-1])
+        packed = jnp.concatenate([leaf.reshape(-1).astype(jnp.float32) for leaf in leaves])
+        call = partial(self._call, structure, layout)
+        return self._unpack(jax.pure_callback(call, self._out_type, packed, vmap_method="broadcast_all"))
+
+    @property
+    def _sizes(self) -> list[int]:
+        model, bodies = self.robot.model, len(self.tracked_ids)
+        return [model.nq, model.nv, model.nv, 3 * bodies, 4 * bodies, 3 * bodies, 3 * bodies]
+
+    @property
+    def _out_type(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((sum(self._sizes),), jnp.float32)
+
+    def _unpack(self, out: Array) -> PhysicsState:
+        qpos, qvel, warmstart, xpos, xquat, xlinvel, xangvel = jnp.split(out, np.cumsum(self._sizes)[:-1])
+        bodies = len(self.tracked_ids)
         kinematics = KinematicState(
             qpos, qvel, xpos.reshape(bodies, 3), xquat.reshape(bodies, 4), xlinvel.reshape(bodies, 3), xangvel.reshape(bodies, 3)
         )
         return PhysicsState(kinematics, warmstart)
+
+    def _place(self, rows: Array) -> np.ndarray:
+        """A few at a time: starts are many, and a simulation holds much memory."""
+        flat = np.asarray(rows).reshape(-1, np.shape(rows)[-1])
+        if "place" not in self._engines:
+            self._engines["place"] = _Engine(self.robot, PLACED, self.nthread, self.tracked_ids, False)
+        engine = self._engines["place"]
+        out = np.concatenate([engine.place(flat[i : i + PLACED]) for i in range(0, len(flat), PLACED)])
+        return out.reshape(*np.shape(rows)[:-1], -1)
 
     def _call(self, structure: Any, layout: tuple[tuple[int, ...], ...], rows: Array) -> np.ndarray:
         rows = np.asarray(rows)
@@ -114,6 +137,14 @@ class _Engine:
                 self._field("actuator_forcerange")[:] = np.stack(torque_limits(self.qvel[:, 6:], effort, *curve), axis=-1)
             self._advance(1)
         return self._read()
+
+    def place(self, rows: np.ndarray) -> np.ndarray:
+        """Up to nsim rows (qpos, qvel) with their bodies; nothing moves."""
+        count = len(rows)
+        self.qpos[:count], self.qvel[:count] = np.split(rows, [self.model.nq], axis=1)
+        self.time[:] = 1.0
+        self.batch.forward(stage=int(mujoco.mjtStage.mjSTAGE_VEL))
+        return self._read()[:count]
 
     def _advance(self, nstep: int) -> None:
         self.batch.step(nstep=nstep, stage=int(mujoco.mjtStage.mjSTAGE_VEL))

@@ -50,6 +50,10 @@ class Physics(Protocol):
         """The state that is exactly at `kinematics`."""
         ...
 
+    def place(self, qpos: Array, qvel: Array) -> PhysicsState:
+        """The state at qpos (nq,), qvel (nv,), its bodies computed."""
+        ...
+
     def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
         """`n_substeps` physics steps under `drive`."""
         ...
