@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from mimic.arguments import POSITIONAL, FileOptions, say, write_json
 from motions.errors import InputError
+
+if TYPE_CHECKING:
+    from mimic.runs import Run
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,9 @@ class Stress(FileOptions):
 
     def run(self) -> int:
         from mimic.deploy.sim2sim import Policy
-        from mimic.runs import require_writable_file
+        from mimic.robots import load_robot
+        from mimic.runs import CONFIG, require_writable_file
+        from mimic.sources import read_motions
         from mimic.stress import AXES, print_stress, sweep
 
         if self.plot is not None and self.plot.suffix not in (".png", ".svg"):
@@ -40,13 +45,11 @@ class Stress(FileOptions):
         for file in (self.json, self.plot):
             require_writable_file(file)
         axes = tuple(name for given in self.axes for name in given.split(",") if name) or tuple(AXES)
+        run = _export_anew(self.policy) if (self.policy / CONFIG).is_file() else None
         policy = Policy.load(_policy_file(self.policy))
         motions = None
         if self.motion:
-            from mimic.robots import load_robot
-            from mimic.sources import read_motions
-
-            robot = load_robot(policy.spec.robot, sim=policy.spec.sim)
+            robot = run.robot if run else load_robot(policy.spec.robot, sim=policy.spec.sim)
             motions, _ = read_motions(self.motion, robot, say, **self.of_files)
         stress = sweep(policy, str(self.policy), motions, seeds=self.seeds, axes=axes, say=say)
         print_stress(stress)
@@ -58,17 +61,20 @@ class Stress(FileOptions):
         return 0
 
 
-def _policy_file(path: Path) -> Path:
-    """The .onnx that `path` means; of a run folder, exported anew."""
-    from mimic.runs import CONFIG
+def _export_anew(folder: Path) -> "Run":
+    """The run in `folder`, with the policy of its newest checkpoint."""
+    from mimic.pipeline import POLICY, export_run
+    from mimic.runs import open_run
 
+    run = open_run(folder)
+    export_run(run, folder / POLICY, lambda _: None)
+    return run
+
+
+def _policy_file(path: Path) -> Path:
+    """The .onnx that `path` means."""
     if not path.is_dir():
         return path
-    if (path / CONFIG).is_file():
-        from mimic.pipeline import POLICY, export_run
-        from mimic.runs import open_run
-
-        return export_run(open_run(path), path / POLICY, lambda _: None)[0]
     if (path / "policy.onnx").is_file():
         return path / "policy.onnx"
     raise InputError(f"{path}: neither a run folder nor one with a policy.onnx in it")

@@ -1,5 +1,6 @@
 """Robots side by side in plain C MuJoCo, on all cores: what an exported policy is run and judged in. No JAX, no policy."""
 
+import copy
 from typing import Any
 
 import mujoco
@@ -12,6 +13,7 @@ from motions.kinematics import KinematicState
 _BROKEN = [
     int(kind) for kind in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
 ]
+OTHER_SIMULATOR = "half the timestep, CG, elliptic cones, harder contacts"  # in short, for tables
 _DERIVED = ("xpos", "xquat", "cvel", "subtree_com")
 
 
@@ -64,6 +66,26 @@ def substeps(model: mujoco.MjModel, ctrl_dt: float) -> int:
     if round(steps) < 1 or abs(steps - round(steps)) > 1e-6:
         raise InputError(f"a control step of {ctrl_dt:g} s is no whole number of physics steps of {model.opt.timestep:g} s")
     return round(steps)
+
+
+def other_simulator(model: mujoco.MjModel) -> mujoco.MjModel:
+    """`model` in a simulator that was not trained in, and is nowhere less exact.
+
+    Half the timestep; the `implicit` integrator, which keeps the Coriolis derivatives that `implicitfast` drops and like it holds
+    any gains; elliptic friction cones, of which the trained pyramids are an approximation; the CG solver run to convergence, so
+    another algorithm than Newton's few iterations; contacts of half the time constant, a harder ground.
+    """
+    other = copy.copy(model)
+    option = other.opt
+    option.timestep = model.opt.timestep / 2
+    option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICIT
+    option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    option.solver = mujoco.mjtSolver.mjSOL_CG
+    option.iterations, option.ls_iterations, option.tolerance = 100, 50, 1e-10
+    for solref in (other.geom_solref, other.pair_solref):
+        has_time_constant = solref[:, 0] > 0  # else it holds stiffness and damping
+        solref[has_time_constant, 0] = np.maximum(solref[has_time_constant, 0] / 2, 2 * option.timestep)
+    return other
 
 
 def read_state(model: mujoco.MjModel, data: mujoco.MjData, tracked_ids: np.ndarray) -> KinematicState:
