@@ -85,7 +85,7 @@ def start_states(policy: Policy, clip: KinematicState, count: int, radians: floa
     Joints differ by up to `radians` within their range, the root is tilted by up to as much about a random horizontal axis.
     Each is lifted until it is no deeper in the ground than the clip's own first frame.
     """
-    rng = np.random.default_rng(seed)
+    rng = _rng(seed, "start")
     qpos = np.repeat(clip.qpos[:1].astype(np.float64), count, axis=0)
     low, high = policy.body.joint_range.T
     joints = qpos[:, 7:] + radians * rng.uniform(-1, 1, (count, qpos.shape[1] - 7))
@@ -106,9 +106,9 @@ class PerturbedLink(Link):
         model = simulation.batch.model
         super().__init__(simulation, substeps(model, policy.spec.ctrl_dt))
         self.setting = setting
-        self.rng_noise, self.rng_drop, self.rng_push, rng_bias = np.random.default_rng(seed).spawn(4)
+        self.rng_noise, self.rng_drop, self.rng_push = (_rng(seed, use) for use in ("noise", "drop", "push"))
         count, joints, start = simulation.count, len(policy.spec.joint_names), simulation.state()
-        self.bias = setting.encoder_bias_rad * rng_bias.uniform(-1, 1, (count, joints))
+        self.bias = setting.encoder_bias_rad * _rng(seed, "bias").uniform(-1, 1, (count, joints))
         self.errs = setting.noise > 0 or setting.encoder_bias_rad > 0
         if self.errs:  # what the robot makes of its sensors, by its own nominal model
             self.body = Simulation(policy.model, policy.tracked_ids, start.qpos, start.qvel)
@@ -128,14 +128,8 @@ class PerturbedLink(Link):
         if self.errs:
             state = self._measured(state)
         if self.setting.dropped > 0:
-            lost = self.rng_drop.uniform(size=len(state.qpos)) < self.setting.dropped
             if self.arrived is not None:
-                state = KinematicState(
-                    *(
-                        np.where(lost.reshape(-1, *[1] * (new.ndim - 1)), old, new)
-                        for old, new in zip(self.arrived, state, strict=True)
-                    )
-                )
+                state = self._with_losses(state, self.arrived)
             self.arrived = state
         return state
 
@@ -169,6 +163,13 @@ class PerturbedLink(Link):
         self.body.place(qpos, qvel)
         return self.body.state()
 
+    def _with_losses(self, state: KinematicState, before: KinematicState) -> KinematicState:
+        lost = self.rng_drop.uniform(size=len(state.qpos)) < self.setting.dropped
+        held = KinematicState(*(part.copy() for part in state))
+        for part, old in zip(held, before, strict=True):
+            part[lost] = old[lost]
+        return held
+
     def _push(self) -> None:
         now = (self.control_steps - self.push_phase) % self.push_period == 0
         now &= self.control_steps >= self.push_phase
@@ -185,12 +186,17 @@ def perturbed_link(policy: Policy, clip: KinematicState, setting: Perturbation, 
         model.body_sameframe[anchor] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE  # else MuJoCo would not look at the shift
     simulation = Simulation(model, policy.tracked_ids, qpos, qvel)
     if setting.com_m > 0:
-        direction = np.random.default_rng(seed).spawn(1)[0].normal(size=(count, 3))
+        direction = _rng(seed, "com").normal(size=(count, 3))
         shift = setting.com_m * direction / np.linalg.norm(direction, axis=1, keepdims=True)
         simulation.batch.expand("body_ipos")[:, anchor] += shift
         simulation.batch.set_const()
         simulation.place(qpos, qvel)
     return PerturbedLink(policy, setting, simulation, seed)
+
+
+def _rng(seed: int, use: str) -> np.random.Generator:
+    """One for each use: what one axis draws does not depend on what another one does."""
+    return np.random.default_rng([seed, *use.encode()])
 
 
 def _steps(delay_s: float, model: mujoco.MjModel) -> int:

@@ -22,7 +22,7 @@ class Stress(FileOptions):
     policy: Annotated[Path, POSITIONAL]
     """An exported policy.onnx, the folder of one, or a run folder (its newest checkpoint is exported first)."""
     axes: tuple[str, ...] = ()
-    """Some of the axes, by spaces or commas; none: all."""
+    """Some of the axes, by spaces or commas; none: all. An unknown one lists them."""
     seeds: int = 64
     motion: tuple[str, ...] = ()
     """Other motion files than the policy's own; completion is then over all of them."""
