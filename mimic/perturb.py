@@ -14,6 +14,7 @@ import numpy as np
 
 from mimic.deploy.sim2sim import Link, Policy
 from mimic.deploy.simulation import Simulation, substeps
+from mimic.sim.variation import no_variation, varied_fields
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.rotations import quat_exp, quat_mul
@@ -42,7 +43,7 @@ class Perturbation:
     com_m: float = 0.0
     """Shift of the anchor body's centre of mass, in a random direction [m]."""
     friction: float = 1.0
-    """Factor on the sliding friction."""
+    """Factor on the ground's sliding friction."""
     gains: float = 1.0
     """Factor on kp and kd."""
     noise: float = 0.0
@@ -67,16 +68,19 @@ class Perturbation:
 
 def perturbed_model(model: mujoco.MjModel, setting: Perturbation) -> mujoco.MjModel:
     """A copy of `model` with the masses, friction, gains and torque limits of `setting`."""
-    model = copy.copy(model)
-    model.body_mass *= setting.mass
-    model.body_inertia *= setting.mass
-    model.geom_friction[:, 0] *= setting.friction
-    model.pair_friction[:, :2] *= setting.friction
-    model.actuator_gainprm[:, 0] *= setting.gains
-    model.actuator_biasprm[:, 1:3] *= setting.gains
-    model.actuator_forcerange *= setting.torque
-    mujoco.mj_setConst(model, mujoco.MjData(model))  # what MuJoCo derives from masses
-    return model
+    nominal, varied = no_variation(model), copy.copy(model)
+    variation = nominal._replace(
+        friction=np.float32(setting.friction),
+        mass=setting.mass * nominal.mass,
+        kp=setting.gains * nominal.kp,
+        kd=setting.gains * nominal.kd,
+        effort=setting.torque * nominal.effort,
+    )
+    for name, values in varied_fields(model, variation, anchor_id=0).items():
+        holder, _, field = name.rpartition(".")
+        getattr(varied.opt if holder else varied, field)[:] = values
+    mujoco.mj_setConst(varied, mujoco.MjData(varied))  # what MuJoCo derives from masses
+    return varied
 
 
 def start_states(policy: Policy, clip: KinematicState, count: int, radians: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -188,7 +192,8 @@ def perturbed_link(policy: Policy, clip: KinematicState, setting: Perturbation, 
     if setting.com_m > 0:
         direction = _rng(seed, "com").normal(size=(count, 3))
         shift = setting.com_m * direction / np.linalg.norm(direction, axis=1, keepdims=True)
-        simulation.batch.expand("body_ipos")[:, anchor] += shift
+        shifted = no_variation(model)._replace(com=shift)
+        simulation.batch.expand("body_ipos")[:] = varied_fields(model, shifted, anchor)["body_ipos"]
         simulation.batch.set_const()
         simulation.place(qpos, qvel)
     return PerturbedLink(policy, setting, simulation, seed)

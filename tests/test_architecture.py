@@ -60,6 +60,7 @@ WITHOUT_JAX = (
     "mimic.view.contact_sheet",
     "mimic.play",
     "mimic.evaluate",
+    "mimic.stress",
     "mimic.convert",
     "mimic.doctor",
     "mimic.cli",

@@ -17,6 +17,7 @@ from motions.errors import InputError
 from motions.kinematics import kinematic_state
 
 ROBOT, MOTION, CONFIG = tiny_robot(), tiny_motion(), Config(preset="tiny", robot="tiny")
+CONFIG = dataclasses.replace(CONFIG, observation=dataclasses.replace(CONFIG.observation, history=2))
 EXACT = Perturbation(start_rad=0.0)
 
 
@@ -41,11 +42,13 @@ def loop(policy: Policy, steps: int, action_steps: int, state_steps: int) -> np.
     clip, model = policy.reference(MOTION), policy.model
     priors, data = policy.priors(clip), mujoco.MjData(model)
     data.qpos[:], data.qvel[:] = clip.qpos[0], clip.qvel[0]
-    states, targets, action, seen = [read_state(model, data, policy.tracked_ids)], [], np.zeros(4, np.float32), []
+    states, targets, seen = [read_state(model, data, policy.tracked_ids)], [], []
+    action, history = np.zeros(4, np.float32), None
     for physics_step in range(4 * steps):
         if physics_step % 4 == 0:
             state = states[max(0, physics_step - state_steps)]
-            action = policy.act(policy.observation(state, clip, physics_step // 4, action))
+            observation, history = policy.observation(state, clip, physics_step // 4, action, history)
+            action = policy.act(observation)
             targets.append(policy.target(priors, physics_step // 4, action))
         decided = (physics_step - action_steps) // 4
         data.ctrl[:] = targets[decided] if decided >= 0 else clip.qpos[0, 7:]
@@ -88,6 +91,7 @@ def test_mass_is_what_a_scale_reads(policy: Policy):
 def test_a_slope_is_held_by_friction_above_its_tangent(policy: Policy, factor: float, slides: bool):
     """The slope is .35, the friction of the file is 1. It falls sideways, where the legs have no joints to give in."""
     model = perturbed_model(policy.model, Perturbation(friction=factor))
+    model.geom("floor").priority = 1  # as every robot of ours has it: the floor's friction counts
     model.opt.gravity[1:] = 9.81 * np.array([np.sin(np.arctan(0.35)), -np.cos(np.arctan(0.35))])
     data = mujoco.MjData(model)
     data.qpos[:] = ROBOT.default_qpos

@@ -79,8 +79,11 @@ class Policy:
         last_action: np.ndarray,
         history: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The observation (..., N) float32 of robots at `state` (..., nq) with the cursor at `frame` of `clip`, not normalized, the
-        network does that; and the `history` (..., H, P) to give at the next step. None: there is no past yet, all of it is as now."""
+        """The observation (..., N) float32 of robots at `state` (..., nq) with the cursor at `frame` of `clip`, and the `history`
+        (..., H, P) to give at the next step.
+
+        The observation is not normalized: the network does that. `history` None: there is no past yet, all of it is as now.
+        """
         last, robots = len(clip.qpos) - 1, state.qpos.shape[:-1]
 
         def alike(part: np.ndarray | np.floating) -> np.ndarray:
