@@ -13,7 +13,7 @@ from motions.kinematics import KinematicState
 _BROKEN = [
     int(kind) for kind in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
 ]
-OTHER_SIMULATOR = "half the timestep, CG, elliptic cones, harder contacts"  # in short, for tables
+OTHER_SIMULATOR = "half timestep, CG, elliptic, harder contacts"  # in short, for tables
 _DERIVED = ("xpos", "xquat", "cvel", "subtree_com")
 
 
