@@ -14,7 +14,7 @@ import numpy as np
 
 from mimic.deploy.sim2sim import Link, Policy
 from mimic.deploy.simulation import Simulation, substeps
-from mimic.sim.variation import no_variation, varied_fields
+from mimic.sim.variation import Variation, varied_fields
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.rotations import quat_exp, quat_mul
@@ -68,19 +68,22 @@ class Perturbation:
 
 def perturbed_model(model: mujoco.MjModel, setting: Perturbation) -> mujoco.MjModel:
     """A copy of `model` with the masses, friction, gains and torque limits of `setting`."""
-    nominal, varied = no_variation(model), copy.copy(model)
-    variation = nominal._replace(
-        friction=np.float32(setting.friction),
-        mass=setting.mass * nominal.mass,
-        kp=setting.gains * nominal.kp,
-        kd=setting.gains * nominal.kd,
-        effort=setting.torque * nominal.effort,
-    )
-    for name, values in varied_fields(model, variation, anchor_id=0).items():
+    varied = copy.copy(model)
+    for name, values in varied_fields(model, _variation(model, setting, np.zeros(3)), anchor_id=0).items():
         holder, _, field = name.rpartition(".")
         getattr(varied.opt if holder else varied, field)[:] = values
     mujoco.mj_setConst(varied, mujoco.MjData(varied))  # what MuJoCo derives from masses
     return varied
+
+
+def _variation(model: mujoco.MjModel, setting: Perturbation, com: np.ndarray) -> Variation:
+    """`setting` as training would draw it; `com` (..., 3) [m] shifts the anchor's centre of mass."""
+    body, joint = np.ones(model.nbody), np.ones(model.nu)
+    return Variation(
+        friction=np.float64(setting.friction), mass=setting.mass * body, inertia=body, com=com, armature=joint,
+        kp=setting.gains * joint, kd=setting.gains * joint, effort=setting.torque * joint,
+        joint_friction=0.0 * joint, joint_damping=0.0 * joint, gravity=model.opt.gravity,
+    )  # fmt: skip
 
 
 def start_states(policy: Policy, clip: KinematicState, count: int, radians: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -192,8 +195,8 @@ def perturbed_link(policy: Policy, clip: KinematicState, setting: Perturbation, 
     if setting.com_m > 0:
         direction = _rng(seed, "com").normal(size=(count, 3))
         shift = setting.com_m * direction / np.linalg.norm(direction, axis=1, keepdims=True)
-        shifted = no_variation(model)._replace(com=shift)
-        simulation.batch.expand("body_ipos")[:] = varied_fields(model, shifted, anchor)["body_ipos"]
+        varied = varied_fields(policy.model, _variation(policy.model, setting, shift), anchor)
+        simulation.batch.expand("body_ipos")[:] = varied["body_ipos"]
         simulation.batch.set_const()
         simulation.place(qpos, qvel)
     return PerturbedLink(policy, setting, simulation, seed)

@@ -151,6 +151,22 @@ def future(o: Observed, layout: BodyLayout) -> Array:
     return _flat(xp.concatenate([o.future.qpos[..., 7:], offset, turn], axis=-1))
 
 
+def future_motion(o: Observed, layout: BodyLayout) -> Array:
+    """Future reference frames for a robot that does not know where it is: joint positions [rad], the reference anchor's way from
+    its present place [m] and its orientation (6D), both in the robot's anchor frame; (H (J + 9),)."""
+    xp = namespace(o.state.qpos)
+    a = layout.anchor
+    anchor = _anchor(o.state.xquat, a)
+    way = quat_rotate_inv(anchor, o.future.xpos[..., a, :] - _anchor(o.reference.xpos, a))
+    turn = quat_to_rot6d(quat_mul(quat_conj(anchor), o.future.xquat[..., a, :]))
+    return _flat(xp.concatenate([o.future.qpos[..., 7:], way, turn], axis=-1))
+
+
+def randomization(o: Observed, layout: BodyLayout) -> Array:
+    """What the simulation drew for the episode: factors, shifts, biases, delays. For critics and teachers only; (D,)."""
+    return o.drawn
+
+
 def _anchor(parts: Array, anchor: int) -> Array:
     """The anchor's part of (..., K, n), to go with all bodies: (..., 1, n)."""
     return parts[..., anchor : anchor + 1, :]
@@ -159,22 +175,6 @@ def _anchor(parts: Array, anchor: int) -> Array:
 def _flat(parts: Array) -> Array:
     """(..., K, n) to (..., K n)."""
     return parts.reshape(*parts.shape[:-2], -1)
-
-
-def future_motion(o: Observed, layout: BodyLayout) -> Array:
-    """Future reference frames for a robot that does not know where it is: joint positions [rad], the reference anchor's way from
-    its present place [m] and its orientation (6D), both in the robot's anchor frame; (H (J + 9),)."""
-    xp = namespace(o.state.qpos)
-    a = layout.anchor
-    anchor = o.state.xquat[a][None]
-    way = quat_rotate_inv(anchor, o.future.xpos[:, a] - o.reference.xpos[a])
-    turn = quat_to_rot6d(quat_mul(quat_conj(anchor), o.future.xquat[:, a]))
-    return xp.concatenate([o.future.qpos[:, 7:], way, turn], axis=-1).reshape(-1)
-
-
-def randomization(o: Observed, layout: BodyLayout) -> Array:
-    """What the simulation drew for the episode: factors, shifts, biases, delays. For critics and teachers only; (D,)."""
-    return o.drawn
 
 
 Term = Callable[[Observed, BodyLayout], Array]
