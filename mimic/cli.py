@@ -7,6 +7,7 @@ from mimic.arguments import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, parse_arg
 from mimic.commands.mocap import Convert, Retarget
 from mimic.commands.motions import Fetch, Motions, run_motions
 from mimic.commands.robot import Robot
+from mimic.commands.stress import Stress
 from mimic.commands.tools import Bench, Doctor, Inspect
 from mimic.commands.training import Demo, Evaluate, Export, Play, Train, parse_train
 from mimic.compile_cache import enable_compile_cache
@@ -14,7 +15,7 @@ from motions.errors import InputError, unknown_name
 
 COMMANDS: dict[str, type] = {
     command.__name__.lower(): command
-    for command in (Demo, Train, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, Play, Bench, Inspect, Doctor)
+    for command in (Demo, Train, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, Play, Stress, Bench, Inspect, Doctor)
 }
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimic.deploy.sim2sim import Policy, Rollout, rollout
+from mimic.deploy.simulation import OTHER_SIMULATOR, other_simulator
 from mimic.metrics import METRICS, SUCCESS_DISTANCE_M, clip_metrics, mean_metrics
 from mimic.robots import Robot
 from motions.errors import InputError
@@ -30,10 +31,12 @@ class Evaluation:
     """Results of one policy: a row per clip (`mimic.metrics.clip_metrics`) and the runs they came from.
 
     `clips`: with the contacts of the training. `all_collisions`: again with every geom that can touch, None if not asked.
+    `sim2sim`: in another simulator than the trained one (`mimic.deploy.simulation.other_simulator`).
     """
 
     clips: list[Row]
     all_collisions: list[Row] | None
+    sim2sim: list[Row]
     step_ms: float
     """Median wall time of a control step without the physics [ms]."""
     rollouts: list[Rollout] = field(repr=False)
@@ -43,27 +46,38 @@ class Evaluation:
         return mean_metrics(self.clips)
 
     def to_json(self) -> dict[str, Any]:
-        """{"clips": [...], "mean": {...}, "step_ms": ..., "all_collisions": {"clips": [...], "mean": {...}}}."""
-        report: dict[str, Any] = {"clips": self.clips, "mean": self.mean, "step_ms": self.step_ms}
+        """{"clips": [...], "mean": {...}, "step_ms": ..., "sim2sim": {...}, "all_collisions": {...}}, with clips and mean too."""
+        report = {"step_ms": self.step_ms, **_summary(self.clips)}
+        report["sim2sim"] = {"simulator": OTHER_SIMULATOR, **_summary(self.sim2sim)}
         if self.all_collisions is not None:
-            report["all_collisions"] = {"clips": self.all_collisions, "mean": mean_metrics(self.all_collisions)}
+            report["all_collisions"] = _summary(self.all_collisions)
         return report
+
+
+def _summary(rows: list[Row]) -> dict[str, Any]:
+    return {"clips": rows, "mean": mean_metrics(rows)}
 
 
 def evaluate_policy(
     policy: Policy, motions: Sequence[Motion] | None = None, *, all_collisions: mujoco.MjModel | None = None
 ) -> Evaluation:
-    """Run `policy` over `motions` (its own clip by default).
+    """Run `policy` over `motions` (its own clip by default), as trained and in another simulator.
 
     `all_collisions`: the robot's model with all its contacts on, for the second set of results.
     """
     motions = motions or [policy.motion]
     runs = [rollout(policy, motion) for motion in motions]
-    again = None
-    if all_collisions is not None:
-        again = [measure(policy, rollout(policy, motion, model=all_collisions)) for motion in motions]
-    step_ms = float(np.median(np.concatenate([run.step_ms for run in runs])))
-    return Evaluation([measure(policy, run) for run in runs], again, step_ms, runs)
+
+    def again(model: mujoco.MjModel) -> list[Row]:
+        return [measure(policy, rollout(policy, motion, model=model)) for motion in motions]
+
+    return Evaluation(
+        clips=[measure(policy, run) for run in runs],
+        all_collisions=None if all_collisions is None else again(all_collisions),
+        sim2sim=again(other_simulator(policy.model)),
+        step_ms=float(np.median(np.concatenate([run.step_ms for run in runs]))),
+        rollouts=runs,
+    )
 
 
 def measure(policy: Policy, run: Rollout) -> Row:
@@ -113,6 +127,7 @@ def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | N
     console.print(metrics_table(evaluation.clips, f"Whole clip, contacts as trained ({contacts})"))
     if evaluation.all_collisions is not None:
         console.print(metrics_table(evaluation.all_collisions, "Whole clip, all collisions"))
+    console.print(metrics_table(evaluation.sim2sim, f"Whole clip, another simulator ({OTHER_SIMULATOR})"))
     console.print(f"One control step of the policy takes {evaluation.step_ms:.2f} ms (median, one core, without the physics).")
 
 

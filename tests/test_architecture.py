@@ -33,7 +33,8 @@ ARROWS: dict[str, set[str]] = {
     "mimic.view": {"motions", "mimic.metrics"},
     "mimic.deploy": {"motions", "mimic.config", "mimic.learning", "mimic.mdp", "mimic.metrics", "mimic.robots"},
     "mimic.deploy.spec": {"motions", "mimic.config"},
-    "mimic.deploy.sim2sim": {"motions", "mimic.mdp", "mimic.deploy.spec", "mimic.robots.actuators"},
+    "mimic.deploy.simulation": {"motions", "mimic.robots.actuators"},
+    "mimic.deploy.sim2sim": {"motions", "mimic.mdp", "mimic.deploy.spec", "mimic.deploy.simulation"},
 }
 ABOVE_ALL = {"mimic.cli", "mimic.__main__"}  # nobody but these two imports them
 
@@ -59,6 +60,7 @@ WITHOUT_JAX = (
     "mimic.view.contact_sheet",
     "mimic.play",
     "mimic.evaluate",
+    "mimic.stress",
     "mimic.convert",
     "mimic.doctor",
     "mimic.cli",

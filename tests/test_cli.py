@@ -28,7 +28,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture):
     overview = capsys.readouterr().out
     assert [name for name in COMMANDS if f"\n  {name} " in overview] == [
         "demo", "train", "evaluate", "retarget", "convert", "motions", "fetch", "robot",
-        "export", "play", "bench", "inspect", "doctor",
+        "export", "play", "stress", "bench", "inspect", "doctor",
     ]  # fmt: skip
     assert call() == 2
     assert call("--version") == 0
@@ -108,6 +108,14 @@ def test_evaluate_takes_other_motions(trained: Path, tmp_path: Path, capsys: pyt
     json_path = tmp_path / "numbers.json"
     assert call("evaluate", trained, "--motion", tmp_path / "other.npz", tmp_path / "third.npz", "--json", json_path) == 0
     assert [(row["name"], row["frames"]) for row in json.loads(json_path.read_text())["clips"]] == [("other", 26), ("sway", 11)]
+
+
+def test_stress_takes_a_run_and_other_motions(trained: Path, tmp_path: Path):
+    save_motion(dataclasses.replace(tiny_motion(13), name="other"), tmp_path / "other.npz")
+    json_path, given = tmp_path / "numbers.json", ("--seeds", "2", "--motion", tmp_path / "other.npz")
+    assert call("stress", trained, "--axes", "torque", "--json", json_path, *given) == 0
+    report = json.loads(json_path.read_text())
+    assert (report["clip"], report["policy"], len(report["axes"])) == ("other", str(trained), 3)
 
 
 def test_export_play_and_inspect(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -140,13 +140,13 @@ def simulated(name: str, broken_at: int | None = None) -> Rollout:
 
 def test_simulated_motions_are_saved(tiny: Robot, tmp_path: Path):
     said: list[str] = []
-    one = Evaluation([], None, 1.0, [simulated("sway")])
+    one = Evaluation([], None, [], 1.0, [simulated("sway")])
     save_simulated(one, tiny, 50.0, tmp_path / "deep" / "sim.npz", said.append)
     motion = load_motion(tmp_path / "deep" / "sim.npz")
     np.testing.assert_allclose(motion.qpos, tiny_motion(25).qpos, atol=1e-6)
     assert (motion.fps, motion.robot, motion.joint_names) == (50.0, "tiny", tiny.joint_names)
     assert "25 simulated frames at 50 Hz" in said[0]
-    two = Evaluation([], None, 1.0, [simulated("a/b"), simulated("c", broken_at=7)])
+    two = Evaluation([], None, [], 1.0, [simulated("a/b"), simulated("c", broken_at=7)])
     save_simulated(two, tiny, 50.0, tmp_path / "both", said.append)
     assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["0000-a_b.npz", "0001-c.npz"]
     assert load_motion(tmp_path / "both" / "0001-c.npz").num_frames == 7
@@ -158,7 +158,7 @@ def test_simulated_motions_are_saved(tiny: Robot, tmp_path: Path):
 
 
 def test_a_simulated_motion_can_be_converted(tiny: Robot, here: Path, tmp_path: Path):
-    save_simulated(Evaluation([], None, 1.0, [simulated("sway")]), tiny, 50.0, tmp_path / "sim.npz", lambda _: None)
+    save_simulated(Evaluation([], None, [], 1.0, [simulated("sway")]), tiny, 50.0, tmp_path / "sim.npz", lambda _: None)
     assert call("convert", tmp_path / "sim.npz", tmp_path / "sim.bvh", "--robot", here / "tiny.toml") == 0
     motion = read_motion_file(tmp_path / "sim.bvh", scale=0.01).motion
     assert not isinstance(motion, Motion)

@@ -21,7 +21,8 @@ from tiny import tiny_motion, tiny_robot
 from mimic.config import ActionConfig, Config, NetworkConfig, ObservationConfig
 from mimic.deploy.export import ROS_TERMS, export_policy, export_ros_contract, make_spec
 from mimic.deploy.graph import Layers, policy_model
-from mimic.deploy.sim2sim import Policy, read_state, rollout
+from mimic.deploy.sim2sim import Policy, rollout
+from mimic.deploy.simulation import read_state
 from mimic.deploy.spec import read_spec, write_spec
 from mimic.learning.networks import actor_layers, make_networks
 from mimic.mdp.inverse_dynamics import reference_torques

@@ -14,8 +14,10 @@ from tiny import tiny_motion, tiny_robot
 from mimic.config import Config
 from mimic.deploy.export import export_policy, make_spec
 from mimic.deploy.sim2sim import Policy, rollout
+from mimic.deploy.simulation import other_simulator, substeps
 from mimic.evaluate import evaluate_policy, print_evaluation
 from mimic.play import play
+from motions.errors import InputError
 
 ROBOT, MOTION, CONFIG = tiny_robot(), tiny_motion(), Config(preset="tiny", robot="tiny")
 ISSUE_KEYS = {
@@ -85,6 +87,21 @@ def test_broken_physics_is_a_failure_not_a_fresh_start(policy: Policy, tmp_path:
     json.dumps(row, allow_nan=False)
 
 
+def test_the_other_simulator_is_another_one_and_keeps_the_control_rate():
+    model = mujoco.MjModel.from_xml_string(ROBOT.mjcf)
+    model.geom_solref[1] = -1000, -50  # stiffness and damping: no time constant to halve
+    other = other_simulator(model)
+    assert substeps(other, CONFIG.sim.ctrl_dt) == 2 * substeps(model, CONFIG.sim.ctrl_dt) == 8
+    for name in ("integrator", "cone", "solver", "tolerance"):
+        assert getattr(other.opt, name) != getattr(model.opt, name), name
+    assert other.opt.jacobian == model.opt.jacobian
+    np.testing.assert_array_equal(model.geom("floor").solref, [0.02, 1])
+    np.testing.assert_array_equal(other.geom("floor").solref, [0.01, 1])
+    np.testing.assert_array_equal(other.geom_solref[1], [-1000, -50])
+    with pytest.raises(InputError, match=r"0\.012 s.*0\.005 s"):
+        substeps(model, 0.012)
+
+
 def test_json_holds_what_the_scripts_read(policy: Policy, without_floor: mujoco.MjModel):
     slow = dataclasses.replace(tiny_motion(frames=61), name="half")
     report = json.loads(
@@ -97,6 +114,8 @@ def test_json_holds_what_the_scripts_read(policy: Policy, without_floor: mujoco.
     assert report["mean"]["success_height"] == 1
     assert report["all_collisions"]["mean"]["success_height"] == 0
     assert report["step_ms"] > 0
+    assert [clip["completed_frames"] for clip in report["sim2sim"]["clips"]] == [101, 51]
+    assert 0 < abs(report["sim2sim"]["mean"]["e_g_mpbpe_mm"] / report["mean"]["e_g_mpbpe_mm"] - 1) < 0.5
 
 
 def test_tables_fit_a_terminal(policy: Policy, without_floor: mujoco.MjModel):
@@ -105,7 +124,17 @@ def test_tables_fit_a_terminal(policy: Policy, without_floor: mujoco.MjModel):
     print_evaluation(evaluate_policy(policy, named, all_collisions=without_floor), "feet", Console(file=out, width=80))
     text = out.getvalue()
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
-    for expected in ("contacts as trained (feet)", "all collisions", "101/101", "12/101", "100%", "[rad/s]", "mean", "[bold]"):
+    for expected in (
+        "contacts as trained (feet)",
+        "all collisions",
+        "another simulator",
+        "101/101",
+        "12/101",
+        "100%",
+        "[rad/s]",
+        "mean",
+        "[bold]",
+    ):
         assert expected in text, expected
 
 

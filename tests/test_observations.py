@@ -40,10 +40,11 @@ def by_hand(o: Observed) -> dict[str, list[float]]:
     s, r = o.state, o.reference
     root, anchor = rotation(s.qpos[3:7]), rotation(s.xquat[ANCHOR])
     bodies = range(BODIES)
-    future = []
+    future, future_motion = [], []
     for h in range(FUTURE):
-        future += [*o.future.qpos[h, 7:], *anchor.inv().apply(o.future.xpos[h, ANCHOR] - s.xpos[ANCHOR])]
-        future += six(anchor.inv() * rotation(o.future.xquat[h, ANCHOR]))
+        for term, origin in ((future, s.xpos[ANCHOR]), (future_motion, r.xpos[ANCHOR])):
+            term += [*o.future.qpos[h, 7:], *anchor.inv().apply(o.future.xpos[h, ANCHOR] - origin)]
+            term += six(anchor.inv() * rotation(o.future.xquat[h, ANCHOR]))
     return {
         "command": [*r.qpos[7:], *r.qvel[6:]],
         "motion_anchor_pos_b": list(anchor.inv().apply(r.xpos[ANCHOR] - s.xpos[ANCHOR])),
@@ -65,6 +66,7 @@ def by_hand(o: Observed) -> dict[str, list[float]]:
         ),
         "tracking_errors": tracking_errors_by_hand(s, r),
         "future": future,
+        "future_motion": future_motion,
         "randomization": list(o.drawn),
     }
 
@@ -94,6 +96,15 @@ def test_jax_gives_what_numpy_gives():
     together = jax.jit(lambda o: observe(tuple(TERMS), o, LAYOUT))(in_jax)
     assert together.dtype == jnp.float32
     np.testing.assert_allclose(together, observe(tuple(TERMS), o, LAYOUT), atol=5e-5)  # a half turn's axis loses digits
+
+
+def test_leading_axes_are_robots_side_by_side():
+    alone = [observed(seed) for seed in (0, 10, 20)]
+    together = jax.tree.map(lambda *parts: np.stack(parts), *alone)
+    for name in TERMS:
+        shown = observe((name,), together, LAYOUT)
+        np.testing.assert_allclose(shown, [observe((name,), one, LAYOUT) for one in alone], atol=1e-14, err_msg=name)
+    assert observe((), together, LAYOUT).shape == (3, 0)
 
 
 def test_order_is_the_order_of_the_names():

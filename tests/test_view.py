@@ -361,7 +361,9 @@ def metrics() -> dict:
     clip = {"name": "a <dance>", "frames": 20, "completed_frames": 20, "success_height": 1, "success_015": 1, "success_05": 1}
     clip |= {metric.key: 12.5 for metric in METRICS}
     fell = clip | {"name": "run", "completed_frames": 7, "success_height": 0}
-    return {"clips": [clip, fell], "mean": clip | {"name": "mean", "success_height": 0.5}, "step_ms": 0.2}
+    mean = clip | {"name": "mean", "success_height": 0.5}
+    other = {"simulator": "another <clock>", "clips": [clip | {"name": "a dance elsewhere"}], "mean": mean}
+    return {"clips": [clip, fell], "mean": mean, "step_ms": 0.2, "sim2sim": other}
 
 
 def test_report_is_whole_and_fetches_nothing(
@@ -398,6 +400,8 @@ def test_report_is_whole_and_fetches_nothing(
     for words in ("g1 & dance", "a <dance>", "7 of 20", "50 %", "2,500,000", "mimic play policy.onnx", json.dumps("g1"), "0.97"):
         assert words in page.text
     assert "1 of 2 clips completed" in page.text
+    assert "another simulator (another <clock>)" in page.text
+    assert "a dance elsewhere" in page.text
 
     monkeypatch.setattr("mimic.view.report.MAX_VIDEO_BYTES", 100)
     large = parsed()

@@ -102,7 +102,11 @@ def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
 
 @dataclass(frozen=True)
 class Evaluate(FileOptions):
-    """Measure a trained controller: every clip once, whole, deterministic, in plain C MuJoCo."""
+    """Measure a trained controller: every clip once, whole, deterministic, in plain C MuJoCo.
+
+    As trained, with all collisions on, and in another simulator: half the timestep, another integrator, solver and friction cone,
+    harder contacts.
+    """
 
     run_dir: Annotated[Path, POSITIONAL]
     motion: tuple[str, ...] = ()

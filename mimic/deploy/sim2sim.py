@@ -5,14 +5,16 @@ position targets, hold them for one control step.
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
 
+from mimic.deploy.simulation import Simulation, substeps
 from mimic.deploy.spec import PolicySpec, read_spec, require_side_file, side_file
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import prior_targets
@@ -23,7 +25,6 @@ from motions.library import pack
 from motions.motion import Motion, load_motion
 
 LOST_M = 0.5  # a body that has fallen by the height rule and is this far from its reference has nothing left to show
-_BROKEN = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
 
 
 @dataclass(frozen=True)
@@ -78,29 +79,37 @@ class Policy:
         last_action: np.ndarray,
         history: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The observation (N,) float32 with the cursor at `frame` of `clip`, not normalized, the network does that; and the
-        `history` (H, P) to give at the next step. None: there is no past yet, all of it is as now."""
-        last = len(clip.qpos) - 1
+        """The observation (..., N) float32 of robots at `state` (..., nq) with the cursor at `frame` of `clip`, and the `history`
+        (..., H, P) to give at the next step.
+
+        The observation is not normalized: the network does that. `history` None: there is no past yet, all of it is as now.
+        """
+        last, robots = len(clip.qpos) - 1, state.qpos.shape[:-1]
+
+        def alike(part: np.ndarray | np.floating) -> np.ndarray:
+            return np.broadcast_to(part, (*robots, *part.shape))
+
         ahead = np.clip(frame + np.array(self.spec.future_frames, dtype=int), 0, last)
         observed = Observed(
             state=state,
-            reference=frame_of(clip, frame),
-            future=KinematicState(*(part[ahead] for part in clip)),
+            reference=KinematicState(*(alike(part) for part in frame_of(clip, frame))),
+            future=KinematicState(*(alike(part[ahead]) for part in clip)),
             last_action=last_action,
-            phase=np.float32(min(frame, last) / max(last, 1)),
-            time=np.float32(frame * self.spec.ctrl_dt),
-            drawn=np.zeros(0, np.float32),
+            phase=alike(np.float32(min(frame, last) / max(last, 1))),
+            time=alike(np.float32(frame * self.spec.ctrl_dt)),
+            drawn=alike(np.zeros(0, np.float32)),
         )
         now = observe(self.spec.history_terms, observed, self.layout).astype(np.float32, copy=False)
         if history is None:
-            history = np.tile(now, (self.spec.history, 1))
+            history = np.repeat(now[..., None, :], self.spec.history, axis=-2)
         shown = observe(self.spec.terms, observed, self.layout).astype(np.float32, copy=False)
-        observation = np.concatenate([shown, history.reshape(-1)])
-        return observation, np.concatenate([now[None], history])[: self.spec.history]
+        observation = np.concatenate([shown, history.reshape(*robots, -1)], axis=-1)
+        return observation, np.concatenate([now[..., None, :], history], axis=-2)[..., : self.spec.history, :]
 
     def act(self, observation: np.ndarray) -> np.ndarray:
-        """The network's action (J,) for one observation (N,)."""
-        return self.session.run(None, {"obs": observation[None]})[0][0]
+        """The network's actions (..., J) for observations (..., N)."""
+        actions = self.session.run(None, {"obs": observation.reshape(-1, observation.shape[-1])})[0]
+        return actions.reshape(*observation.shape[:-1], -1)
 
     def priors(self, clip: KinematicState) -> np.ndarray:
         """The joint targets (F, J) [rad] of an action of zero, by the frame a step leads to."""
@@ -111,7 +120,7 @@ class Policy:
         )  # fmt: skip
 
     def target(self, priors: np.ndarray, frame: int, action: np.ndarray) -> np.ndarray:
-        """Joint position targets (J,) [rad] of an action taken with the cursor at `frame`."""
+        """Joint position targets (..., J) [rad] of actions taken with the cursor at `frame`."""
         return priors[min(frame + 1, len(priors) - 1)] + self._gains[2] * action
 
 
@@ -119,22 +128,6 @@ def frame_of(clip: KinematicState, frame: int) -> KinematicState:
     """One frame; beyond the last one, the last."""
     index = min(frame, len(clip.qpos) - 1)
     return KinematicState(*(part[index] for part in clip))
-
-
-def read_state(model: mujoco.MjModel, data: mujoco.MjData, tracked_ids: np.ndarray) -> KinematicState:
-    """The state of `data` as float32, with the tracked bodies' poses and velocities brought up to date.
-
-    After mj_step they lag one physics step behind qpos and qvel.
-    """
-    mujoco.mj_kinematics(model, data)
-    mujoco.mj_comPos(model, data)
-    mujoco.mj_comVel(model, data)
-    xpos, cvel = data.xpos[tracked_ids], data.cvel[tracked_ids]
-    angular = cvel[:, :3]
-    # cvel's linear part is the velocity at the tree's centre of mass; move it to the body's origin
-    linear = cvel[:, 3:] + np.cross(angular, xpos - data.subtree_com[model.body_rootid[tracked_ids]])
-    parts = (data.qpos, data.qvel, xpos, data.xquat[tracked_ids], linear, angular)
-    return KinematicState(*(part.astype(np.float32) for part in parts))
 
 
 @dataclass(frozen=True)
@@ -155,6 +148,54 @@ class Rollout:
     step_ms: np.ndarray
 
 
+class Link:
+    """What lies between a policy and its robots: nothing here. `mimic.perturb` has delays, noise and the like."""
+
+    def __init__(self, simulation: Simulation, n_substeps: int) -> None:
+        self.simulation = simulation
+        self.n_substeps = n_substeps
+
+    def sense(self, state: KinematicState) -> KinematicState:
+        """What the policy gets to see when the robots are at `state` (B, ...)."""
+        return state
+
+    def drive(self, target: np.ndarray) -> None:
+        """One control step of physics with the policy's joint position targets (B, J) [rad]."""
+        self.simulation.step(target, self.n_substeps)
+
+
+class ControlStep(NamedTuple):
+    """One control step of B robots, all at the same frame of the clip.
+
+    What the policy saw (B, N), its action (B, J), the target (B, J) [rad] made of it, the state (B, ...) this led to, and the
+    wall time without the physics [ms].
+    """
+
+    observation: np.ndarray
+    action: np.ndarray
+    target: np.ndarray
+    state: KinematicState
+    policy_ms: float
+
+
+def track(policy: Policy, clip: KinematicState, link: Link, steps: int) -> Iterator[ControlStep]:
+    """Run `policy` along `clip` from its first frame for `steps` control steps; the robots are where the link's simulation
+    has put them. The caller may stop some of them between the steps."""
+    simulation, priors = link.simulation, policy.priors(clip)
+    state = simulation.state()
+    action, history = np.zeros((simulation.count, len(policy.spec.joint_names)), np.float32), None
+    for frame in range(steps):
+        seen = link.sense(state)
+        begin = time.perf_counter()
+        observation, history = policy.observation(seen, clip, frame, action, history)
+        action = policy.act(observation)
+        target = policy.target(priors, frame, action)
+        policy_ms = 1e3 * (time.perf_counter() - begin)
+        link.drive(target)
+        state = simulation.state()
+        yield ControlStep(observation, action, target, state, policy_ms)
+
+
 def rollout(
     policy: Policy, motion: Motion | None = None, *, model: mujoco.MjModel | None = None, max_steps: int | None = None
 ) -> Rollout:
@@ -166,46 +207,31 @@ def rollout(
     motion = motion or policy.motion
     model = model if model is not None else policy.model
     clip = policy.reference(motion)
-    priors = policy.priors(clip)
+    simulation = Simulation(model, policy.tracked_ids, clip.qpos[:1], clip.qvel[:1])
+    link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
     frames = len(clip.qpos)
-    data = mujoco.MjData(model)
-    data.qpos[:], data.qvel[:] = clip.qpos[0], clip.qvel[0]
-    state = read_state(model, data, policy.tracked_ids)
-    states, observations, actions, targets, step_ms = [state], [], [], [], []
-    action, history = np.zeros(len(policy.spec.joint_names), np.float32), None
-    steps = frames - 1 if max_steps is None else min(max_steps, frames - 1)
-    for frame in range(steps):
-        begin = time.perf_counter()
-        observation, history = policy.observation(state, clip, frame, action, history)
-        action = policy.act(observation)
-        data.ctrl[:] = policy.target(priors, frame, action)
-        middle = time.perf_counter()
-        mujoco.mj_step(model, data, policy.spec.sim.n_substeps)
-        after = time.perf_counter()
-        state = read_state(model, data, policy.tracked_ids)
-        step_ms.append(1e3 * (middle - begin + time.perf_counter() - after))
-        if any(data.warning[kind].number for kind in _BROKEN):  # MuJoCo has put the body back to its rest pose
-            state = KinematicState(*(np.full_like(part, np.nan) for part in state))
-        states.append(state)
-        observations.append(observation)
-        actions.append(action)
-        targets.append(data.ctrl.copy())
-        if _lost(policy.spec, state, frame_of(clip, frame + 1)):
+    states, done = [simulation.state()], []
+    for step in track(policy, clip, link, frames - 1 if max_steps is None else min(max_steps, frames - 1)):
+        states.append(step.state)
+        done.append(step)
+        if _lost(policy.spec, step.state, frame_of(clip, len(done))):
             break
+    joints, seen = len(policy.spec.joint_names), policy.spec.observation_size
     return Rollout(
         name=motion.name,
         frames=frames,
-        states=KinematicState(*(np.stack(column) for column in zip(*states, strict=True))),
+        states=KinematicState(*(np.concatenate(column) for column in zip(*states, strict=True))),
         reference=KinematicState(*(part[: len(states)] for part in clip)),
-        observations=np.array(observations),
-        actions=np.array(actions),
-        targets=np.array(targets),
-        step_ms=np.array(step_ms),
+        observations=np.array([step.observation for step in done], np.float32).reshape(-1, seen),
+        actions=np.array([step.action for step in done], np.float32).reshape(-1, joints),
+        targets=np.array([step.target for step in done]).reshape(-1, joints),
+        step_ms=np.array([step.policy_ms for step in done]),
     )
 
 
 def _lost(spec: PolicySpec, state: KinematicState, reference: KinematicState) -> bool:
-    if not fallen(state, reference, spec.anchor, spec.end_effector_indices, spec.termination):
+    """Of one robot, whose state has a leading axis of one."""
+    if not fallen(state, reference, spec.anchor, spec.end_effector_indices, spec.termination).all():
         return False
     distance_m = np.linalg.norm(state.xpos - reference.xpos, axis=-1).mean()
     return not distance_m <= LOST_M  # true for NaN too

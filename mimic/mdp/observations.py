@@ -1,6 +1,7 @@
 """Observation terms: pure functions of a state and its reference, the same in training and on a robot.
 
-They take numpy or JAX arrays (JAX is not imported here) without batch axes. Suffix `_b`: in the frame of the
+They take numpy or JAX arrays (JAX is not imported here) with any leading axes, the same on all parts of `Observed`;
+the shapes given are without them. Suffix `_b`: in the frame of the
 robot's own root (base terms) or anchor body (anchor and body terms). 6D rotations: first two matrix columns, row by row.
 """
 
@@ -21,8 +22,9 @@ _PERIODS_S = 0.2 * 2.0 ** np.arange(8)
 class Observed(NamedTuple):
     """What a term may look at: the body, the reference frame under the cursor, and what went before.
 
-    `future` has a leading axis over the configured future frames; `phase` is the cursor's place in its clip, in [0, 1], and
-    `time` the same in seconds from the clip's beginning. `drawn`: what the simulation drew for the episode; a robot has none.
+    `future` has one more axis, the last of the leading ones, over the configured future frames; `phase` is the cursor's place
+    in its clip, in [0, 1], and `time` the same in seconds from the clip's beginning. `drawn`: what the simulation drew for the
+    episode; a robot has none.
     """
 
     state: KinematicState
@@ -44,45 +46,45 @@ class BodyLayout:
 
 def command(o: Observed, layout: BodyLayout) -> Array:
     """Reference joint positions [rad] and velocities [rad/s]; (2 J,)."""
-    return namespace(o.reference.qpos).concatenate([o.reference.qpos[7:], o.reference.qvel[6:]])
+    return namespace(o.reference.qpos).concatenate([o.reference.qpos[..., 7:], o.reference.qvel[..., 6:]], axis=-1)
 
 
 def motion_anchor_pos_b(o: Observed, layout: BodyLayout) -> Array:
     """Reference anchor position in the robot's anchor frame [m]; (3,)."""
     a = layout.anchor
-    return quat_rotate_inv(o.state.xquat[a], o.reference.xpos[a] - o.state.xpos[a])
+    return quat_rotate_inv(o.state.xquat[..., a, :], o.reference.xpos[..., a, :] - o.state.xpos[..., a, :])
 
 
 def motion_anchor_ori_b(o: Observed, layout: BodyLayout) -> Array:
     """Reference anchor orientation in the robot's anchor frame, 6D; (6,)."""
     a = layout.anchor
-    return quat_to_rot6d(quat_mul(quat_conj(o.state.xquat[a]), o.reference.xquat[a]))
+    return quat_to_rot6d(quat_mul(quat_conj(o.state.xquat[..., a, :]), o.reference.xquat[..., a, :]))
 
 
 def base_lin_vel(o: Observed, layout: BodyLayout) -> Array:
     """Linear velocity of the root in its own frame [m/s]; (3,)."""
-    return quat_rotate_inv(o.state.qpos[3:7], o.state.qvel[:3])
+    return quat_rotate_inv(o.state.qpos[..., 3:7], o.state.qvel[..., :3])
 
 
 def base_ang_vel(o: Observed, layout: BodyLayout) -> Array:
     """Angular velocity of the root in its own frame [rad/s]; (3,)."""
-    return o.state.qvel[3:6]
+    return o.state.qvel[..., 3:6]
 
 
 def projected_gravity(o: Observed, layout: BodyLayout) -> Array:
     """Direction of gravity in the root frame; (3,)."""
     xp = namespace(o.state.qpos)
-    return quat_rotate_inv(o.state.qpos[3:7], xp.asarray([0.0, 0.0, -1.0], dtype=o.state.qpos.dtype))
+    return quat_rotate_inv(o.state.qpos[..., 3:7], xp.asarray([0.0, 0.0, -1.0], dtype=o.state.qpos.dtype))
 
 
 def joint_pos(o: Observed, layout: BodyLayout) -> Array:
     """Joint positions relative to the default pose [rad]; (J,)."""
-    return o.state.qpos[7:] - namespace(o.state.qpos).asarray(layout.default_joints, dtype=o.state.qpos.dtype)
+    return o.state.qpos[..., 7:] - namespace(o.state.qpos).asarray(layout.default_joints, dtype=o.state.qpos.dtype)
 
 
 def joint_vel(o: Observed, layout: BodyLayout) -> Array:
     """Joint velocities [rad/s]; (J,)."""
-    return o.state.qvel[6:]
+    return o.state.qvel[..., 6:]
 
 
 def actions(o: Observed, layout: BodyLayout) -> Array:
@@ -93,37 +95,39 @@ def actions(o: Observed, layout: BodyLayout) -> Array:
 def body_pos_b(o: Observed, layout: BodyLayout) -> Array:
     """Tracked body positions in the robot's anchor frame [m]; (3 K,)."""
     a = layout.anchor
-    return quat_rotate_inv(o.state.xquat[a][None], o.state.xpos - o.state.xpos[a]).reshape(-1)
+    return _flat(quat_rotate_inv(_anchor(o.state.xquat, a), o.state.xpos - _anchor(o.state.xpos, a)))
 
 
 def body_ori_b(o: Observed, layout: BodyLayout) -> Array:
     """Tracked body orientations in the robot's anchor frame, 6D; (6 K,)."""
-    return quat_to_rot6d(quat_mul(quat_conj(o.state.xquat[layout.anchor])[None], o.state.xquat)).reshape(-1)
+    return _flat(quat_to_rot6d(quat_mul(quat_conj(_anchor(o.state.xquat, layout.anchor)), o.state.xquat)))
 
 
 def phase(o: Observed, layout: BodyLayout) -> Array:
     """Place of the cursor in its clip, in [0, 1]; (1,)."""
-    return o.phase[None]
+    return o.phase[..., None]
 
 
 def clip_time(o: Observed, layout: BodyLayout) -> Array:
     """Sines and cosines of the time in the clip, of periods 0.2 to 25.6 s: tells neighbouring moments apart; (16,)."""
     xp = namespace(o.state.qpos)
-    angle = 2.0 * np.pi * o.time / xp.asarray(_PERIODS_S, dtype=o.state.qpos.dtype)
-    return xp.concatenate([xp.sin(angle), xp.cos(angle)])
+    angle = 2.0 * np.pi * o.time[..., None] / xp.asarray(_PERIODS_S, dtype=o.state.qpos.dtype)
+    return xp.concatenate([xp.sin(angle), xp.cos(angle)], axis=-1)
 
 
 def joint_errors(o: Observed, layout: BodyLayout) -> Array:
     """Reference minus actual joint positions [rad] and velocities [rad/s]; (2 J,)."""
-    xp = namespace(o.state.qpos)
-    return xp.concatenate([o.reference.qpos[7:] - o.state.qpos[7:], o.reference.qvel[6:] - o.state.qvel[6:]])
+    xp, state, reference = namespace(o.state.qpos), o.state, o.reference
+    errors = [reference.qpos[..., 7:] - state.qpos[..., 7:], reference.qvel[..., 6:] - state.qvel[..., 6:]]
+    return xp.concatenate(errors, axis=-1)
 
 
 def anchor_vel_error_b(o: Observed, layout: BodyLayout) -> Array:
     """Reference minus actual linear [m/s] and angular [rad/s] velocity of the anchor, in the robot's anchor frame; (6,)."""
     xp, a = namespace(o.state.qpos), layout.anchor
-    linear, angular = o.reference.xlinvel[a] - o.state.xlinvel[a], o.reference.xangvel[a] - o.state.xangvel[a]
-    return quat_rotate_inv(o.state.xquat[a][None], xp.stack([linear, angular])).reshape(-1)
+    linear, angular = o.reference.xlinvel - o.state.xlinvel, o.reference.xangvel - o.state.xangvel
+    errors = xp.stack([linear[..., a, :], angular[..., a, :]], axis=-2)
+    return _flat(quat_rotate_inv(_anchor(o.state.xquat, a), errors))
 
 
 def tracking_errors(o: Observed, layout: BodyLayout) -> Array:
@@ -133,18 +137,18 @@ def tracking_errors(o: Observed, layout: BodyLayout) -> Array:
     xpos, xquat = anchored_targets(o.state, o.reference, layout.anchor)
     turn = quat_log(quat_mul(xquat, quat_conj(o.state.xquat)))
     linear, angular = o.reference.xlinvel - o.state.xlinvel, o.reference.xangvel - o.state.xangvel
-    errors = xp.concatenate([xpos - o.state.xpos, turn, linear, angular])
-    return quat_rotate_inv(o.state.xquat[layout.anchor][None], errors).reshape(-1)
+    errors = xp.concatenate([xpos - o.state.xpos, turn, linear, angular], axis=-2)
+    return _flat(quat_rotate_inv(_anchor(o.state.xquat, layout.anchor), errors))
 
 
 def future(o: Observed, layout: BodyLayout) -> Array:
     """Future reference frames: joint positions, and the reference anchor in the robot's anchor frame; (H (J + 9),)."""
     xp = namespace(o.state.qpos)
     a = layout.anchor
-    inverse = quat_conj(o.state.xquat[a])[None]
-    offset = quat_rotate_inv(o.state.xquat[a][None], o.future.xpos[:, a] - o.state.xpos[a])
-    turn = quat_to_rot6d(quat_mul(inverse, o.future.xquat[:, a]))
-    return xp.concatenate([o.future.qpos[:, 7:], offset, turn], axis=-1).reshape(-1)
+    xpos, xquat = _anchor(o.state.xpos, a), _anchor(o.state.xquat, a)
+    offset = quat_rotate_inv(xquat, o.future.xpos[..., a, :] - xpos)
+    turn = quat_to_rot6d(quat_mul(quat_conj(xquat), o.future.xquat[..., a, :]))
+    return _flat(xp.concatenate([o.future.qpos[..., 7:], offset, turn], axis=-1))
 
 
 def future_motion(o: Observed, layout: BodyLayout) -> Array:
@@ -152,15 +156,25 @@ def future_motion(o: Observed, layout: BodyLayout) -> Array:
     its present place [m] and its orientation (6D), both in the robot's anchor frame; (H (J + 9),)."""
     xp = namespace(o.state.qpos)
     a = layout.anchor
-    anchor = o.state.xquat[a][None]
-    way = quat_rotate_inv(anchor, o.future.xpos[:, a] - o.reference.xpos[a])
-    turn = quat_to_rot6d(quat_mul(quat_conj(anchor), o.future.xquat[:, a]))
-    return xp.concatenate([o.future.qpos[:, 7:], way, turn], axis=-1).reshape(-1)
+    anchor = _anchor(o.state.xquat, a)
+    way = quat_rotate_inv(anchor, o.future.xpos[..., a, :] - _anchor(o.reference.xpos, a))
+    turn = quat_to_rot6d(quat_mul(quat_conj(anchor), o.future.xquat[..., a, :]))
+    return _flat(xp.concatenate([o.future.qpos[..., 7:], way, turn], axis=-1))
 
 
 def randomization(o: Observed, layout: BodyLayout) -> Array:
     """What the simulation drew for the episode: factors, shifts, biases, delays. For critics and teachers only; (D,)."""
     return o.drawn
+
+
+def _anchor(parts: Array, anchor: int) -> Array:
+    """The anchor's part of (..., K, n), to go with all bodies: (..., 1, n)."""
+    return parts[..., anchor : anchor + 1, :]
+
+
+def _flat(parts: Array) -> Array:
+    """(..., K, n) to (..., K n)."""
+    return parts.reshape(*parts.shape[:-2], -1)
 
 
 Term = Callable[[Observed, BodyLayout], Array]
@@ -181,5 +195,5 @@ def observe(names: tuple[str, ...], observed: Observed, layout: BodyLayout) -> A
             raise unknown_name("observation term", name, TERMS)
     xp = namespace(observed.state.qpos)
     if not names:
-        return xp.zeros(0, dtype=observed.state.qpos.dtype)
-    return xp.concatenate([TERMS[name](observed, layout) for name in names])
+        return xp.zeros((*observed.state.qpos.shape[:-1], 0), dtype=observed.state.qpos.dtype)
+    return xp.concatenate([TERMS[name](observed, layout) for name in names], axis=-1)

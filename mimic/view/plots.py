@@ -94,6 +94,38 @@ def plot_joints(
     return _save(figure, path)
 
 
+def plot_stress(path: str | Path, stress: Mapping[str, Any], *, columns: int = 4) -> Path:
+    """One small panel per axis of a stress sweep (`mimic stress --json`): completion over value, the nominal one hollow."""
+    from matplotlib.figure import Figure
+
+    axes = list(dict.fromkeys(row["axis"] for row in stress["axes"]))
+    columns = min(columns, len(axes))
+    rows = -(-len(axes) // columns)
+    figure = Figure(figsize=(2.4 * columns, 1.9 * rows + 0.6), dpi=_DPI, layout="constrained")
+    panels = np.atleast_1d(figure.subplots(rows, columns, sharey=True)).ravel()
+    for panel, name in zip(panels, axes):
+        tried = [row for row in stress["axes"] if row["axis"] == name]
+        values, completion = [row["value"] for row in tried], [100 * row["completion"] for row in tried]
+        nominal = stress["margins"][name]["nominal"]
+        panel.axhline(100 * stress["pass"], color=ORANGE, linewidth=0.9, linestyle=(0, (4, 3)))
+        panel.plot(values, completion, color=BLUE, linewidth=1.4, zorder=3)
+        for value, done in zip(values, completion):
+            face = "white" if value == nominal else BLUE
+            panel.plot(value, done, "o", markersize=4.5, color=BLUE, markerfacecolor=face, zorder=4, clip_on=False)
+        panel.set_title(f"{name.replace('_', ' ')} [{tried[0]['unit']}]", fontsize=9, pad=5)
+        panel.set_xticks(values, [f"{value:g}" for value in values])
+        panel.tick_params(labelsize=7, length=2, colors=INK)
+        panel.set_ylim(0, 103)
+        panel.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.6)
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in panels[len(axes) :]:
+        panel.set_visible(False)
+    figure.suptitle(
+        f"{stress['clip']}: completion [%] of {stress['seeds']} seeds; dashed: {100 * stress['pass']:g} %", fontsize=10
+    )
+    return _save(figure, path)
+
+
 def _figure(panels: int, size: tuple[float, float]) -> "tuple[Figure, Sequence[Axes]]":
     """A figure of panels one above the other that share their x axis. No pyplot: no state, no display."""
     from matplotlib.figure import Figure  # slow to import, and not every command draws

@@ -10,7 +10,6 @@ from typing import Any
 from mimic.metrics import METRICS, SUCCESS_DISTANCE_M
 
 MAX_VIDEO_BYTES = 15_000_000  # a larger video stays beside the report, which then shows the contact sheet
-
 _STYLE = """
 :root { color-scheme: light dark; --ink: #24282e; --soft: #68707b; --line: #d9dde3; --paper: #fbfbfc; --card: #fff; }
 @media (prefers-color-scheme: dark) {
@@ -91,10 +90,12 @@ def _headline(metrics: Mapping[str, Any]) -> str:
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
-    """The table of the trained contacts, and below it the one with all collisions on, where it was measured."""
+    """The table of the trained contacts, and below it the others that were measured."""
     tables = [_clips(metrics)]
     if metrics.get("all_collisions"):
         tables += ['<p class="soft">The same with every contact of the model switched on:</p>', _clips(metrics["all_collisions"])]
+    if other := metrics.get("sim2sim"):
+        tables += [f'<p class="soft">The same in another simulator ({_text(other["simulator"])}):</p>', _clips(other)]
     if metrics.get("step_ms") is not None:
         tables.append(f'<p class="soft">One control step of the policy took {metrics["step_ms"]:.2f} ms here (median).</p>')
     tables.append(_folded("all numbers", metrics))

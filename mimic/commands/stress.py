@@ -1,0 +1,80 @@
+"""`mimic stress`: how far from nominal an exported policy still works."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from mimic.arguments import POSITIONAL, FileOptions, say, write_json
+from motions.errors import InputError
+
+if TYPE_CHECKING:
+    from mimic.runs import Run
+
+
+@dataclass(frozen=True)
+class Stress(FileOptions):
+    """Measure a policy's margins: latency, torque, mass, friction, gains, noise, pushes and more, in plain C MuJoCo.
+
+    Each value of each axis is run for every seed over the whole clip. Seeds differ in the start (every joint and the root's tilt
+    by up to 0.02 rad) and in what an axis draws. Completion: the share that reaches the clip's end.
+    """
+
+    policy: Annotated[Path, POSITIONAL]
+    """An exported policy.onnx, the folder of one, or a run folder (its newest checkpoint is exported first)."""
+    axes: tuple[str, ...] = ()
+    """Some of the axes, by spaces or commas; none: all. An unknown one lists them."""
+    seeds: int = 64
+    motion: tuple[str, ...] = ()
+    """Other motion files than the policy's own; completion is then over all of them."""
+    json: Path | None = None
+    """Write the numbers to this file too."""
+    plot: Path | None = None
+    """Write a plot of every axis, .png or .svg."""
+
+    def run(self) -> int:
+        from mimic.deploy.sim2sim import Policy
+        from mimic.robots import load_robot
+        from mimic.runs import CONFIG, require_writable_file
+        from mimic.sources import read_motions
+        from mimic.stress import AXES, print_stress, sweep
+
+        if self.plot is not None and self.plot.suffix not in (".png", ".svg"):
+            raise InputError(f"--plot {self.plot}: expected a file that ends in .png or .svg")
+        if self.seeds < 1:
+            raise InputError(f"--seeds {self.seeds}: expected 1 or more")
+        for file in (self.json, self.plot):
+            require_writable_file(file)
+        axes = tuple(name for given in self.axes for name in given.split(",") if name) or tuple(AXES)
+        run = _export_anew(self.policy) if (self.policy / CONFIG).is_file() else None
+        policy = Policy.load(_policy_file(self.policy))
+        motions = None
+        if self.motion:
+            robot = run.robot if run else load_robot(policy.spec.robot, sim=policy.spec.sim)
+            motions, _ = read_motions(self.motion, robot, say, **self.of_files)
+        stress = sweep(policy, str(self.policy), motions, seeds=self.seeds, axes=axes, say=say)
+        print_stress(stress)
+        write_json(self.json, stress.to_json())
+        if self.plot is not None:
+            from mimic.view.plots import plot_stress
+
+            say(f"wrote {plot_stress(self.plot, stress.to_json())}")
+        return 0
+
+
+def _export_anew(folder: Path) -> "Run":
+    """The run in `folder`, with the policy of its newest checkpoint."""
+    from mimic.pipeline import POLICY, export_run
+    from mimic.runs import open_run
+
+    run = open_run(folder)
+    export_run(run, folder / POLICY, lambda _: None)
+    return run
+
+
+def _policy_file(path: Path) -> Path:
+    """The .onnx that `path` means."""
+    if not path.is_dir():
+        return path
+    if (path / "policy.onnx").is_file():
+        return path / "policy.onnx"
+    raise InputError(f"{path}: neither a run folder nor one with a policy.onnx in it")
