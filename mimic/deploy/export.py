@@ -16,6 +16,7 @@ import onnx
 
 import mimic
 from mimic.config import HEIGHT_RULE, Config
+from mimic.deploy.chain import chain_to
 from mimic.deploy.graph import Layers, policy_model, ros_model
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
@@ -153,6 +154,9 @@ def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str
         end_effectors=robot.end_effectors,
         termination=HEIGHT_RULE,
         motion=MotionInfo(clip.name, clip.num_frames, clip.loop, clip.source, clip.licence),
+        joint_lower=_limits(robot.body.joint_range[:, 0]),
+        joint_upper=_limits(robot.body.joint_range[:, 1]),
+        anchor_chain=chain_to(robot.body, robot.anchor_body),
         provenance={"preset": config.preset, **_versions(), **(provenance or {})},
     )
 
@@ -166,7 +170,9 @@ def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, .
         return KinematicState(*(np.full((*batch, *shape), 0.5, np.float32) for shape in shapes))
 
     layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32))
-    nothing = Observed(halves(), halves(), halves(horizon), np.zeros(model.nu, np.float32), np.float32(0), np.float32(0))
+    nothing = Observed(
+        halves(), halves(), halves(horizon), np.zeros(len(robot.joint_names), np.float32), np.float32(0), np.float32(0)
+    )
     terms, start = [], 0
     for name in config.observation.actor:
         size = len(observe((name,), nothing, layout))
@@ -264,6 +270,11 @@ def _checked_path(out: str | Path) -> Path:
 
 def _floats(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
+
+
+def _limits(values: np.ndarray) -> tuple[float | None, ...]:
+    """JSON has no infinity."""
+    return tuple(float(value) if np.isfinite(value) else None for value in values)
 
 
 def _csv(values: tuple[float, ...]) -> str:
