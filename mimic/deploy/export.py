@@ -26,12 +26,12 @@ from mimic.robots import Robot
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.library import pack
-from motions.motion import Motion, resample, save_motion
+from motions.motion import Motion, load_motion, resample, save_motion
 
 ROS_TERMS = (
     "command", "motion_anchor_pos_b", "motion_anchor_ori_b", "base_lin_vel", "base_ang_vel", "joint_pos", "joint_vel", "actions",
 )  # fmt: skip
-TEST_STEPS = 100
+TEST_STEPS = 200
 AGREEMENT = 1e-5  # largest difference between onnxruntime and numpy that an export may have, relative above 1
 
 
@@ -195,9 +195,9 @@ def _priors(clip: KinematicState, config: Config, robot: Robot) -> np.ndarray:
 
 def _write_motion(config: Config, robot: Robot, motion: Motion, path: Path) -> None:
     """Our motion npz at the control rate, with the reference states, and the joint targets of an action of zero (F, J),
-    added for readers that have no kinematics."""
+    added for readers that have no kinematics: those of the motion as written, which is what the runtime reads."""
     save_motion(resample(motion, 1.0 / config.sim.ctrl_dt), path)
-    states = pack([motion], robot.body, robot.tracked_bodies, config.sim.ctrl_dt).frames
+    states = pack([load_motion(path)], robot.body, robot.tracked_bodies, config.sim.ctrl_dt).frames
     with np.load(path, allow_pickle=False) as data:
         fields = dict(data)
     fields |= {name: values for name, values in states._asdict().items() if name != "qpos"}

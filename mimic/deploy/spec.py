@@ -25,8 +25,8 @@ CONVENTIONS = {
     "frames": "a body frame is that body's origin and axes in the MJCF, not its inertial frame",
     "torque": "clip(kp (target - q) - kd qdot, -effort, effort), at every physics step",
     "clamps": "in this order: the normalized observation to +-observation_clip, in the network; the action is not bounded; the "
-    "target is not bounded by the graphs, and may lie beyond joint_lower and joint_upper to ask for torque: whoever sends "
-    "it to a robot bounds it there; the torque to +-effort, in the actuator",
+    "target is not bounded by the graphs, and may lie beyond joint_lower and joint_upper to ask for torque: what is sent to a robot "
+    "is the bounded target, and kp times the rest as torque; the whole torque to +-effort, in the actuator",
     "history": "obs holds the terms of now, then for k = 1, 2, ... those with steps_ago = k, as they were k control steps ago; "
     "before the first step: as at the first step, the last action being zero",
     "cursor": "at frame f: observe the reference at f, aim at frame f + 1, hold the target for one control step, then f + 1; "
@@ -120,7 +120,7 @@ class PolicySpec:
     anchor_chain: tuple[ChainLink, ...] = ()
     """From the root's frame to the anchor body's: the torso's orientation is the root's, turned by these links in order."""
     files: dict[str, SideFile] = field(default_factory=dict)
-    """network, model (MJCF), motion (npz)."""
+    """network, model (MJCF), motion (npz); in a bundle, every other file too."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Preset, versions, git commit."""
 
@@ -147,6 +147,7 @@ class PolicySpec:
             "kind": KIND,
             "schema": SCHEMA,
             "control_rate_hz": 1.0 / self.ctrl_dt,
+            "physics_rate_hz": 1.0 / self.sim.sim_dt,
             "action_formula": FORMULAS[self.action.prior, self.action.feed_forward],
             "observation_size": self.observation_size,
             "conventions": CONVENTIONS,
@@ -154,7 +155,7 @@ class PolicySpec:
         }
 
 
-_DERIVED = ("kind", "schema", "control_rate_hz", "action_formula", "observation_size", "conventions")
+_DERIVED = ("kind", "schema", "control_rate_hz", "physics_rate_hz", "action_formula", "observation_size", "conventions")
 
 
 def write_spec(spec: PolicySpec, path: Path) -> None:
