@@ -25,8 +25,8 @@ CONVENTIONS = {
     "frames": "a body frame is that body's origin and axes in the MJCF, not its inertial frame",
     "torque": "clip(kp (target - q) - kd qdot, -effort, effort), at every physics step",
     "clamps": "in this order: the normalized observation to +-observation_clip, in the network; the action is not bounded; the "
-    "target is not bounded by the graphs, and may lie beyond joint_lower and joint_upper to ask for torque: what is sent to a robot "
-    "is the bounded target, and kp times the rest as torque; the whole torque to +-effort, in the actuator",
+    "target is not bounded by the graphs, and may lie beyond joint_lower and joint_upper to ask for torque: a robot is sent the "
+    "target bounded to them, and kp times the rest as torque; the whole torque is bounded to +-effort, in the actuator",
     "history": "obs holds the terms of now, then for k = 1, 2, ... those with steps_ago = k, as they were k control steps ago; "
     "before the first step: as at the first step, the last action being zero",
     "cursor": "at frame f: observe the reference at f, aim at frame f + 1, hold the target for one control step, then f + 1; "
