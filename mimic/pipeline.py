@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from mimic.deploy.bundle import write_bundle
+from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
@@ -50,6 +50,7 @@ def export_run(run: Run, out: Path, say: Callable[[str], None]) -> list[Path]:
 
 def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]:
     """Write the run's policy as a bundle: everything that a robotics team needs, in one folder."""
+    require_bundle_folder(folder)
     network = trained_policy(run, say)
     _ros_allowed(run, say)
     return write_bundle(*network, run.config, run.robot, run.motions[0], folder, _provenance(run))

@@ -84,7 +84,9 @@ def write_bundle(
 
     Raises `InputError` where the folder cannot be written or holds anything that is not a bundle.
     """
-    _clear(folder)
+    require_bundle_folder(folder)
+    for old in folder.iterdir():
+        old.unlink()
     paths = {key: folder / name for key, name in FILES.items()}
     network = export_policy(layers, mean, std, config, robot, motion, paths["network"], provenance)
     policy = Policy.load(network)
@@ -131,19 +133,17 @@ def _without_files(spec: PolicySpec) -> dict:
     return {key: value for key, value in spec.to_json().items() if key != "files"}
 
 
-def _clear(folder: Path) -> None:
+def require_bundle_folder(folder: Path) -> None:
+    """Make `folder`. Raises `InputError` when that is impossible, or it holds anything that no bundle has."""
     if folder.suffix == ".onnx":
         raise InputError(f"{folder}: a bundle is a folder, not an .onnx")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        found = {path.name for path in folder.iterdir()}
-        foreign = sorted(found - {SPEC, *FILES.values()})
-        if foreign:
-            raise InputError(f"{folder}: holds {', '.join(foreign[:3])}, which no bundle has; give a new folder")
-        for name in found:
-            (folder / name).unlink()
+        foreign = sorted({path.name for path in folder.iterdir()} - {SPEC, *FILES.values()})
     except OSError as error:
         raise InputError(f"{folder}: cannot be made or written ({error.strerror})") from error
+    if foreign:
+        raise InputError(f"{folder}: holds {', '.join(foreign[:3])}, which no bundle has; give a new folder")
 
 
 def _readme(spec: PolicySpec, raw: onnx.ModelProto, steps: int) -> str:
