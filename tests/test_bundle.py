@@ -308,3 +308,16 @@ def test_raw_graph_suits_old_runtimes(whole: Path):
     assert model.ir_version <= 8
     assert [opset.version for opset in model.opset_import] == [15]
     assert onnxruntime.InferenceSession(str(whole / "raw.onnx")).get_modelmeta().producer_name == "mimic"
+
+
+def test_documentation_names_every_file_and_input(whole: Path):
+    text = (Path(__file__).resolve().parents[1] / "docs" / "bundle.md").read_text()
+    vectors = np.load(whole / "test_vectors.npz")
+    graph = onnx.load(whole / "raw.onnx").graph
+    names = [value.name for value in (*graph.input, *graph.output)]
+    for name in ("policy.json", *FILES.values(), *names, "history", "first", "next_history"):
+        assert f"`{name}`" in text, name
+    readme = (whole / "README.txt").read_text()
+    for name in ("policy.json", *FILES.values()):
+        assert name in readme or name == "README.txt"
+    assert set(names) - {"frame"} <= set(vectors)
