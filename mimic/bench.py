@@ -20,8 +20,9 @@ from mimic.learning.rollout import collect
 from mimic.pipeline import evaluate_run
 from mimic.robots import Robot
 from mimic.runs import create_run
-from mimic.sim.physics import choose_backend
-from mimic.tasks.tracking import EnvState, Tracking
+from mimic.sim.physics import Drive, choose_backend
+from mimic.sim.randomize import Chance
+from mimic.tasks.tracking import Curriculum, EnvState, Tracking
 from mimic.train import make_task, peak_memory_mb, train
 from motions.motion import Motion
 from motions.rotations import Array
@@ -88,12 +89,12 @@ class _Recorder:
 
     def __init__(self, task: Tracking) -> None:
         self.task = task
-        self.action_size, self.reset, self.observe = task.action_size, task.reset, task.observe
-        self.init_sampler, self.update_sampler = task.init_sampler, task.update_sampler
+        self.action_size, self.reset, self.observe, self.chance = task.action_size, task.reset, task.observe, task.chance
+        self.init_curriculum, self.update_curriculum = task.init_curriculum, task.update_curriculum
 
-    def step(self, env_state: EnvState, action: Array) -> tuple[EnvState, Any]:
+    def step(self, env_state: EnvState, action: Array, chance: Chance, curriculum: Curriculum) -> tuple[EnvState, Any]:
         kinematics = env_state.physics.kinematics
-        next_state, result = self.task.step(env_state, action)
+        next_state, result = self.task.step(env_state, action, chance, curriculum)
         ctrl = self.task.target(env_state.clip, env_state.frame + 1, action)
         row = jnp.concatenate([kinematics.qpos, kinematics.qvel, env_state.physics.qacc_warmstart])
         return next_state, result._replace(place=(row, ctrl))
@@ -102,7 +103,7 @@ class _Recorder:
 def _record(task: Tracking, learner: Learner, config: Config, state: TrainState) -> tuple[Array, Array]:
     """Physics rows (T, B, nq + 2 nv) and controls (T, B, nu) of one rollout of the stochastic policy."""
     _, collected = collect(
-        _Recorder(task), learner.networks, state.params, state.normalizer, state.env_state, state.sampler, state.key,
+        _Recorder(task), learner.networks, state.params, state.normalizer, state.env_state, state.curriculum, state.key,
         length=config.ppo.rollout_length, obs_clip=config.observation.clip,
     )  # fmt: skip
     return collected.transitions.place  # type: ignore[return-value]
@@ -133,8 +134,7 @@ def _mjx_replay(task: Tracking, states: Array, controls: Array) -> Callable[[], 
 
     def one(row: Array, ctrl: Array) -> Array:
         qpos, qvel, warmstart = jnp.split(row, np.cumsum([model.nq, model.nv]))
-        data = task.physics.advance(qpos, qvel, warmstart, ctrl)
-        return data.qpos
+        return task.physics.advance(qpos, qvel, warmstart, Drive(ctrl)).qpos
 
     run = jax.jit(lambda s, c: jax.lax.map(lambda pair: jax.vmap(one)(*pair), (s, c)))
     jax.block_until_ready(run(states, controls))

@@ -10,6 +10,8 @@ from motions.errors import InputError, unknown_name
 BACKENDS = ("native", "mjx-jax", "mjx-warp")
 DEVICES = ("auto", "cpu", "gpu", "tpu")
 Collisions = Literal["feet", "all"]
+Range = tuple[float, float]
+Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class SimConfig:
     """Sliding friction between the robot and the ground."""
     collisions: Collisions = "feet"
     """Which of the robot's geoms touch: feet with the ground only, or every geom the model lets collide."""
+    actuator: Literal["pd", "motor"] = "pd"
+    """pd: torque = clip(kp (target - q) - kd qdot, +-effort). motor: the same, and effort falls with speed as the
+    robot's torque-speed curve says, with its dry friction."""
 
     @property
     def ctrl_dt(self) -> float:
@@ -61,7 +66,13 @@ class ObservationConfig:
     """What the policy sees, in this order (`mimic.mdp.observations.TERMS`). The two errors could be inferred from the others;
     shown as such, feedback is learnt in less than half the env-steps."""
     critic: tuple[str, ...] = ("body_pos_b", "clip_time", "phase")
-    """Terms the critic sees beyond the actor's."""
+    """Terms the critic sees beyond the actor's, always of the true state."""
+    critic_sees_actor: bool = True
+    """Whether the critic sees the actor's observation too, with its noise and delay."""
+    history: int = 0
+    """Past control steps of which the actor also sees `history_terms`, the most recent first."""
+    history_terms: tuple[str, ...] = ("base_ang_vel", "projected_gravity", "joint_pos", "joint_vel", "actions")
+    """Terms shown again as they were in past control steps."""
     future_frames: tuple[int, ...] = ()
     """Offsets [control steps] of reference frames that the term `future` shows."""
     clip: float = 10.0
@@ -127,12 +138,99 @@ class SamplingConfig:
 
 @dataclass(frozen=True)
 class ResetConfig:
-    """How far an episode starts from its reference frame: a uniformly drawn kick. BeyondMimic's: 0.5 0.5 0.2, 0.52 0.52 0.78."""
+    """How far an episode starts from its reference frame, each drawn uniformly within +-."""
 
-    linvel: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    linvel: Vector = (0.0, 0.0, 0.0)
     """Largest change of the root's linear velocity [m/s], world axes."""
-    angvel: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    angvel: Vector = (0.0, 0.0, 0.0)
     """Largest change of the root's angular velocity [rad/s], root axes."""
+    pos: Vector = (0.0, 0.0, 0.0)
+    """Largest change of the root's position [m], world axes."""
+    tilt: Vector = (0.0, 0.0, 0.0)
+    """Largest rotation of the root, as roll, pitch, yaw [rad]."""
+    joints: float = 0.0
+    """Largest change of a joint's position [rad], kept within its range."""
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """Largest error of what the robot measures, drawn uniformly and anew in every control step."""
+
+    base_pos: float = 0.0
+    """[m]"""
+    base_ori: float = 0.0
+    """[rad], about each axis."""
+    base_lin_vel: float = 0.0
+    """[m/s]"""
+    base_ang_vel: float = 0.0
+    """[rad/s]"""
+    joint_pos: float = 0.0
+    """[rad]"""
+    joint_vel: float = 0.0
+    """[rad/s]"""
+
+
+@dataclass(frozen=True)
+class PushConfig:
+    """Shoves at random times."""
+
+    interval_s: float = 2.0
+    """Mean time between two [s]; a shove comes in any control step with the same probability."""
+    linvel: Vector = (0.0, 0.0, 0.0)
+    """Largest sudden change of the root's linear velocity [m/s], world axes."""
+    angvel: Vector = (0.0, 0.0, 0.0)
+    """Largest sudden change of the root's angular velocity [rad/s], root axes."""
+    force: float = 0.0
+    """Largest horizontal force [N] ..."""
+    force_s: float = 0.2
+    """... for this long [s] ..."""
+    bodies: tuple[str, ...] = ()
+    """... on one of these bodies; none: the anchor."""
+
+
+@dataclass(frozen=True)
+class RandomizeConfig:
+    """What an episode's robot and world differ in from the model. Ranges multiply the model's value, one draw an episode."""
+
+    nominal_share: float = 0.1
+    """Share of episodes with the model as it is: no draw, no delay."""
+    start_level: float = 0.2
+    """Part of every range that is used at the start of the training ..."""
+    ramp_share: float = 0.3
+    """... growing linearly to the whole over this first part of it."""
+    friction: Range = (1.0, 1.0)
+    """Of the ground."""
+    mass: Range = (1.0, 1.0)
+    """Of all bodies in common, inertia with it."""
+    inertia: Range = (1.0, 1.0)
+    """Of all bodies, beyond that of the mass."""
+    com: float = 0.0
+    """Largest shift of the anchor's centre of mass along each axis [m]."""
+    armature: Range = (1.0, 1.0)
+    kp: Range = (1.0, 1.0)
+    kd: Range = (1.0, 1.0)
+    effort: Range = (1.0, 1.0)
+    """Of the torque limits."""
+    spread: float = 0.0
+    """Largest part by which a joint's or body's own factor differs from the common one."""
+    joint_friction: float = 0.0
+    """Largest dry friction of a joint, as a part of its effort."""
+    joint_damping: float = 0.0
+    """Largest viscous damping of a joint, as a part of its kd."""
+    gravity_tilt: float = 0.0
+    """Largest tilt of gravity about each horizontal axis [rad]: a floor that is not level."""
+    encoder_bias: float = 0.0
+    """Largest constant error of a joint's encoder [rad]: the measured position and the motor's own are off by it."""
+    target_offset: float = 0.0
+    """Largest constant offset of a joint's target [rad]."""
+    action_delay: tuple[int, int] = (0, 0)
+    """Physics steps from an action to its effect."""
+    observation_delay: tuple[int, int] = (0, 0)
+    """Physics steps from a measurement to the policy."""
+    torque_noise: float = 0.0
+    """Largest error of a torque, as a part of the effort, drawn in every control step."""
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    push: PushConfig = field(default_factory=PushConfig)
 
 
 @dataclass(frozen=True)
@@ -212,6 +310,7 @@ class Config:
     termination: TerminationConfig = field(default_factory=TerminationConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     reset: ResetConfig = field(default_factory=ResetConfig)
+    randomize: RandomizeConfig = field(default_factory=RandomizeConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
 

@@ -1,6 +1,7 @@
 """`mimic inspect`: what is in a motion, a robot or a run."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -96,11 +97,20 @@ def _inspect_robot(robot: Robot, console: Console) -> None:
         ],
         console,
     )
-    table = Table("joint", escape("range [rad]"), "default", "kp", "kd", escape("effort [N m]"), "armature")
-    for i, name in enumerate(robot.joint_names):
-        low, high = robot.body.joint_range[i]
-        values = (robot.default_qpos[7 + i], robot.kp[i], robot.kd[i], robot.effort[i], robot.armature[i])
-        table.add_row(name, f"{low:.2f} .. {high:.2f}", *(f"{value:.4g}" for value in values))
+    low, high = robot.body.joint_range.T
+    ranges = [f"{lowest:.2f} .. {highest:.2f}" for lowest, highest in zip(low, high, strict=True)]
+    columns = {"range": ranges, "default": robot.default_qpos[7:], "kp": robot.kp, "kd": robot.kd}
+    _joint_table("joints [rad, N m, kg m^2]", robot, columns | {"armature": robot.armature}, console)
+    motors = {"effort": robot.effort, "whole to": robot.corner_velocity, "none from": robot.velocity_limit}
+    columns = motors | {"friction": robot.motor_friction, "damping": robot.motor_damping}
+    _joint_table("motors [N m, rad/s]", robot, columns, console)
+
+
+def _joint_table(title: str, robot: Robot, columns: dict[str, Any], console: Console) -> None:
+    """Two tables of few columns and without lines, rather than one, leave room for the names of the joints."""
+    table = Table("joint", *columns, title=escape(title), box=None)
+    for name, *values in zip(robot.joint_names, *columns.values(), strict=True):
+        table.add_row(name, *(value if isinstance(value, str) else f"{value:.4g}" for value in values))
     console.print(table)
 
 

@@ -22,6 +22,7 @@ from mimic.progress import Progress
 from mimic.robots import Robot
 from mimic.runs import Run, truncate_metrics
 from mimic.sim.physics import choose_backend, make_physics
+from mimic.sim.randomize import check_randomize
 from mimic.tasks.tracking import Tracking
 from motions.errors import InputError, unknown_name
 from motions.library import pack
@@ -58,7 +59,11 @@ def check_config(config: Config) -> None:
             raise InputError(f"{name} is {value}, expected at least {bound:g}")
     if ppo.paired and config.num_envs % 2:
         raise InputError(f"num_envs is {config.num_envs}, expected an even number: environments explore in pairs (ppo.paired)")
-    for name in (*config.observation.actor, *config.observation.critic):
+    check_randomize(config.randomize)
+    observation = config.observation
+    if observation.history < 0:
+        raise InputError(f"observation.history is {observation.history}, expected 0 or more control steps")
+    for name in (*observation.actor, *observation.critic, *observation.history_terms):
         if name not in TERMS:
             raise unknown_name("observation term", name, TERMS)
     if config.steps_per_iteration % config.ppo.num_minibatches:
@@ -70,7 +75,7 @@ def check_config(config: Config) -> None:
 
 def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend: str) -> Tracking:
     library = pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt)
-    physics = make_physics(robot, backend, config.sim.n_substeps, config.num_envs)
+    physics = make_physics(robot, backend, config.sim, config.num_envs, dry_friction=config.randomize.joint_friction > 0)
     return Tracking(config, robot, physics, library)
 
 

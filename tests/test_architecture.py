@@ -33,7 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "mimic.view": {"motions", "mimic.metrics"},
     "mimic.deploy": {"motions", "mimic.config", "mimic.learning", "mimic.mdp", "mimic.metrics", "mimic.robots"},
     "mimic.deploy.spec": {"motions", "mimic.config"},
-    "mimic.deploy.sim2sim": {"motions", "mimic.mdp", "mimic.deploy.spec"},
+    "mimic.deploy.sim2sim": {"motions", "mimic.mdp", "mimic.deploy.spec", "mimic.robots.actuators"},
 }
 ABOVE_ALL = {"mimic.cli", "mimic.__main__"}  # nobody but these two imports them
 

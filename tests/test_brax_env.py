@@ -36,6 +36,7 @@ def test_steps_are_the_tasks():
     """Observations after the step, rewards and ends, until the longest episode ends it."""
     state = RESET(jax.random.key(3))
     env_state = state.pipeline_state
+    chance, curriculum = TASK.chance(jax.random.key(0)), TASK.init_curriculum()
     step, observe = jax.jit(TASK.step), jax.jit(TASK.observe)
     rng = np.random.default_rng(0)
     for i in range(10):
@@ -43,10 +44,10 @@ def test_steps_are_the_tasks():
         before = jax.tree.structure(state)
         state = STEP(state, action)
         assert jax.tree.structure(state) == before
-        env_state, result = step(env_state, action)
-        actor, critic = observe(env_state)
+        env_state, result = step(env_state, action, chance, curriculum)
+        actor, extra = observe(env_state)
         np.testing.assert_allclose(state.obs["state"], actor, atol=1e-5)
-        np.testing.assert_allclose(state.obs["privileged_state"], critic, atol=1e-5)
+        np.testing.assert_allclose(state.obs["privileged_state"], np.concatenate([actor, extra]), atol=1e-5)
         assert float(state.reward) == pytest.approx(float(result.reward), abs=1e-6)
         assert float(state.done) == float(result.terminated | result.truncated) == float(i == 9)
         assert float(state.metrics["error/e_mpbpe_mm"]) == pytest.approx(float(result.log["error/e_mpbpe_mm"]), rel=1e-4)

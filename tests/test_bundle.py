@@ -47,6 +47,9 @@ CONFIGS = {
     "contract": CONFIG,
     "absolute": dataclasses.replace(CONFIG, action=ActionConfig(prior="default", scale=0.4), sim=SimConfig(n_substeps=2)),
     "future": Config(observation=ObservationConfig(actor=("future", "phase", "body_pos_b", "actions"), future_frames=(1, 5, 40))),
+    "history": Config(
+        observation=ObservationConfig(actor=("command", "joint_pos"), history=3, history_terms=("joint_vel", "actions"))
+    ),
     "no estimate": Config(observation=ObservationConfig(actor=("command", "motion_anchor_ori_b", "base_ang_vel", "joint_pos"))),
 }
 

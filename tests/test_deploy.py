@@ -77,9 +77,9 @@ def test_graph_equals_the_network_in_loops():
 
 def test_graph_equals_the_trainers_actor():
     """A G1-sized actor in flax, on observations as large as the clip lets through."""
-    networks = make_networks(NetworkConfig(), 29)
+    networks = make_networks(NetworkConfig(), 29, actor_size=163)
     rng = np.random.default_rng(1)
-    shapes = jax.eval_shape(lambda key: networks.init(key, 163, 300), jax.random.key(0))  # an orthogonal init is slow to compile
+    shapes = jax.eval_shape(lambda key: networks.init(key, 300), jax.random.key(0))  # an orthogonal init is slow to compile
     params = jax.tree.map(lambda w: jnp.asarray(rng.normal(size=w.shape, scale=w.shape[0] ** -0.5), jnp.float32), shapes)
     obs = np.random.default_rng(2).normal(size=(64, 163), scale=4).astype(np.float32)
     model = policy_model(actor_layers(params), np.zeros(163), np.ones(163), 10.0, {})
@@ -160,14 +160,15 @@ def test_runtime_is_the_trainers_task(name: str, tmp_path: Path):
     run = rollout(policy)
     library = pack([MOTION], ROBOT.body, ROBOT.tracked_bodies, config.sim.ctrl_dt)
     task = Tracking(config, ROBOT, NativePhysics(ROBOT, config.sim.n_substeps, nthread=1), library)
+    chance, curriculum = task.chance(jax.random.key(0)), task.init_curriculum()
     step, observe = jax.jit(task.step), jax.jit(task.observe)
     env = task.reset_to(jnp.int32(0), jnp.int32(0))
     for f in range(40):
         np.testing.assert_allclose(observe(env)[0], run.observations[f], atol=5e-4, err_msg=f"frame {f}")
-        env, _ = step(env, run.actions[f])
+        env, _ = step(env, run.actions[f], chance, curriculum)
         np.testing.assert_allclose(env.physics.kinematics.xpos, run.states.xpos[f + 1], atol=1e-4, err_msg=f"frame {f}")
     assert len(run.states.qpos) == run.frames == 101
-    assert policy.observation(env.physics.kinematics, policy.reference(MOTION), 100, run.actions[0]).dtype == np.float32
+    assert policy.observation(env.physics.kinematics, policy.reference(MOTION), 100, run.actions[0])[0].dtype == np.float32
 
 
 def test_vectors_replay(policy_path: Path):
@@ -320,7 +321,9 @@ def test_ros_reader_moves_the_robot_as_the_native_runtime_does(lead: int, action
         last_action = (
             (reader.last_action * reader.scale + reader.default) - policy.target(priors, 100, np.zeros(4))
         ) / reader.scale
-        expected = policy.target(priors, step, policy.act(policy.observation(state, clip, step, last_action.astype(np.float32))))
+        expected = policy.target(
+            priors, step, policy.act(policy.observation(state, clip, step, last_action.astype(np.float32))[0])
+        )
         np.testing.assert_allclose(reader.control(lead), expected, atol=2e-4, err_msg=f"step {step}")
 
 

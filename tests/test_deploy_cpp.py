@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from test_bundle import bundle_of
-from test_raw import BODY, CLIP, JOINTS, mirror_network, random_raw, spec_of, with_history
+from test_raw import BODY, CLIP, JOINTS, mirror_network, random_raw, spec_of
 
 from mimic.config import Config
 from mimic.deploy.raw import raw_model
@@ -73,7 +73,7 @@ def test_sees_one_wrong_number(program: Path, bundle: Path):
 
 def test_remembers_its_past(program: Path, tmp_path: Path):
     """A policy with an observation history: the program hands `next_history` on by itself."""
-    spec = with_history(spec_of("actions", "joint_vel"), ("actions", "joint_vel"), 2)
+    spec = spec_of("actions", "joint_vel", history=2, history_terms=("actions", "joint_vel"))
     # actions of one step: a mix of what was seen one and two steps before
     model = raw_model(mirror_network(spec.observation_size), spec, BODY, CLIP, CLIP.qpos[:, 7:], {})
     kernel = np.zeros((spec.observation_size, JOINTS), np.float32)

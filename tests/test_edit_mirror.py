@@ -16,6 +16,8 @@ from motions.motion import load_motion
 ROBOTS = {  # name: file, how exactly its two sides mirror each other [m]
     "humanoid": ("", 1e-9),
     "g1": ("unitree_g1/nomesh/g1_mjlab_nomesh.xml", 1e-3),
+    "h1": ("unitree_h1/h1_menagerie_nomesh.xml", 1e-3),
+    "t1": ("booster_t1/t1_29dof_holosoma_nomesh.xml", 1e-3),
     "op3": ("robotis_op3/playground_nomesh/op3_mjx_feetonly.xml", 0.04),  # its head's frame sits 2 cm beside the middle
     "go2": ("unitree_go2/go2_unitree_rl_mjlab_nomesh.xml", 1e-3),
 }

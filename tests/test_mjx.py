@@ -13,7 +13,7 @@ from tiny import tiny_motion, tiny_robot
 
 from mimic.sim.mjx import MjxPhysics
 from mimic.sim.native import NativePhysics
-from mimic.sim.physics import PhysicsState
+from mimic.sim.physics import Drive, PhysicsState
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.library import pack
@@ -33,7 +33,7 @@ def run(physics) -> list[PhysicsState]:
     step = jax.jit(jax.vmap(physics.step))
     states = [jax.vmap(physics.init)(KinematicState(*(jnp.asarray(part) for part in frames)))]
     for ctrl in CONTROLS:
-        states.append(step(states[-1], ctrl))
+        states.append(step(states[-1], Drive(ctrl)))
     return states
 
 

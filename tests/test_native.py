@@ -12,7 +12,7 @@ import pytest
 from tiny import tiny_motion, tiny_robot
 
 from mimic.sim.native import NativePhysics
-from mimic.sim.physics import PhysicsState
+from mimic.sim.physics import Drive, PhysicsState
 from motions.kinematics import KinematicState
 from motions.library import pack
 
@@ -37,7 +37,7 @@ def controls(steps: int) -> np.ndarray:
 def run(steps: int) -> list[PhysicsState]:
     states = [starts()]
     for ctrl in controls(steps):
-        states.append(STEP(states[-1], ctrl))
+        states.append(STEP(states[-1], Drive(ctrl)))
     return states
 
 
@@ -78,7 +78,7 @@ def test_one_environment_is_as_many():
     single = jax.jit(PHYSICS.step)
     state = jax.tree.map(lambda leaf: leaf[4], RUN[0])
     for i, ctrl in enumerate(controls(3)):
-        state = single(state, ctrl[4])
+        state = single(state, Drive(ctrl[4]))
         for part, expected in zip(jax.tree.leaves(state), jax.tree.leaves(RUN[i + 1])):
             np.testing.assert_array_equal(part, expected[4])
 
@@ -86,16 +86,16 @@ def test_one_environment_is_as_many():
 def test_batches_of_batches():
     nested = jax.jit(jax.vmap(jax.vmap(PHYSICS.step)))
     state = jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), RUN[0])
-    after = nested(state, controls(1)[0].reshape(2, 3, 4))
+    after = nested(state, Drive(controls(1)[0].reshape(2, 3, 4)))
     np.testing.assert_array_equal(after.kinematics.qpos.reshape(ENVS, -1), RUN[1].kinematics.qpos)
 
 
 def test_nothing_is_kept_between_calls():
     """Another state in between changes nothing, nor does the number of threads."""
     ctrl = controls(1)[0]
-    STEP(RUN[-1], 3 * ctrl)
-    again = STEP(RUN[0], ctrl)
-    alone = jax.jit(jax.vmap(NativePhysics(ROBOT, SUBSTEPS, nthread=1).step))(RUN[0], ctrl)
+    STEP(RUN[-1], Drive(3 * ctrl))
+    again = STEP(RUN[0], Drive(ctrl))
+    alone = jax.jit(jax.vmap(NativePhysics(ROBOT, SUBSTEPS, nthread=1).step))(RUN[0], Drive(ctrl))
     for part, other, expected in zip(jax.tree.leaves(again), jax.tree.leaves(alone), jax.tree.leaves(RUN[1])):
         np.testing.assert_array_equal(part, expected)
         np.testing.assert_array_equal(other, expected)
@@ -116,14 +116,14 @@ def test_an_exploded_simulation_is_not_a_fresh_start(substeps: int, tmp_path: Pa
     state = jax.vmap(physics.init)(frames)
     step = jax.jit(jax.vmap(physics.step))
     for _ in range(4):
-        state = step(state, jnp.zeros((ENVS, 4)))
+        state = step(state, Drive(jnp.zeros((ENVS, 4))))
         assert not np.isfinite(state.kinematics.qpos[2]).all() or np.abs(state.kinematics.qvel[2]).max() > 1e3
 
 
 def test_not_a_number_in_is_not_a_number_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     broken = RUN[0]._replace(kinematics=RUN[0].kinematics._replace(qpos=RUN[0].kinematics.qpos.at[1, 2].set(jnp.nan)))
-    after = STEP(broken, controls(1)[0])
+    after = STEP(broken, Drive(controls(1)[0]))
     assert not np.isfinite(after.kinematics.qpos[1]).any()
     others = np.array([0, 2, 3, 4, 5])
     np.testing.assert_array_equal(after.kinematics.qpos[others], RUN[1].kinematics.qpos[others])

@@ -35,8 +35,8 @@ def test_kl_is_the_integral_it_stands_for():
 @pytest.fixture(scope="module")
 def many_layers():
     """Twelve of them: names of layers sort otherwise than their numbers."""
-    networks = make_networks(NetworkConfig(hidden=(7,) * 11, init_std=0.3), 2)
-    shapes = jax.eval_shape(lambda key: networks.init(key, 4, 6), jax.random.key(0))
+    networks = make_networks(NetworkConfig(hidden=(7,) * 11, init_std=0.3), 2, actor_size=4)
+    shapes = jax.eval_shape(lambda key: networks.init(key, 6), jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.asarray(RNG.normal(size=leaf.shape, scale=0.5), jnp.float32), shapes)
     return networks, params
 
@@ -62,10 +62,19 @@ def test_policy_and_value_in_numpy(many_layers):
     np.testing.assert_allclose(networks.value(params, jnp.asarray(obs)), forward(critic, obs)[..., 0], rtol=2e-4, atol=1e-4)
 
 
+def test_a_critic_that_does_not_see_what_the_actor_sees():
+    networks = make_networks(NetworkConfig(hidden=(4,)), 2, actor_size=3, critic_sees_actor=False)
+    params = jax.jit(networks.init, static_argnums=1)(jax.random.key(0), 8)
+    obs = RNG.normal(size=8).astype(np.float32)
+    other = np.concatenate([obs[:3] + 1.0, obs[3:]])
+    assert params["critic"]["params"]["Dense_0"]["kernel"].shape == (5, 4)
+    assert float(networks.value(params, jnp.asarray(obs))) == float(networks.value(params, jnp.asarray(other)))
+
+
 def test_first_weights():
     """Orthogonal with gain sqrt(2), the actor's last layer .01 and the critic's 1; biases 0; the asked standard deviation."""
-    networks = make_networks(NetworkConfig(hidden=(8, 6), init_std=0.3), 2)
-    params = jax.jit(networks.init, static_argnums=(1, 2))(jax.random.key(3), 5, 9)
+    networks = make_networks(NetworkConfig(hidden=(8, 6), init_std=0.3), 2, actor_size=5)
+    params = jax.jit(networks.init, static_argnums=1)(jax.random.key(3), 9)
     gains = {"actor": (2.0, 2.0, 1e-4), "critic": (2.0, 2.0, 1.0)}
     for name, squares in gains.items():
         for (kernel, bias), square in zip(actor_layers({"actor": params[name]}), squares):

@@ -25,6 +25,7 @@ def observed(seed: int = 0) -> Observed:
         last_action=rng.normal(size=JOINTS),
         phase=rng.uniform(size=()),
         time=rng.uniform(0.0, 10.0, size=()),
+        drawn=rng.normal(size=5),
     )
 
 
@@ -64,6 +65,7 @@ def by_hand(o: Observed) -> dict[str, list[float]]:
         ),
         "tracking_errors": tracking_errors_by_hand(s, r),
         "future": future,
+        "randomization": list(o.drawn),
     }
 
 

@@ -6,6 +6,7 @@ import jax
 import pytest
 from tiny import tiny_robot
 
+from mimic.config import SimConfig
 from mimic.sim.native import NativePhysics
 from mimic.sim.physics import choose_backend, make_physics
 from motions.errors import InputError
@@ -84,7 +85,7 @@ def test_missing_warp_says_what_to_install():
 
 def test_engines_by_name():
     robot = tiny_robot()
-    assert isinstance(make_physics(robot, "native", 4, 8), NativePhysics)
-    assert type(make_physics(robot, "mjx-jax", 4, 8)).__name__ == "MjxPhysics"
+    assert isinstance(make_physics(robot, "native", SimConfig(), 8), NativePhysics)
+    assert type(make_physics(robot, "mjx-jax", SimConfig(), 8)).__name__ == "MjxPhysics"
     with pytest.raises(InputError, match="unknown backend 'bullet'"):
-        make_physics(robot, "bullet", 4, 8)
+        make_physics(robot, "bullet", SimConfig(), 8)

@@ -98,8 +98,8 @@ def test_pairs_lose_their_mean_until_one_of_them_is_reset():
 def test_loss_in_numpy():
     rng = np.random.default_rng(0)
     config = PPOConfig(clip_ratio=0.2, entropy_coef=0.3)
-    networks = make_networks(NetworkConfig(hidden=(6,)), 2)
-    shapes = jax.eval_shape(lambda key: networks.init(key, 3, 5), jax.random.key(0))
+    networks = make_networks(NetworkConfig(hidden=(6,)), 2, actor_size=3)
+    shapes = jax.eval_shape(lambda key: networks.init(key, 5), jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape, scale=0.5), jnp.float32), shapes)
     obs, action, old_mean = rng.normal(size=(50, 5)), rng.normal(size=(50, 2)), rng.normal(size=(50, 2), scale=0.3)
     value, advantage, target = rng.normal(size=(3, 50))
@@ -122,7 +122,7 @@ def test_loss_in_numpy():
     kl = np.log(std) - old_log_std + (variances[0] + (old_mean - mean) ** 2) / (2 * variances[1]) - 0.5
 
     batch = Batch(*(jnp.asarray(x, jnp.float32) for x in (obs, action, old_mean, old_log_prob, value, advantage, target)))
-    loss, log = ppo_loss(params, batch, jnp.asarray(old_log_std), networks, 3, config)
+    loss, log = ppo_loss(params, batch, jnp.asarray(old_log_std), networks, config)
     assert float(log["loss/policy"]) == pytest.approx(policy_loss, rel=1e-3, abs=1e-4)
     assert float(log["loss/value"]) == pytest.approx(value_loss, rel=1e-4)
     assert float(log["loss/kl"]) == pytest.approx(kl.sum(axis=1).mean(), rel=1e-4)
@@ -159,7 +159,7 @@ def test_what_an_iteration_counts(chain):
     assert int(states[-1].normalizer.count) == 121 * 64 * 4  # the first rollout is in it, though nothing was learnt from it
     assert float(log["rollout/terminated"]) == pytest.approx(2 / 3, abs=0.15)
     assert float(log["rollout/reward"]) == pytest.approx(1 / 3, abs=0.15)
-    failed = float(states[-1].sampler)
+    failed = float(states[-1].curriculum)
     assert failed == pytest.approx(120 * 64 * 4 * 2 / 3, rel=0.02)
 
 
@@ -216,13 +216,12 @@ def test_a_small_task_is_solved_in_seconds(paired: bool):
     state, iterate = jax.jit(learner.init)(jax.random.key(0)), jax.jit(learner.iterate)
     for _ in range(60):
         state, log, _ = iterate(state)
-    obs_size = learner.actor_size
 
     def episode(key):
         def step(env_state, _):
-            _, critic = task.observe(env_state)
-            obs = normalize(state.normalizer, critic, 10.0)[:obs_size]
-            env_state, result = task.step(env_state, learner.networks.policy(state.params, obs)[0])
+            obs = normalize(state.normalizer, jnp.concatenate(task.observe(env_state)), 10.0)
+            action = learner.networks.policy(state.params, obs)[0]
+            env_state, result = task.step(env_state, action, jnp.zeros(0), jnp.zeros(()))
             return env_state, result.log["error/distance"]
 
         return jax.lax.scan(step, task.reset(key, jnp.zeros(())), None, length=12)[1]

@@ -23,7 +23,7 @@ MODELS = {
     "g1": ("unitree_g1/nomesh/g1_mjlab_nomesh.xml", "unitree_g1_23dof/g1_29dof_anneal_23dof_nomesh.xml"),
     "h1": ("unitree_h1/h1_menagerie_nomesh.xml", "unitree_h1/playground_nomesh/scene_mjx_feetonly.xml"),
     "booster_t1": ("booster_t1/playground_nomesh/scene_mjx_feetonly_flat_terrain.xml",),
-    "booster_t1_29dof": ("booster_t1/t1_29dof_holosoma_nomesh.xml",),
+    "t1": ("booster_t1/t1_29dof_holosoma_nomesh.xml",),
     "op3": ("robotis_op3/playground_nomesh/scene_mjx_feetonly.xml",),
     "berkeley_humanoid": ("berkeley_humanoid/playground_nomesh/scene_mjx_feetonly_flat_terrain.xml",),
     "apollo": ("apptronik_apollo/playground_nomesh/scene_mjx_feetonly_flat_terrain.xml",),

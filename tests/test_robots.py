@@ -112,6 +112,45 @@ def test_go2_stands_on_its_four_feet_and_no_other_quadruped_is_taken_for_it(shar
         assert load_robot(str(shared_robots / file)).name != "go2"
 
 
+BIPEDS = {  # joints, tracked bodies, mass of the whole robot as its file has it [kg]
+    "h1": (19, 12, 51.437),
+    "t1": (29, 14, 34.514),
+}
+
+
+@pytest.mark.parametrize("name", BIPEDS)
+def test_other_bipeds_stand_flat_and_are_held_up_by_their_gains(name: str, shared_robots: Path) -> None:
+    robot = load_robot(name, search=(shared_robots,))
+    joints, tracked, mass = BIPEDS[name]
+    assert (len(robot.joint_names), len(robot.tracked_bodies)) == (joints, tracked)
+    assert robot.model.body_subtreemass[1] == pytest.approx(mass, abs=1e-3)
+    assert robot.assumptions == ()
+    low, high = robot.body.joint_range.T
+    assert np.all((robot.default_qpos[7:] > low) & (robot.default_qpos[7:] < high))
+    data = mujoco.MjData(robot.model)
+    data.qpos[:] = robot.default_qpos
+    mujoco.mj_forward(robot.model, data)
+    soles = [lowest_point(robot.model, data, robot.model.geom(g).id) for g in robot.foot_geoms]
+    np.testing.assert_allclose(soles, 0.0, atol=1e-4)
+    over = [data.geom(geom).xpos[0] for geom in robot.foot_geoms]
+    assert min(over) - 0.05 < data.subtree_com[1, 0] < max(over) + 0.05  # not falling by itself
+    assert data.body(robot.anchor_body).xpos[2] > data.body(robot.end_effectors[0]).xpos[2] + 0.5
+    data = held_still(robot, 0.5)
+    assert data.qpos[2] == pytest.approx(robot.default_qpos[2], abs=0.03)
+    assert np.abs(data.qpos[7:] - robot.default_qpos[7:]).max() < 0.15
+    assert np.abs(data.qvel).max() < 1.0
+
+
+def test_h1s_other_file_is_the_same_robot_and_a_t1_of_23_joints_another(shared_robots: Path) -> None:
+    h1 = load_robot("h1", search=(shared_robots,))
+    other = load_robot(str(shared_robots / "unitree_h1" / "playground_nomesh" / "h1_mjx_feetonly.xml"))
+    assert other.name == "h1"
+    np.testing.assert_array_equal(other.kp, h1.kp)
+    np.testing.assert_allclose(other.model.body_mass, h1.model.body_mass)
+    assert load_robot(str(shared_robots / "unitree_h1" / "h1_2_protomotions_nomesh_box_feet.xml")).name not in ("h1", "t1")
+    assert load_robot(str(shared_robots / "booster_t1" / "playground_nomesh" / "t1_mjx_feetonly.xml")).name != "t1"
+
+
 def test_g1_with_and_without_meshes_is_the_same_robot(g1: Robot, shared_robots: Path) -> None:
     twin = load_robot(str(shared_robots / "unitree_g1" / "nomesh" / "g1_mjlab_nomesh.xml"))
     assert twin.name == "g1"

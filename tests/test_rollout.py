@@ -14,13 +14,13 @@ from mimic.learning.rollout import collect
 
 STEPS, ENVS = 40, 6
 BOUND = 0.5  # an action above it breaks the clock
-NETWORKS = make_networks(NetworkConfig(hidden=(5,), init_std=0.7), 2)
+NETWORKS = make_networks(NetworkConfig(hidden=(5,), init_std=0.7), 2, actor_size=2)
 NORMALIZER = update_normalizer(init_normalizer(4), jnp.asarray(np.random.default_rng(0).normal(size=(50, 4), scale=2)))
 
 
 def roll(task: Clock, paired: bool = False):
     """(params, first states, final states, rollout), with weights far from their first values."""
-    shapes = jax.eval_shape(lambda key: NETWORKS.init(key, 2, 4), jax.random.key(0))
+    shapes = jax.eval_shape(lambda key: NETWORKS.init(key, 4), jax.random.key(0))
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape, scale=0.5), jnp.float32), shapes)
     first = jax.vmap(task.reset, (0, None))(jax.random.split(jax.random.key(5), ENVS), jnp.zeros(()))
@@ -80,7 +80,7 @@ def test_actions_are_the_policys(plain):
     t = rollout.transitions
     obs = normalize(NORMALIZER, jnp.asarray(t.obs), 2.0)
     assert float(jnp.abs(obs).max()) == 2.0  # the bound is met
-    mean, log_std = NETWORKS.policy(params, obs[..., :2])
+    mean, log_std = NETWORKS.policy(params, obs)
     np.testing.assert_allclose(t.mean, mean, atol=1e-5)
     std = np.exp(np.asarray(log_std))
     np.testing.assert_allclose(t.log_prob, norm.logpdf(t.action, t.mean, std).sum(axis=-1), rtol=1e-4, atol=1e-4)

@@ -16,7 +16,7 @@ from mimic.metrics import frame_errors
 from mimic.presets import PRESETS, make_preset
 from mimic.robots import load_robot
 from mimic.sim.native import NativePhysics
-from mimic.sim.physics import PhysicsState
+from mimic.sim.physics import Drive, PhysicsState
 from mimic.tasks.tracking import EnvState, StepResult, Tracking
 from motions.kinematics import KinematicState
 from motions.library import pack
@@ -45,13 +45,20 @@ class Breakable(NamedTuple):
     def init(self, kinematics: KinematicState) -> PhysicsState:
         return self.inner.init(kinematics)
 
-    def step(self, state: PhysicsState, ctrl: jax.Array) -> PhysicsState:
-        after = self.inner.step(state, jnp.clip(ctrl, -9, 9))
-        return jax.tree.map(lambda leaf: jnp.where(ctrl[0] > 100, jnp.nan, leaf), after)
+    def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
+        after = self.inner.step(state, Drive(jnp.clip(drive.ctrl, -9, 9)))
+        return jax.tree.map(lambda leaf: jnp.where(drive.ctrl[0] > 100, jnp.nan, leaf), after)
 
 
 TASK = Tracking(CONFIG, ROBOT, Breakable(NativePhysics(ROBOT, 4)), LIBRARY)  # type: ignore[arg-type]
-STEP, OBSERVE, RESET = jax.jit(TASK.step), jax.jit(TASK.observe), jax.jit(jax.vmap(TASK.reset, (0, None)))
+CURRICULUM, CHANCE = TASK.init_curriculum(), TASK.chance(jax.random.key(0))
+
+
+def step(env_state: EnvState, action: jax.Array) -> tuple[EnvState, StepResult]:
+    return TASK.step(env_state, action, CHANCE, CURRICULUM)
+
+
+STEP, OBSERVE, RESET = jax.jit(step), jax.jit(TASK.observe), jax.jit(jax.vmap(TASK.reset, (0, None)))
 
 
 def at(clip: int, frame: int) -> EnvState:
@@ -66,7 +73,7 @@ def frame_of(clip: int, frame: int) -> KinematicState:
 
 def test_starts_are_exactly_on_the_reference():
     """The reset error is zero, bit for bit, wherever the sampler sends an episode."""
-    states = RESET(jax.random.split(jax.random.key(0), 200), TASK.init_sampler())
+    states = RESET(jax.random.split(jax.random.key(0), 200), CURRICULUM)
     assert set(np.asarray(states.clip).tolist()) == {0, 1}
     for i in range(200):
         expected = frame_of(int(states.clip[i]), int(states.frame[i]))
@@ -173,17 +180,16 @@ def test_logged_errors_are_the_evaluations():
 
 
 def test_observations_by_hand():
-    """Actor: reference joints and last action; critic: that, the phase, frames 1 and 50 ahead (not beyond the clip's end),
+    """Actor: reference joints and last action; critic beyond that: the phase, frames 1 and 50 ahead (not beyond the clip's end),
     the anchor's error."""
     state, _ = STEP(at(1, 12), jnp.array([0.5, 0, 0, -0.5]))
-    actor, critic = OBSERVE(state)
+    actor, extra = OBSERVE(state)
     reference = frame_of(1, 13)
     np.testing.assert_allclose(actor, [*reference.qpos[7:], *reference.qvel[6:], 0.5, 0, 0, -0.5], atol=1e-6)
-    np.testing.assert_array_equal(critic[:12], actor)
-    assert float(critic[12]) == pytest.approx(13 / 25)
-    assert critic.shape == (12 + 1 + 2 * (4 + 9) + 3,)
-    np.testing.assert_allclose(critic[13:17], frame_of(1, 14).qpos[7:], atol=1e-6)
-    np.testing.assert_allclose(critic[26:30], frame_of(1, 25).qpos[7:], atol=1e-6)
+    assert float(extra[0]) == pytest.approx(13 / 25)
+    assert extra.shape == (1 + 2 * (4 + 9) + 3,)
+    np.testing.assert_allclose(extra[1:5], frame_of(1, 14).qpos[7:], atol=1e-6)
+    np.testing.assert_allclose(extra[14:18], frame_of(1, 25).qpos[7:], atol=1e-6)
     np.testing.assert_allclose(OBSERVE(at(0, 30))[1][-3:], 0, atol=1e-6)
 
 
@@ -191,15 +197,15 @@ def test_failures_move_the_starts():
     """Every failure in the short clip: from then on most episodes start there."""
     place = STEP(at(1, 5), jnp.zeros(4))[1].place
     places = jnp.broadcast_to(place, (4, 8, *place.shape))
-    sampler = TASK.update_sampler(TASK.init_sampler(), places, jnp.ones((4, 8), bool))
-    states = RESET(jax.random.split(jax.random.key(0), 200), sampler)
+    curriculum = TASK.update_curriculum(CURRICULUM, places, jnp.ones((4, 8), bool), jnp.array(0.0))
+    states = RESET(jax.random.split(jax.random.key(0), 200), curriculum)
     assert np.asarray(states.clip).mean() > 0.7
 
 
 def test_jit_is_no_jit():
     action = jnp.array([0.3, -0.2, 0.1, 0.4])
     with jax.disable_jit():
-        plain = TASK.step(at(0, 20), action)
+        plain = step(at(0, 20), action)
         plain_observed = TASK.observe(plain[0])
     jitted = STEP(at(0, 20), action)
     for a, b in zip(jax.tree.leaves((plain, plain_observed)), jax.tree.leaves((jitted, OBSERVE(jitted[0])))):
@@ -231,18 +237,22 @@ def test_every_preset_builds_resets_and_steps(name: str, robots_of_presets):
     task = Tracking(config, robot, NativePhysics(robot, config.sim.n_substeps), library)
 
     def run(key: jax.Array):
-        first = jax.vmap(task.reset, (0, None))(jax.random.split(key, 2), task.init_sampler())
+        curriculum = task.init_curriculum()
+        first = jax.vmap(task.reset, (0, None))(jax.random.split(key, 2), curriculum)
 
         def step(states, key_step):
-            states, results = jax.vmap(task.step)(states, 0.3 * jax.random.normal(key_step, (2, task.action_size)))
+            actions = 0.3 * jax.random.normal(key_step, (2, task.action_size))
+            chances = jax.vmap(task.chance)(jax.random.split(key_step, 2))
+            states, results = jax.vmap(task.step, (0, 0, 0, None))(states, actions, chances, curriculum)
             return states, (results, jax.vmap(task.observe)(states))
 
         return jax.lax.scan(step, first, jax.random.split(key, 12))[1]
 
-    results, (actor, critic) = jax.jit(run)(jax.random.key(0))
-    for leaf in jax.tree.leaves((results, actor, critic)):
+    results, (actor, extra) = jax.jit(run)(jax.random.key(0))
+    for leaf in jax.tree.leaves((results, actor, extra)):
         assert np.isfinite(leaf).all()
     assert not np.asarray(results.invalid).any()
     assert not np.asarray(results.terminated).any()
     assert float(results.log["error/e_mpbpe_mm"].mean()) < 60
-    assert critic.shape[-1] > actor.shape[-1] > 2 * task.action_size
+    assert actor.shape[-1] > 2 * task.action_size
+    assert extra.shape[-1] > task.action_size

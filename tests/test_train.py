@@ -214,8 +214,8 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     """One environment's state becomes NaN in one control step of the run."""
     step, calls = NativePhysics._call, [0]
 
-    def poison(self: NativePhysics, rows: jax.Array) -> np.ndarray:
-        out = step(self, rows)
+    def poison(self: NativePhysics, *row: Any) -> np.ndarray:
+        out = step(self, *row)
         calls[0] += 1
         if calls[0] == call:
             out[3] = np.nan
@@ -315,7 +315,16 @@ def test_a_checkpoint_is_a_whole_training_state(whole: Run):
     restored, iteration = checkpoints.restore(state, pytest.fail) or (None, 0)
     checkpoints.close()
     assert iteration == LAST
-    assert set(TrainState._fields) >= {"params", "average", "opt_state", "normalizer", "env_state", "sampler", "key", "iteration"}
+    assert set(TrainState._fields) >= {
+        "params",
+        "average",
+        "opt_state",
+        "normalizer",
+        "env_state",
+        "curriculum",
+        "key",
+        "iteration",
+    }
     for a, b in zip(leaves(restored), leaves(state)):
         np.testing.assert_array_equal(a, b)
     assert json.loads((whole.folder / "config.json").read_text())["config"]["num_envs"] == 16

@@ -153,6 +153,15 @@ def test_visual_geoms_are_drawn_if_there_are_any(model: mujoco.MjModel):
     assert len(make_stage(only_contacts).geoms) == 5
 
 
+def test_a_robot_that_its_file_makes_invisible_is_drawn():
+    """As files do whose meshes are gone: what is left is all there is to see; MuJoCo's own scene skips the transparent."""
+    hidden = mujoco.MjModel.from_xml_string(WALKER.replace("<geom type=", '<geom rgba="1 0 0 0" type='))
+    stage = make_stage(hidden)
+    assert len(stage.geoms) >= 5
+    assert (stage.model.geom_rgba[stage.geoms, 3] == 1).all()
+    assert (hidden.geom_rgba[stage.geoms, 3] == 0).any()  # the caller's model stays as it is
+
+
 @pytest.mark.parametrize("overlay", ["beside", "over"])
 def test_video_decodes_to_the_frames_asked_for(tmp_path: Path, model: mujoco.MjModel, walk: np.ndarray, overlay: str):
     path = tmp_path / "new" / "walk.mp4"

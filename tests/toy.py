@@ -24,13 +24,16 @@ class Result(NamedTuple):
 
 
 class Toy:
-    """The parts that a task without a sampler has no use for."""
+    """The parts that a task without a curriculum has no use for."""
 
-    def init_sampler(self) -> Array:
+    def init_curriculum(self) -> Array:
         return jnp.zeros(())
 
-    def update_sampler(self, sampler: Array, place: Array, failed: Array) -> Array:
-        return sampler + failed.sum()
+    def update_curriculum(self, curriculum: Array, place: Array, failed: Array, progress: Array) -> Array:
+        return curriculum + failed.sum()
+
+    def chance(self, key: Array) -> Array:
+        return jnp.zeros(0)
 
 
 class ClockState(NamedTuple):
@@ -51,12 +54,12 @@ class Clock(Toy):
     def __init__(self, breaks_above: float = 1e9) -> None:
         self.breaks_above = breaks_above
 
-    def reset(self, key: Array, sampler: Array) -> ClockState:
+    def reset(self, key: Array, curriculum: Array) -> ClockState:
         key_limit, key_dies, key_name = jax.random.split(key, 3)
         limit = jax.random.randint(key_limit, (), 1, 6)
         return ClockState(jnp.zeros((), int), limit, jax.random.bernoulli(key_dies), jax.random.uniform(key_name))
 
-    def step(self, state: ClockState, action: Array) -> tuple[ClockState, Result]:
+    def step(self, state: ClockState, action: Array, chance: Array, curriculum: Array) -> tuple[ClockState, Result]:
         count = state.count + 1
         over, invalid = count >= state.limit, action[0] > self.breaks_above
         terminated = (over & state.dies) | invalid
@@ -65,7 +68,7 @@ class Clock(Toy):
 
     def observe(self, state: ClockState) -> tuple[Array, Array]:
         actor = jnp.stack([state.count.astype(float), state.name])
-        return actor, jnp.concatenate([actor, jnp.stack([state.limit.astype(float), state.dies.astype(float)])])
+        return actor, jnp.stack([state.limit.astype(float), state.dies.astype(float)])
 
 
 class Chain(Toy):
@@ -80,10 +83,10 @@ class Chain(Toy):
     values = (0.0, 0.9, 1.0)
     discount = 0.9
 
-    def reset(self, key: Array, sampler: Array) -> Array:
+    def reset(self, key: Array, curriculum: Array) -> Array:
         return jax.random.randint(key, (1,), 0, 3)
 
-    def step(self, state: Array, action: Array) -> tuple[Array, Result]:
+    def step(self, state: Array, action: Array, chance: Array, curriculum: Array) -> tuple[Array, Result]:
         place = state[0]
         return state + 1, Result(
             jnp.where(place == 2, 1.0, 0.0), place != 1, place == 1, jnp.zeros((), bool), place, {"error/place": place * 1.0}
@@ -91,7 +94,7 @@ class Chain(Toy):
 
     def observe(self, state: Array) -> tuple[Array, Array]:
         here = jax.nn.one_hot(state[0], 4)
-        return here[:1] * 0, jnp.concatenate([here[:1] * 0, here])
+        return here[:1] * 0, here
 
 
 class ReachState(NamedTuple):
@@ -105,11 +108,11 @@ class Reach(Toy):
 
     action_size = 2
 
-    def reset(self, key: Array, sampler: Array) -> ReachState:
+    def reset(self, key: Array, curriculum: Array) -> ReachState:
         position, goal = jax.random.uniform(key, (2, 2), minval=-1.0, maxval=1.0)
         return ReachState(position, goal, jnp.zeros((), int))
 
-    def step(self, state: ReachState, action: Array) -> tuple[ReachState, Result]:
+    def step(self, state: ReachState, action: Array, chance: Array, curriculum: Array) -> tuple[ReachState, Result]:
         position, count = state.position + 0.5 * jnp.clip(action, -1.0, 1.0), state.count + 1
         distance = jnp.linalg.norm(position - state.goal)
         lost = distance > 3.0
@@ -125,4 +128,4 @@ class Reach(Toy):
 
     def observe(self, state: ReachState) -> tuple[Array, Array]:
         actor = state.goal - state.position
-        return actor, jnp.concatenate([actor, state.count[None] / 12.0])
+        return actor, state.count[None] / 12.0

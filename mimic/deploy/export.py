@@ -128,6 +128,8 @@ def ros_obstacle(config: Config) -> str:
     foreign = [name for name in config.observation.actor if name not in ROS_TERMS]
     if foreign:
         return f"the ROS-side contract has no observation term {', '.join(foreign)}; it knows {', '.join(ROS_TERMS)}"
+    if config.observation.history:
+        return "the ROS-side contract has no observation history"
     if "command" not in config.observation.actor:
         return "the ROS-side contract needs the observation term command, by which the graph knows the reference frame"
     return ""
@@ -170,13 +172,18 @@ def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, .
         return KinematicState(*(np.full((*batch, *shape), 0.5, np.float32) for shape in shapes))
 
     layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32))
-    nothing = Observed(
-        halves(), halves(), halves(horizon), np.zeros(len(robot.joint_names), np.float32), np.float32(0), np.float32(0)
-    )
+    last, none = np.zeros(len(robot.joint_names), np.float32), np.zeros(0, np.float32)
+    nothing = Observed(halves(), halves(), halves(horizon), last, np.float32(0), np.float32(0), none)
+    shown = [(name, 0) for name in config.observation.actor]
+    shown += [(name, ago + 1) for ago in range(config.observation.history) for name in config.observation.history_terms]
     terms, start = [], 0
-    for name in config.observation.actor:
+    for name, ago in shown:
         size = len(observe((name,), nothing, layout))
-        terms.append(ObservationTerm(name, start, size, _meaning(TERMS[name])))
+        if size == 0 and name == "randomization":
+            raise InputError(
+                "the policy observes the term randomization, which no robot can know: distil it into a student first"
+            )
+        terms.append(ObservationTerm(name, start, size, _meaning(TERMS[name]), ago))
         start += size
     return tuple(terms)
 

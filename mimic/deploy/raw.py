@@ -29,9 +29,6 @@ class RawObserver:
         self.spec, self.body, self.clip = spec, body, clip
         self._tracked_ids = body.body_ids(spec.tracked_bodies)
         self._layout = BodyLayout(spec.anchor, np.array(spec.default_joints))
-        self._now = tuple(term.name for term in spec.observation if term.steps_ago == 0)
-        self._remembered = tuple(term.name for term in spec.observation if term.steps_ago == 1)
-        self.depth = max(term.steps_ago for term in spec.observation)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -56,9 +53,10 @@ class RawObserver:
             future=KinematicState(*(xp.take(part, ahead, axis=0) for part in self.clip)),
             last_action=raw["last_action"],
             phase=xp.take(np.float32(np.arange(last + 1) / max(last, 1)), now, axis=0),
+            drawn=np.zeros(0, np.float32),
             time=(frame.astype(np.float64) * self.spec.ctrl_dt).astype(np.float32),
         )
-        return observe(self._now, observed, self._layout), observe(self._remembered, observed, self._layout)
+        return observe(self.spec.terms, observed, self._layout), observe(self.spec.history_terms, observed, self._layout)
 
     def at(self, frame: Array) -> Array:
         """`frame`, held within the clip."""
@@ -91,12 +89,12 @@ def raw_model(
     frame = inputs["frame"] = argument("frame", (), np.int64)
     obs, remembered = observer({name: inputs[name] for name in observer.shapes}, frame)
     writer, outputs = GraphWriter(), {}
-    if observer.depth:
-        size = observer.depth * remembered.shape[0]
+    if spec.history:
+        size = spec.history * remembered.shape[0]
         given, first = argument("history", (size,)), argument("first", (), bool)
         inputs |= {"history": given, "first": first}
         xp = namespace(given)
-        history = xp.where(first, xp.concatenate([remembered] * observer.depth), given)
+        history = xp.where(first, xp.concatenate([remembered] * spec.history), given)
         obs = xp.concatenate([obs, history])
         outputs["next_history"] = xp.concatenate([remembered, history[: size - remembered.shape[0]]])
     action = argument("actions", (1, len(spec.joint_names)))[0]

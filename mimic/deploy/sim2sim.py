@@ -66,16 +66,20 @@ class Policy:
     def _gains(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return np.array(self.spec.kp), np.array(self.spec.kd), np.array(self.spec.action_scale, np.float32)
 
-    @cached_property
-    def _terms(self) -> tuple[str, ...]:
-        return tuple(term.name for term in self.spec.observation)
-
     def reference(self, motion: Motion) -> KinematicState:
         """`motion` at the control rate, as the trainer saw it: leading axis of frames, float32."""
         return pack([motion], self.body, self.spec.tracked_bodies, self.spec.ctrl_dt).frames
 
-    def observation(self, state: KinematicState, clip: KinematicState, frame: int, last_action: np.ndarray) -> np.ndarray:
-        """The observation (N,) float32 with the cursor at `frame` of `clip`; not normalized, the network does that."""
+    def observation(
+        self,
+        state: KinematicState,
+        clip: KinematicState,
+        frame: int,
+        last_action: np.ndarray,
+        history: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The observation (N,) float32 with the cursor at `frame` of `clip`, not normalized, the network does that; and the
+        `history` (H, P) to give at the next step. None: there is no past yet, all of it is as now."""
         last = len(clip.qpos) - 1
         ahead = np.clip(frame + np.array(self.spec.future_frames, dtype=int), 0, last)
         observed = Observed(
@@ -85,8 +89,14 @@ class Policy:
             last_action=last_action,
             phase=np.float32(min(frame, last) / max(last, 1)),
             time=np.float32(frame * self.spec.ctrl_dt),
+            drawn=np.zeros(0, np.float32),
         )
-        return observe(self._terms, observed, self.layout).astype(np.float32, copy=False)
+        now = observe(self.spec.history_terms, observed, self.layout).astype(np.float32, copy=False)
+        if history is None:
+            history = np.tile(now, (self.spec.history, 1))
+        shown = observe(self.spec.terms, observed, self.layout).astype(np.float32, copy=False)
+        observation = np.concatenate([shown, history.reshape(-1)])
+        return observation, np.concatenate([now[None], history])[: self.spec.history]
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """The network's action (J,) for one observation (N,)."""
@@ -162,11 +172,11 @@ def rollout(
     data.qpos[:], data.qvel[:] = clip.qpos[0], clip.qvel[0]
     state = read_state(model, data, policy.tracked_ids)
     states, observations, actions, targets, step_ms = [state], [], [], [], []
-    action = np.zeros(len(policy.spec.joint_names), np.float32)
+    action, history = np.zeros(len(policy.spec.joint_names), np.float32), None
     steps = frames - 1 if max_steps is None else min(max_steps, frames - 1)
     for frame in range(steps):
         begin = time.perf_counter()
-        observation = policy.observation(state, clip, frame, action)
+        observation, history = policy.observation(state, clip, frame, action, history)
         action = policy.act(observation)
         data.ctrl[:] = policy.target(priors, frame, action)
         middle = time.perf_counter()

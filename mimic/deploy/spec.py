@@ -42,14 +42,14 @@ FORMULAS = {
 
 @dataclass(frozen=True)
 class ObservationTerm:
-    """One part of the observation vector: obs[start : start + size]. `meaning` gives its frame and unit."""
+    """One part of the observation vector: obs[start : start + size]. `meaning` gives its frame and unit; the term is shown as it
+    was `steps_ago` control steps ago (as at the start, where that is before it)."""
 
     name: str
     start: int
     size: int
     meaning: str
     steps_ago: int = 0
-    """Control steps before now at which the term was evaluated; before the start: as at the start."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,21 @@ class PolicySpec:
     @property
     def observation_size(self) -> int:
         return sum(term.size for term in self.observation)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the observation's terms of the present."""
+        return tuple(term.name for term in self.observation if term.steps_ago == 0)
+
+    @property
+    def history(self) -> int:
+        """How many past control steps the observation shows."""
+        return max((term.steps_ago for term in self.observation), default=0)
+
+    @property
+    def history_terms(self) -> tuple[str, ...]:
+        """Names of the terms of each past step."""
+        return tuple(term.name for term in self.observation if term.steps_ago == 1)
 
     @property
     def anchor(self) -> int:
@@ -216,6 +231,9 @@ def _check(spec: PolicySpec, where: str) -> None:
         if term.start != starts[-1]:
             raise InputError(f"{where}: observation term {term.name!r} starts at {term.start}, expected {starts[-1]}")
         starts.append(term.start + term.size)
+    past = tuple((name, ago) for ago in range(1, spec.history + 1) for name in spec.history_terms)
+    if tuple((term.name, term.steps_ago) for term in spec.observation) != tuple((name, 0) for name in spec.terms) + past:
+        raise InputError(f"{where}: observation terms must be those of now, then the same ones for each past step")
     for name in (spec.anchor_body, *spec.end_effectors):
         if name not in spec.tracked_bodies:
             raise InputError(f"{where}: body {name!r} is not one of the tracked: {', '.join(spec.tracked_bodies)}")

@@ -27,28 +27,34 @@ class MLP(nn.Module):
 
 
 class Networks(NamedTuple):
+    """Both take the whole observation (..., N): the actor sees its first `actor_size` numbers, the critic all from
+    `critic_from` on."""
+
     actor: MLP
     critic: MLP
     init_std: float
+    actor_size: int
+    critic_from: int
 
-    def init(self, key: Array, actor_size: int, critic_size: int) -> Params:
+    def init(self, key: Array, obs_size: int) -> Params:
         key_actor, key_critic = jax.random.split(key)
         return {
-            "actor": self.actor.init(key_actor, jnp.zeros(actor_size)),
-            "critic": self.critic.init(key_critic, jnp.zeros(critic_size)),
+            "actor": self.actor.init(key_actor, jnp.zeros(self.actor_size)),
+            "critic": self.critic.init(key_critic, jnp.zeros(obs_size - self.critic_from)),
             "log_std": jnp.full(self.actor.sizes[-1], np.log(self.init_std), jnp.float32),
         }
 
     def policy(self, params: Params, obs: Array) -> tuple[Array, Array]:
         """Mean (..., J) and log standard deviation (J,) of the action."""
-        return self.actor.apply(params["actor"], obs), params["log_std"]  # type: ignore[return-value]
+        return self.actor.apply(params["actor"], obs[..., : self.actor_size]), params["log_std"]  # type: ignore[return-value]
 
     def value(self, params: Params, obs: Array) -> Array:
-        return self.critic.apply(params["critic"], obs)[..., 0]  # type: ignore[index]
+        return self.critic.apply(params["critic"], obs[..., self.critic_from :])[..., 0]  # type: ignore[index]
 
 
-def make_networks(config: NetworkConfig, action_size: int) -> Networks:
-    return Networks(MLP((*config.hidden, action_size), 0.01), MLP((*config.hidden, 1), 1.0), config.init_std)
+def make_networks(config: NetworkConfig, action_size: int, actor_size: int, critic_sees_actor: bool = True) -> Networks:
+    actor, critic = MLP((*config.hidden, action_size), 0.01), MLP((*config.hidden, 1), 1.0)
+    return Networks(actor, critic, config.init_std, actor_size, 0 if critic_sees_actor else actor_size)
 
 
 def actor_layers(params: Params) -> list[tuple[np.ndarray, np.ndarray]]:

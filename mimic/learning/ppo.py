@@ -26,7 +26,7 @@ class TrainState(NamedTuple):
     learning_rate: Array
     normalizer: Normalizer
     env_state: Any
-    sampler: Any
+    curriculum: Any
     key: Array
     iteration: Array
 
@@ -38,7 +38,6 @@ class Learner(NamedTuple):
     iterate: Callable[[TrainState], tuple[TrainState, dict[str, Array], Offender]]
     networks: Networks
     actor_size: int
-    critic_size: int
 
 
 class Batch(NamedTuple):
@@ -112,10 +111,10 @@ def annealed(progress: Array, share: float) -> Array:
 
 
 def ppo_loss(
-    params: Params, batch: Batch, old_log_std: Array, networks: Networks, actor_size: int, config: PPOConfig
+    params: Params, batch: Batch, old_log_std: Array, networks: Networks, config: PPOConfig
 ) -> tuple[Array, dict[str, Array]]:
     """Clipped surrogate + squared value error - entropy bonus, on normalized observations."""
-    mean, log_std = networks.policy(params, batch.obs[:, :actor_size])
+    mean, log_std = networks.policy(params, batch.obs)
     ratio = jnp.exp(gaussian_log_prob(batch.action, mean, log_std) - batch.log_prob)
     clipped = jnp.clip(ratio, 1.0 - config.clip_ratio, 1.0 + config.clip_ratio)
     policy_loss = -jnp.mean(jnp.minimum(ratio * batch.advantage, clipped * batch.advantage))
@@ -130,30 +129,30 @@ def ppo_loss(
 def make_learner(config: Config, task: Task) -> Learner:
     """PPO on `task` as `config` says."""
     ppo = config.ppo
-    networks = make_networks(config.network, task.action_size)
     optimizer = optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.scale_by_adam())
     key_zero = jax.random.key(0)
-    actor_shape, critic_shape = jax.eval_shape(lambda: task.observe(task.reset(key_zero, task.init_sampler())))
-    actor_size, critic_size = actor_shape.shape[0], critic_shape.shape[0]
+    actor_shape, extra_shape = jax.eval_shape(lambda: task.observe(task.reset(key_zero, task.init_curriculum())))
+    actor_size, obs_size = actor_shape.shape[0], actor_shape.shape[0] + extra_shape.shape[0]
+    networks = make_networks(config.network, task.action_size, actor_size, config.observation.critic_sees_actor)
 
     def rollout(state: TrainState, key: Array) -> tuple[Any, Any]:
         return collect(
-            task, networks, state.params, state.normalizer, state.env_state, state.sampler, key,
+            task, networks, state.params, state.normalizer, state.env_state, state.curriculum, key,
             length=ppo.rollout_length, obs_clip=config.observation.clip, paired=ppo.paired,
         )  # fmt: skip
 
     def init(key: Array) -> TrainState:
         key_params, key_reset, key_warmup, key_train = jax.random.split(key, 4)
-        params = networks.init(key_params, actor_size, critic_size)
-        sampler = task.init_sampler()
+        params = networks.init(key_params, obs_size)
+        curriculum = task.init_curriculum()
         state = TrainState(
             params=params,
             average=params,
             opt_state={name: optimizer.init(params[name]) for name in params},
             learning_rate=jnp.asarray(ppo.learning_rate),
-            normalizer=init_normalizer(critic_size),
-            env_state=jax.vmap(task.reset, (0, None))(jax.random.split(key_reset, config.num_envs), sampler),
-            sampler=sampler,
+            normalizer=init_normalizer(obs_size),
+            env_state=jax.vmap(task.reset, (0, None))(jax.random.split(key_reset, config.num_envs), curriculum),
+            curriculum=curriculum,
             key=key_train,
             iteration=jnp.ones((), jnp.int32),
         )
@@ -168,7 +167,8 @@ def make_learner(config: Config, task: Task) -> Learner:
         transitions: Transition = collected.transitions
         batch = _make_batch(state, transitions)
         (params, opt_state, learning_rate, average), log = _update(state, batch, key_update)
-        sampler = task.update_sampler(state.sampler, transitions.place, transitions.terminated)
+        progress = state.iteration / config.num_iterations
+        curriculum = task.update_curriculum(state.curriculum, transitions.place, transitions.terminated, progress)
         log = jax.tree.map(jnp.mean, log) | collected.log
         log["rollout/reward"] = transitions.reward.mean()
         log["rollout/terminated"] = transitions.terminated.mean()
@@ -178,7 +178,7 @@ def make_learner(config: Config, task: Task) -> Learner:
         log["loss/value_explained"] = _explained(batch.value, batch.value_target)
         normalizer = update_normalizer(state.normalizer, transitions.obs)
         next_state = TrainState(
-            params, average, opt_state, learning_rate, normalizer, env_state, sampler, key_next, state.iteration + 1
+            params, average, opt_state, learning_rate, normalizer, env_state, curriculum, key_next, state.iteration + 1
         )
         return next_state, log, collected.offender
 
@@ -206,7 +206,7 @@ def make_learner(config: Config, task: Task) -> Learner:
         def minibatch_step(carry: tuple, index: Array) -> tuple[tuple, dict[str, Array]]:
             params, opt_state, learning_rate, average = carry
             minibatch = jax.tree.map(lambda x: x[index], batch)
-            grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, actor_size, ppo)
+            grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, ppo)
             kl = log["loss/kl"]
             factor = jnp.where(kl > 2.0 * wanted_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * wanted_kl, LR_STEP, 1.0))
             learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)
@@ -221,7 +221,7 @@ def make_learner(config: Config, task: Task) -> Learner:
         start = (state.params, state.opt_state, state.learning_rate, state.average)
         return jax.lax.scan(minibatch_step, start, indices)
 
-    return Learner(init, iterate, networks, actor_size, critic_size)
+    return Learner(init, iterate, networks, actor_size)
 
 
 def _directions(optimizer: optax.GradientTransformation, grads: Params, opt_state: Any) -> tuple[Params, Any]:

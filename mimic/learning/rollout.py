@@ -10,7 +10,8 @@ from mimic.learning.normalizer import Normalizer, normalize
 from motions.rotations import Array
 
 EnvState = Any  # a pytree of the task's own
-Sampler = Any
+Curriculum = Any
+Chance = Any
 
 
 class Step(Protocol):
@@ -29,15 +30,18 @@ class Task(Protocol):
 
     action_size: int
 
-    def init_sampler(self) -> Sampler: ...
-    def update_sampler(self, sampler: Sampler, place: Array, failed: Array) -> Sampler: ...
-    def reset(self, key: Array, sampler: Sampler) -> EnvState: ...
-    def step(self, env_state: EnvState, action: Array) -> tuple[EnvState, Any]: ...
-    def observe(self, env_state: EnvState) -> tuple[Array, Array]: ...
+    def init_curriculum(self) -> Curriculum: ...
+    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array, progress: Array) -> Curriculum: ...
+    def reset(self, key: Array, curriculum: Curriculum) -> EnvState: ...
+    def chance(self, key: Array) -> Chance: ...
+    def step(self, env_state: EnvState, action: Array, chance: Chance, curriculum: Curriculum) -> tuple[EnvState, Any]: ...
+    def observe(self, env_state: EnvState) -> tuple[Array, Array]:
+        """(what the actor sees, what the critic sees beyond it)."""
+        ...
 
 
 class Transition(NamedTuple):
-    """A rollout, leading axes (T, B). `obs` is the critic's observation, of which the actor's is the beginning;
+    """A rollout, leading axes (T, B). `obs` is what the actor sees, then what the critic sees beyond it;
     `next_obs` is that of the state **before** any reset. `discount` and `truncated` are never merged."""
 
     obs: Array
@@ -70,7 +74,7 @@ def collect(
     params: Params,
     normalizer: Normalizer,
     env_state: EnvState,
-    sampler: Sampler,
+    curriculum: Curriculum,
     key: Array,
     *,
     length: int,
@@ -79,30 +83,33 @@ def collect(
 ) -> tuple[EnvState, Rollout]:
     """Run `length` control steps of all environments with the stochastic policy.
 
-    Environments that terminate or are truncated restart where the task's sampler says.
+    Environments that terminate or are truncated restart where the task's curriculum says.
     """
     num_envs = jax.tree.leaves(env_state)[0].shape[0]
-    actor_size = _actor_size(task, env_state)
-    batch_step, batch_reset, batch_observe = jax.vmap(task.step), jax.vmap(task.reset, (0, None)), jax.vmap(task.observe)
+    batch_step, batch_reset = jax.vmap(task.step, (0, 0, 0, None)), jax.vmap(task.reset, (0, None))
+
+    def batch_observe(env_state: EnvState) -> Array:
+        return jnp.concatenate(jax.vmap(task.observe)(env_state), axis=-1)
 
     # all that chance decides is drawn before the scan, where one large operation is cheaper than `length` small ones
-    key_noise, key_fresh = jax.random.split(key)
+    key_noise, key_fresh, key_chance = jax.random.split(key, 3)
     noises = jax.random.normal(key_noise, (length, num_envs, task.action_size))
     if paired:
         env_state = jax.tree.map(lambda leaf: jnp.concatenate([leaf[: num_envs // 2]] * 2), env_state)
         noises = jnp.concatenate([noises[:, : num_envs // 2], -noises[:, : num_envs // 2]], axis=1)
-    restarts = jax.vmap(batch_reset, (0, None))(jax.random.split(key_fresh, (length, num_envs)), sampler)  # [T, B]
-    _, obs_restarts = jax.vmap(batch_observe)(restarts)
+    restarts = jax.vmap(batch_reset, (0, None))(jax.random.split(key_fresh, (length, num_envs)), curriculum)  # [T, B]
+    obs_restarts = jax.vmap(batch_observe)(restarts)
+    chances = jax.vmap(jax.vmap(task.chance))(jax.random.split(key_chance, (length, num_envs)))
 
     def one_step(carry: tuple, drawn: tuple) -> tuple[tuple, tuple]:
         env_state, obs, offender = carry
-        noise, fresh, obs_fresh = drawn
-        mean, log_std = networks.policy(params, normalize(normalizer, obs, obs_clip)[:, :actor_size])
+        noise, fresh, obs_fresh, chance = drawn
+        mean, log_std = networks.policy(params, normalize(normalizer, obs, obs_clip))
         action = mean + jnp.exp(log_std) * noise
         log_prob = jnp.sum(-0.5 * jnp.square(noise) - log_std - 0.5 * jnp.log(2.0 * jnp.pi), axis=-1)
 
-        next_state, result = batch_step(env_state, action)
-        _, next_obs = batch_observe(next_state)
+        next_state, result = batch_step(env_state, action, chance, curriculum)
+        next_obs = batch_observe(next_state)
         ended = result.terminated | result.truncated
         after, obs_after = jax.tree.map(
             lambda new, old: jnp.where(_like(ended, new), new, old), (fresh, obs_fresh), (next_state, next_obs)
@@ -118,16 +125,11 @@ def collect(
         log["rollout/invalid"] = result.invalid.mean()
         return (after, obs_after, offender), (transition, log)
 
-    _, obs = batch_observe(env_state)
+    obs = batch_observe(env_state)
     nobody = Offender(jax.tree.map(lambda leaf: leaf[0], env_state), jnp.zeros(task.action_size))
-    drawn = (noises, restarts, obs_restarts)
+    drawn = (noises, restarts, obs_restarts, chances)
     (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), drawn)
     return env_state, Rollout(transitions, offender, {name: value.mean() for name, value in log.items()})
-
-
-def _actor_size(task: Task, env_state: EnvState) -> int:
-    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), env_state)
-    return jax.eval_shape(task.observe, one)[0].shape[0]
 
 
 def _like(mask: Array, leaf: Array) -> Array:

@@ -22,7 +22,7 @@ class Observed(NamedTuple):
     """What a term may look at: the body, the reference frame under the cursor, and what went before.
 
     `future` has a leading axis over the configured future frames; `phase` is the cursor's place in its clip, in [0, 1], and
-    `time` the same in seconds from the clip's beginning.
+    `time` the same in seconds from the clip's beginning. `drawn`: what the simulation drew for the episode; a robot has none.
     """
 
     state: KinematicState
@@ -31,6 +31,7 @@ class Observed(NamedTuple):
     last_action: Array
     phase: Array
     time: Array
+    drawn: Array
 
 
 @dataclass(frozen=True)
@@ -146,13 +147,18 @@ def future(o: Observed, layout: BodyLayout) -> Array:
     return xp.concatenate([o.future.qpos[:, 7:], offset, turn], axis=-1).reshape(-1)
 
 
+def randomization(o: Observed, layout: BodyLayout) -> Array:
+    """What the simulation drew for the episode: factors, shifts, biases, delays. For critics and teachers only; (D,)."""
+    return o.drawn
+
+
 Term = Callable[[Observed, BodyLayout], Array]
 TERMS: dict[str, Term] = {
     f.__name__: f
     for f in (
         command, motion_anchor_pos_b, motion_anchor_ori_b, base_lin_vel, base_ang_vel, projected_gravity,
         joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, clip_time,
-        joint_errors, anchor_vel_error_b, tracking_errors, future,
+        joint_errors, anchor_vel_error_b, tracking_errors, future, randomization,
     )
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from mimic.robots.clean import clean, compile_spec, parse, to_xml
 from mimic.robots.derive import derive_traits
 from mimic.robots.edit import finish
 from mimic.robots.find import Source, builtin_specs, find_robot, search_folders
+from mimic.robots.stability import stability_warning
 from mimic.robots.traits import Traits, fits, read_toml, traits_from_toml
 from motions.kinematics import Body
 
@@ -21,7 +22,8 @@ class Robot:
 
     `model` has a floor named "floor" and one position actuator per joint: torque = clip(kp (ctrl - q) - kd qdot,
     +-effort). `mjcf` is its XML; loaded without visuals it needs no other file. kp [N m/rad], kd [N m s/rad],
-    effort [N m], armature [kg m^2], velocity_limit [rad/s] (inf if unknown).
+    effort [N m], armature [kg m^2], velocity_limit [rad/s] (inf if unknown). That model is an ideal motor; what a real one
+    adds is corner_velocity [rad/s] (`mimic.robots.actuators`), motor_friction [N m] and motor_damping [N m s/rad].
     """
 
     name: str
@@ -33,6 +35,9 @@ class Robot:
     effort: np.ndarray = field(repr=False)
     armature: np.ndarray = field(repr=False)
     velocity_limit: np.ndarray = field(repr=False)
+    corner_velocity: np.ndarray = field(repr=False)
+    motor_friction: np.ndarray = field(repr=False)
+    motor_damping: np.ndarray = field(repr=False)
     default_qpos: np.ndarray = field(repr=False)
     tracked_bodies: tuple[str, ...]
     anchor_body: str
@@ -64,7 +69,7 @@ def load_robot(
 ) -> Robot:
     """Find, edit and compile a robot.
 
-    `name_or_path`: a known name (g1, go2, humanoid), an .xml, or a .toml spec. `visuals` keeps meshes and materials, for
+    `name_or_path`: a known name (g1, h1, t1, go2, humanoid), an .xml, or a .toml spec. `visuals` keeps meshes and materials, for
     rendering. `search`: folders instead of those of MIMIC_ROBOTS. Raises `InputError` with what was tried or is wrong.
     """
     sim = sim or SimConfig()
@@ -92,13 +97,16 @@ def load_robot(
         effort=traits.effort,
         armature=traits.armature,
         velocity_limit=traits.velocity_limit,
+        corner_velocity=traits.corner_velocity,
+        motor_friction=traits.motor_friction,
+        motor_damping=traits.motor_damping,
         default_qpos=traits.default_qpos,
         tracked_bodies=traits.tracked_bodies,
         anchor_body=traits.anchor_body,
         end_effectors=traits.end_effectors,
         foot_geoms=traits.foot_geoms,
         source=source.mjcf,
-        assumptions=said + traits.assumptions,
+        assumptions=said + traits.assumptions + stability_warning(model, traits.default_qpos),
     )
 
 

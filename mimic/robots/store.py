@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from mimic.robots.robot import Robot
+from mimic.robots.traits import default_corner_velocity
 from motions.errors import InputError
 from motions.kinematics import Body
 
@@ -32,9 +33,17 @@ def read_robot(stem: Path) -> Robot:
         body = Body(values["name"], model, tuple(values.pop("foot_bodies")))
         arrays: dict[str, Any] = {key: np.array(value) if _is_numeric(value) else value for key, value in values.items()}
         tuples: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in arrays.items()}
+        for name, value in _ideal_motors(tuples["velocity_limit"]).items():
+            tuples.setdefault(name, value)  # a robot written before motors were described
         return Robot(**(tuples | {"body": body, "model": model, "mjcf": mjcf, "source": Path(values["source"])}))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"the robot stored at {stem}.xml/.json cannot be read: {error}") from error
+
+
+def _ideal_motors(velocity_limit: np.ndarray) -> dict[str, np.ndarray]:
+    """What a spec that says nothing of its motors gets."""
+    zeros = np.zeros(len(velocity_limit))
+    return {"corner_velocity": default_corner_velocity(velocity_limit), "motor_friction": zeros, "motor_damping": zeros}
 
 
 def _is_numeric(value: object) -> bool:

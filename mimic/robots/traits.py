@@ -12,12 +12,18 @@ import numpy as np
 
 from motions.errors import InputError, unknown_name
 
+GAINS_RULE = {"natural_frequency_hz", "damping_ratio"}
+NUMBERS = {"kp", "kd", "effort", "armature", "velocity_limit", "corner_velocity", "friction", "damping", "count"}
+JOINT_KEYS = NUMBERS | {"motor", "rotor_inertias", "gears"}  # of an entry of [joints], and of its motor
+
 
 @dataclass(frozen=True)
 class Traits:
     """Per joint, in qpos order: kp [N m/rad], kd [N m s/rad], effort [N m], armature [kg m^2], velocity_limit [rad/s].
 
-    `default_qpos` (nq) stands on the ground. `assumptions` say in words what was derived rather than given.
+    What a real motor adds: corner_velocity [rad/s], up to which it gives its whole effort (`mimic.robots.actuators`);
+    motor_friction [N m], dry; motor_damping [N m s/rad]. `default_qpos` (nq) stands on the ground. `assumptions` say in
+    words what was derived rather than given.
     """
 
     kp: np.ndarray
@@ -25,6 +31,9 @@ class Traits:
     effort: np.ndarray
     armature: np.ndarray
     velocity_limit: np.ndarray
+    corner_velocity: np.ndarray
+    motor_friction: np.ndarray
+    motor_damping: np.ndarray
     default_qpos: np.ndarray
     tracked_bodies: tuple[str, ...]
     anchor_body: str
@@ -46,6 +55,12 @@ def pd_gains(inertia: Any, natural_frequency_hz: float, damping_ratio: float) ->
     return inertia * omega**2, 2.0 * damping_ratio * inertia * omega
 
 
+def default_corner_velocity(velocity_limit: Any) -> Any:
+    """Where nobody measured it, half the velocity limit [rad/s]: the corner of a DC motor whose stall torque, were it not
+    limited to the effort, would be twice the effort."""
+    return 0.5 * velocity_limit
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """A robot's TOML spec. Raises `InputError` if it is missing, not TOML, or has an unknown or missing table."""
     try:
@@ -59,6 +74,12 @@ def read_toml(path: Path) -> dict[str, Any]:
     for key in ("name", "files", "joints", "default_pose", "bodies"):
         if key not in table:
             raise InputError(f"{path}: lacks {key!r}")
+    for name in known & table.keys() - {"name", "files", "robot_descriptions"}:
+        entries = table[name].values() if name in ("motors", "joints") and isinstance(table[name], dict) else [table[name]]
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise InputError(f"{path}: {name} and what is in it must be tables, as [{name}] and key = {{ ... }}")
+    if "gains" in table and table["gains"].keys() != GAINS_RULE:
+        raise InputError(f"{path}: [gains] has {', '.join(table['gains'])}, expected {' and '.join(sorted(GAINS_RULE))}")
     for key in ("tracked", "anchor", "end_effectors", "feet"):
         if key not in table["bodies"]:
             raise InputError(f"{path}: [bodies] lacks {key!r}")
@@ -102,22 +123,42 @@ def fits(table: dict[str, Any], model: mujoco.MjModel) -> bool:
 
 
 def _joint_row(table: dict[str, Any], name: str, where: str) -> tuple[float, ...]:
-    """kp, kd, effort, armature, velocity_limit of one joint, from its motor or written out."""
+    """The per-joint values of `Traits`, in its order, of one joint: its entry's own, else its motor's, else by a rule."""
     matches = [row for pattern, row in table["joints"].items() if fnmatchcase(name, pattern)]
     if len(matches) != 1:
         raise InputError(f"{where}: joint {name!r} matches {len(matches)} patterns of [joints], expected exactly one")
-    row = matches[0]
-    if "motor" not in row:
-        missing = {"kp", "kd", "effort", "armature"} - row.keys()
-        if missing:
-            raise InputError(f"{where}: the entry for joint {name!r} lacks {', '.join(sorted(missing))} (or a motor)")
-        return row["kp"], row["kd"], row["effort"], row["armature"], row.get("velocity_limit", math.inf)
-    if row["motor"] not in table.get("motors", {}):
-        raise unknown_name(f"motor in {where}", row["motor"], table.get("motors", {}))
-    motor, count = table["motors"][row["motor"]], row.get("count", 1)
-    armature = count * motor_armature(motor["rotor_inertias"], motor["gears"])
-    kp, kd = pd_gains(armature, **table["gains"])
-    return kp, kd, count * motor["effort"], armature, motor["velocity_limit"]
+    row, motors = matches[0], table.get("motors", {})
+    if "motor" in row and row["motor"] not in motors:
+        raise unknown_name(f"motor in {where}", row["motor"], motors)
+    values = motors.get(row.get("motor"), {}) | row
+    _check_joint(values, "gains" in table, f"{where}: the entry for joint {name!r}")
+    count, rotors = values.get("count", 1), values.get("rotor_inertias")
+    armature = count * (values["armature"] if rotors is None else motor_armature(rotors, values["gears"]))
+    kp, kd = (values["kp"], values["kd"]) if "kp" in values else pd_gains(armature, **table["gains"])
+    limit = values.get("velocity_limit", math.inf)
+    corner = values.get("corner_velocity", default_corner_velocity(limit))
+    friction, damping = count * values.get("friction", 0.0), count * values.get("damping", 0.0)
+    return kp, kd, count * values["effort"], armature, limit, corner, friction, damping
+
+
+def _check_joint(values: dict[str, Any], has_rule: bool, where: str) -> None:
+    """Raises `InputError` for a key that is unknown, missing or not what it can be. `has_rule`: gains need not be said."""
+    for key in values:
+        if key not in JOINT_KEYS:
+            raise unknown_name(f"key of {where.partition(': ')[2]} in {where.partition(': ')[0]}", key, JOINT_KEYS)
+    inertia = {"rotor_inertias", "gears"} if "rotor_inertias" in values else {"armature"}
+    gains = set() if has_rule and not {"kp", "kd"} & values.keys() else {"kp", "kd"}
+    if missing := ({"effort"} | inertia | gains) - values.keys():
+        raise InputError(f"{where} lacks {', '.join(sorted(missing))}{'' if 'motor' in values else ' (or a motor)'}")
+    for key in NUMBERS & values.keys():
+        if isinstance(values[key], bool) or not isinstance(values[key], (int, float)) or not values[key] >= 0:
+            raise InputError(f"{where} has {key} = {values[key]!r}, expected a number not below 0")
+    for key, length in {"rotor_inertias": 3, "gears": 2}.items():
+        if key in values and not (isinstance(values[key], list) and len(values[key]) == length):
+            raise InputError(f"{where} has {key} = {values[key]!r}, expected {length} numbers")
+    limit = values.get("velocity_limit", math.inf)
+    if values.get("corner_velocity", 0.0) > limit:
+        raise InputError(f"{where} has corner_velocity {values['corner_velocity']:g} above its velocity_limit {limit:g} [rad/s]")
 
 
 def _default_qpos(pose: dict[str, Any], names: list[str], where: str) -> np.ndarray:

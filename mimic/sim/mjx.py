@@ -1,30 +1,42 @@
 """MJX physics: MuJoCo in JAX (impl jax, any XLA device) or on Warp (impl warp, NVIDIA GPUs; a CPU for tests)."""
 
+from copy import copy
+
 import jax
 import jax.numpy as jnp
 from mujoco import mjx
 
 from mimic.robots import Robot
-from mimic.sim.physics import PhysicsState
+from mimic.sim.physics import Drive, PhysicsState
+from mimic.sim.variation import Variation, varied_fields
 from motions.errors import InputError
 from motions.kinematics import KinematicState, kinematic_state
 from motions.rotations import Array
 
 CONTACTS_PER_ENV = 48  # room for contacts of one environment; warp sizes its buffers by it
 CONSTRAINTS_PER_ENV = 256
+SOME_FRICTION = 1e-6  # [N m] MJX makes room for a joint's dry friction only where the model has some
 
 
 class MjxPhysics:
-    """Physics by MJX. Between control steps only `PhysicsState` is kept; the rest of `mjx.Data` is recomputed."""
+    """Physics by MJX. Between control steps only `PhysicsState` is kept; the rest of `mjx.Data` is recomputed.
 
-    def __init__(self, robot: Robot, n_substeps: int, impl: str, num_envs: int) -> None:
+    `dry_friction`: whether a drive's variation may give the joints some.
+    """
+
+    def __init__(self, robot: Robot, n_substeps: int, impl: str, num_envs: int, *, dry_friction: bool = False) -> None:
         self.robot = robot
         self.n_substeps = n_substeps
         self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
+        self.anchor_id = robot.model.body(robot.anchor_body).id
+        plain = robot.model
+        if dry_friction:
+            plain = copy(plain)
+            plain.dof_frictionloss[6:] = plain.dof_frictionloss[6:].clip(min=SOME_FRICTION)
         try:
-            self.model = mjx.put_model(robot.model, impl=impl)
+            self.model = mjx.put_model(plain, impl=impl)
             if impl == "warp":
-                self.data = mjx.make_data(robot.model, impl=impl, naconmax=CONTACTS_PER_ENV * num_envs, njmax=CONSTRAINTS_PER_ENV)
+                self.data = mjx.make_data(plain, impl=impl, naconmax=CONTACTS_PER_ENV * num_envs, njmax=CONSTRAINTS_PER_ENV)
             else:
                 self.data = mjx.make_data(self.model)
         except NotImplementedError as error:
@@ -35,14 +47,29 @@ class MjxPhysics:
     def init(self, kinematics: KinematicState) -> PhysicsState:
         return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32))
 
-    def step(self, state: PhysicsState, ctrl: Array) -> PhysicsState:
-        data = self.advance(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, ctrl)
+    def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
+        data = self.advance(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, drive)
         kinematics = kinematic_state(self.robot.body, data.qpos, data.qvel, self.tracked_ids)
         return PhysicsState(kinematics, data.qacc_warmstart)
 
-    def advance(self, qpos: Array, qvel: Array, qacc_warmstart: Array, ctrl: Array) -> mjx.Data:
+    def advance(self, qpos: Array, qvel: Array, qacc_warmstart: Array, drive: Drive) -> mjx.Data:
         """The physics alone: `n_substeps` steps."""
-        data = self.data.replace(qpos=qpos, qvel=qvel, qacc_warmstart=qacc_warmstart, ctrl=ctrl)
+        data = self.data.replace(qpos=qpos, qvel=qvel, qacc_warmstart=qacc_warmstart)
+        if drive.torque is not None:
+            data = data.replace(qfrc_applied=jnp.concatenate([jnp.zeros(6), drive.torque]))
+        if drive.push is not None:
+            data = data.replace(xfrc_applied=data.xfrc_applied.at[drive.push.body.astype(int), :3].set(drive.push.force))
+        model = self.model if drive.variation is None else self._varied(drive.variation)
+        held = drive.ctrl.ndim == 1
+
+        def substep(index: jax.Array, data: mjx.Data) -> mjx.Data:
+            return mjx.step(model, data.replace(ctrl=drive.ctrl if held else drive.ctrl[index]))
+
         # "highest": TF32 on newer GPUs silently degrades the solver
         with jax.default_matmul_precision("highest"):
-            return jax.lax.fori_loop(0, self.n_substeps, lambda _, d: mjx.step(self.model, d), data)
+            return jax.lax.fori_loop(0, self.n_substeps, substep, data)
+
+    def _varied(self, variation: Variation) -> mjx.Model:
+        fields = {n: jnp.asarray(v, jnp.float32) for n, v in varied_fields(self.robot.model, variation, self.anchor_id).items()}
+        option = self.model.opt.replace(gravity=fields.pop("opt.gravity"))
+        return self.model.replace(opt=option, **fields)

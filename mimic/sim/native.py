@@ -1,5 +1,8 @@
 """C MuJoCo on CPU threads (`mujoco.batch`), joined to JAX by one callback per control step for the whole batch."""
 
+from functools import partial
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -7,9 +10,19 @@ import numpy as np
 from mujoco.batch import Batch
 
 from mimic.robots import Robot
-from mimic.sim.physics import PhysicsState
+from mimic.sim.physics import Drive, PhysicsState
+from mimic.sim.variation import Variation, varied_fields
 from motions.kinematics import KinematicState
 from motions.rotations import Array
+
+
+class _Row(NamedTuple):
+    """What crosses the callback for one environment, packed into one row of float32."""
+
+    qpos: Array
+    qvel: Array
+    qacc_warmstart: Array
+    drive: Drive
 
 
 class NativePhysics:
@@ -21,58 +34,104 @@ class NativePhysics:
         self.n_substeps = n_substeps
         self.nthread = nthread
         self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
-        self._engines: dict[int, _Engine] = {}
+        self._engines: dict[Any, _Engine] = {}
 
     def init(self, kinematics: KinematicState) -> PhysicsState:
         return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32))
 
-    def step(self, state: PhysicsState, ctrl: Array) -> PhysicsState:
+    def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
         model, bodies = self.robot.model, len(self.tracked_ids)
-        row = jnp.concatenate([state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, ctrl])
+        row = _Row(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, drive)
+        leaves, structure = jax.tree.flatten(row)
+        layout = tuple(leaf.shape for leaf in leaves)
         sizes = [model.nq, model.nv, model.nv, 3 * bodies, 4 * bodies, 3 * bodies, 3 * bodies]
-        out_type = jax.ShapeDtypeStruct((sum(sizes),), jnp.float32)
-        out = jax.pure_callback(self._call, out_type, row, vmap_method="broadcast_all")
+        out = jax.pure_callback(
+            partial(self._call, structure, layout),
+            jax.ShapeDtypeStruct((sum(sizes),), jnp.float32),
+            jnp.concatenate([leaf.reshape(-1).astype(jnp.float32) for leaf in leaves]),
+            vmap_method="broadcast_all",
+        )
         qpos, qvel, warmstart, xpos, xquat, xlinvel, xangvel = jnp.split(out, np.cumsum(sizes)[:-1])
         kinematics = KinematicState(
             qpos, qvel, xpos.reshape(bodies, 3), xquat.reshape(bodies, 4), xlinvel.reshape(bodies, 3), xangvel.reshape(bodies, 3)
         )
         return PhysicsState(kinematics, warmstart)
 
-    def _call(self, rows: Array) -> np.ndarray:
+    def _call(self, structure: Any, layout: tuple[tuple[int, ...], ...], rows: Array) -> np.ndarray:
         rows = np.asarray(rows)
         flat = rows.reshape(-1, rows.shape[-1])
-        engine = self._engines.get(len(flat))
+        key = len(flat), structure, layout  # what one kind of drive sets must not linger in another
+        engine = self._engines.get(key)
         if engine is None:
-            engine = self._engines[len(flat)] = _Engine(self.robot.model, len(flat), self.nthread, self.tracked_ids)
-        return engine.step(flat, self.n_substeps).reshape(*rows.shape[:-1], -1)
+            engine = self._engines[key] = _Engine(self.robot, len(flat), self.nthread, self.tracked_ids)
+        columns = np.cumsum([int(np.prod(shape)) for shape in layout])[:-1]
+        parts = [part.reshape(len(flat), *shape) for part, shape in zip(np.split(flat, columns, axis=1), layout, strict=True)]
+        return engine.step(jax.tree.unflatten(structure, parts), self.n_substeps).reshape(*rows.shape[:-1], -1)
 
 
 class _Engine:
     """A batch of one size with its bound arrays."""
 
-    def __init__(self, model: mujoco.MjModel, nsim: int, nthread: int, tracked_ids: np.ndarray) -> None:
-        self.batch = Batch(model, nsim, nthread, persistent=True)
-        self.state = [self.batch.bind(name) for name in ("qpos", "qvel", "qacc_warmstart", "ctrl")]
-        self.time = self.batch.bind("time")
-        self.columns = np.cumsum([model.nq, model.nv, model.nv])
+    def __init__(self, robot: Robot, nsim: int, nthread: int, tracked_ids: np.ndarray) -> None:
+        self.model, self.nsim = robot.model, nsim
+        self.batch = Batch(robot.model, nsim, nthread, persistent=True)
+        self.qpos, self.qvel, self.warmstart, self.ctrl = map(self.batch.bind, ("qpos", "qvel", "qacc_warmstart", "ctrl"))
+        self.time, self.torque, self.push = map(self.batch.bind, ("time", "qfrc_applied", "xfrc_applied"))
         self.xpos, self.xquat = self.batch.bind("xpos"), self.batch.bind("xquat")
         self.cvel, self.subtree_com = self.batch.bind("cvel"), self.batch.bind("subtree_com")
         self.tracked_ids = tracked_ids
-        self.root_ids = model.body_rootid[tracked_ids]
+        self.root_ids = robot.model.body_rootid[tracked_ids]
+        self.anchor_id = robot.model.body(robot.anchor_body).id
+        self.fields: dict[str, np.ndarray] = {}
+        self.varied: np.ndarray | None = None  # the variations now in `fields`, a row per simulation
 
-    def step(self, rows: np.ndarray, n_substeps: int) -> np.ndarray:
-        """rows (B, nq + 2 nv + nu) float32 to (B, nq + 2 nv + 13 K) float32, NaN where the physics broke."""
-        for view, part in zip(self.state, np.split(rows, self.columns, axis=1), strict=True):
-            view[:] = part
+    def step(self, row: _Row, n_substeps: int) -> np.ndarray:
+        """One control step of the batch: (B, nq + 2 nv + 13 K) float32, NaN where the physics broke."""
+        self.qpos[:], self.qvel[:], self.warmstart[:] = row.qpos, row.qvel, row.qacc_warmstart
         self.time[:] = 1.0
-        self.batch.step(nstep=n_substeps, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
-        count, ids = len(rows), self.tracked_ids
+        drive = row.drive
+        if drive.variation is not None:
+            self._vary(drive.variation)
+        if drive.torque is not None:
+            self.torque[:, 6:] = drive.torque
+        if drive.push is not None:
+            self.push[:] = 0.0
+            self.push[np.arange(self.nsim), drive.push.body.astype(int), :3] = drive.push.force
+        if drive.ctrl.ndim == 2:
+            self.ctrl[:] = drive.ctrl
+            self._advance(n_substeps)
+        else:
+            for substep in range(n_substeps):
+                self.ctrl[:] = drive.ctrl[:, substep]
+                self._advance(1)
+        return self._read()
+
+    def _advance(self, nstep: int) -> None:
+        self.batch.step(nstep=nstep, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
+
+    def _vary(self, variation: Variation) -> None:
+        """Write the model fields of those simulations whose variation has changed: at the beginnings of episodes."""
+        rows = np.concatenate([part.reshape(self.nsim, -1) for part in variation], axis=1)
+        if self.varied is None:
+            changed = np.ones(self.nsim, dtype=bool)
+        else:
+            changed = (rows != self.varied).any(axis=1)
+        if not changed.any():
+            return
+        self.varied = rows
+        for name, values in varied_fields(self.model, Variation(*(part[changed] for part in variation)), self.anchor_id).items():
+            if name not in self.fields:
+                self.fields[name] = self.batch.expand(name)
+            self.fields[name][changed] = values
+
+    def _read(self) -> np.ndarray:
+        ids = self.tracked_ids
         xpos, cvel = self.xpos[:, ids], self.cvel[:, ids]
         angular = cvel[:, :, :3]
         # cvel's linear part is the velocity at the tree's centre of mass; move it to the body's origin
         linear = cvel[:, :, 3:] + np.cross(angular, xpos - self.subtree_com[:, self.root_ids])
-        parts = (*self.state[:3], xpos, self.xquat[:, ids], linear, angular)
-        out = np.concatenate([part.reshape(count, -1) for part in parts], axis=1, dtype=np.float32, casting="unsafe")
+        parts = (self.qpos, self.qvel, self.warmstart, xpos, self.xquat[:, ids], linear, angular)
+        out = np.concatenate([part.reshape(self.nsim, -1) for part in parts], axis=1, dtype=np.float32, casting="unsafe")
         # MuJoCo puts a simulation that has exploded back to its rest pose, and its clock to 0: that must not pass for a state
         out[self.time.reshape(-1) < 1.0] = np.nan
         return out

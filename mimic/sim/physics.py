@@ -3,8 +3,9 @@
 import importlib.util
 from typing import NamedTuple, Protocol
 
-from mimic.config import BACKENDS, DEVICES
+from mimic.config import BACKENDS, DEVICES, SimConfig
 from mimic.robots import Robot
+from mimic.sim.variation import Variation
 from motions.errors import InputError, unknown_name
 from motions.kinematics import KinematicState
 from motions.rotations import Array
@@ -20,6 +21,25 @@ class PhysicsState(NamedTuple):
     qacc_warmstart: Array
 
 
+class Push(NamedTuple):
+    """A force [N] in the world's axes at the centre of mass of a body: force (3,), body () its MuJoCo id."""
+
+    force: Array
+    body: Array
+
+
+class Drive(NamedTuple):
+    """What acts on one environment during one control step; None where nothing does."""
+
+    ctrl: Array
+    """Joint position targets [rad]: (nu,) held, or (n_substeps, nu), one row a physics step."""
+    torque: Array | None = None
+    """Added to the joints' [N m], (nu,)."""
+    push: Push | None = None
+    variation: Variation | None = None
+    """How this environment's robot differs from the model."""
+
+
 class Physics(Protocol):
     """One robot in one engine. Functions of one environment; `jax.vmap` makes the batch."""
 
@@ -30,21 +50,24 @@ class Physics(Protocol):
         """The state that is exactly at `kinematics`."""
         ...
 
-    def step(self, state: PhysicsState, ctrl: Array) -> PhysicsState:
-        """`n_substeps` physics steps with joint position targets `ctrl` (nu,) [rad] held."""
+    def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
+        """`n_substeps` physics steps under `drive`."""
         ...
 
 
-def make_physics(robot: Robot, backend: str, n_substeps: int, num_envs: int) -> Physics:
-    """The engine called `backend` for `robot`. Raises `InputError` for an unknown or missing one."""
+def make_physics(robot: Robot, backend: str, sim: SimConfig, num_envs: int, *, dry_friction: bool = False) -> Physics:
+    """The engine called `backend` for `robot`. Raises `InputError` for an unknown or missing one.
+
+    dry_friction: whether variations may give the joints some.
+    """
     if backend == "native":
         from mimic.sim.native import NativePhysics
 
-        return NativePhysics(robot, n_substeps)
+        return NativePhysics(robot, sim.n_substeps)
     if backend in ("mjx-jax", "mjx-warp"):
         from mimic.sim.mjx import MjxPhysics
 
-        return MjxPhysics(robot, n_substeps, impl=backend.removeprefix("mjx-"), num_envs=num_envs)
+        return MjxPhysics(robot, sim.n_substeps, impl=backend.removeprefix("mjx-"), num_envs=num_envs, dry_friction=dry_friction)
     raise unknown_name("backend", backend, BACKENDS)
 
 

@@ -18,33 +18,40 @@ class BraxTracking(Env):
 
     def __init__(self, task: Tracking) -> None:
         self.task = task
-        self._sizes = jax.eval_shape(lambda: task.observe(task.reset(jax.random.key(0), task.init_sampler())))
+        self._curriculum = task.init_curriculum()
+        self._sizes = jax.eval_shape(lambda: self._observe(task.reset(jax.random.key(0), self._curriculum)))
 
     def reset(self, rng: Array) -> State:
-        env_state = self.task.reset(rng, self.task.init_sampler())
-        zero = jnp.zeros(())
-        names = jax.eval_shape(self.task.step, env_state, jnp.zeros(self.action_size))[1].log
+        key_reset, key_chance = jax.random.split(rng)
+        env_state = self.task.reset(key_reset, self._curriculum)
+        zero, still = jnp.zeros(()), jnp.zeros(self.action_size)
+        names = jax.eval_shape(self.task.step, env_state, still, self.task.chance(key_chance), self._curriculum)[1].log
         # brax types its own pipeline's state here, but takes any pytree
-        return State(cast(Any, env_state), self._observe(env_state), zero, zero, {name: zero for name in names}, {})
+        info = {"key": jax.random.key_data(key_chance)}
+        return State(cast(Any, env_state), self._observe(env_state), zero, zero, {name: zero for name in names}, info)
 
     def step(self, state: State, action: Array) -> State:
-        env_state, result = self.task.step(cast(EnvState, state.pipeline_state), action)
+        key, key_chance = jax.random.split(jax.random.wrap_key_data(state.info["key"]))
+        before = cast(EnvState, state.pipeline_state)
+        env_state, result = self.task.step(before, action, self.task.chance(key_chance), self._curriculum)
         done = (result.terminated | result.truncated).astype(jnp.float32)
         return state.replace(
             pipeline_state=env_state,
             obs=self._observe(env_state),
             reward=result.reward,
             done=done,
+            info=state.info | {"key": jax.random.key_data(key)},
             metrics=state.metrics | {name: jnp.asarray(value, jnp.float32) for name, value in result.log.items()},
         )
 
     def _observe(self, env_state: EnvState) -> dict[str, Array]:
-        actor, critic = self.task.observe(env_state)
-        return {"state": actor, "privileged_state": critic}
+        actor, extra = self.task.observe(env_state)
+        seen = self.task.config.observation.critic_sees_actor
+        return {"state": actor, "privileged_state": jnp.concatenate([actor, extra]) if seen else extra}
 
     @property
     def observation_size(self) -> dict[str, Any]:
-        return {"state": self._sizes[0].shape, "privileged_state": self._sizes[1].shape}
+        return {name: size.shape for name, size in self._sizes.items()}
 
     @property
     def action_size(self) -> int:

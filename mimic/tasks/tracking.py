@@ -11,11 +11,13 @@ from mimic.mdp import sampling
 from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import prior_targets
-from mimic.mdp.resets import kick
+from mimic.mdp.resets import displace, kick
 from mimic.mdp.rewards import action_rate, total_reward, tracking_rewards
 from mimic.mdp.terminations import fallen
 from mimic.robots import Robot
 from mimic.sim.physics import Physics, PhysicsState
+from mimic.sim.randomize import Chance
+from mimic.tasks.hardware import Hardware, Wire
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array
@@ -23,9 +25,17 @@ from motions.rotations import Array
 MAX_QVEL = 1e3  # [m/s, rad/s] a state this fast has exploded
 
 
+class Curriculum(NamedTuple):
+    """What the task itself learns while the policy does: where episodes start, and how much of the randomization is used."""
+
+    sampler: sampling.SamplerState
+    level: Array
+
+
 class EnvState(NamedTuple):
     """One environment between control steps. The cursor (clip, frame) points at the reference the body should be on; `start` is
-    the packed frame the episode began on."""
+    the packed frame the episode began on. history (H, P): `history_terms` of the last H control steps, the most recent first;
+    None without."""
 
     physics: PhysicsState
     clip: Array
@@ -33,6 +43,8 @@ class EnvState(NamedTuple):
     start: Array
     last_action: Array
     step_count: Array
+    wire: Wire
+    history: Array | None
 
 
 class StepResult(NamedTuple):
@@ -66,41 +78,63 @@ class Tracking:
         self.action_size = len(robot.joint_names)
         self.max_steps = round(config.sampling.episode_s / config.sim.ctrl_dt)
         self.priors = jnp.asarray(_prior_table(library, robot, config))
+        self.hardware = Hardware(config, robot)
+        self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
-    def init_sampler(self) -> sampling.SamplerState:
-        return sampling.init_sampler(self.bins)
+    def init_curriculum(self) -> Curriculum:
+        return Curriculum(sampling.init_sampler(self.bins), jnp.asarray(self.config.randomize.start_level, jnp.float32))
 
-    def update_sampler(self, sampler: sampling.SamplerState, place: Array, failed: Array) -> sampling.SamplerState:
-        """Learn from `failed` (...): a failure counts where it happened and where its episode began, `place` (..., 2)."""
+    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array, progress: Array) -> Curriculum:
+        """Learn from `failed` (...): a failure counts where it happened and where its episode began, `place` (..., 2).
+
+        progress: the part of the training that is done, in [0, 1].
+        """
         failures = sampling.count_failures(self.bins, place, jnp.broadcast_to(failed[..., None], place.shape))
-        return sampling.update_sampler(sampler, failures, self.config.sampling)
+        config = self.config.randomize
+        ramp = jnp.minimum(progress / max(config.ramp_share, 1e-6), 1.0)
+        level = config.start_level + (1.0 - config.start_level) * ramp
+        return Curriculum(sampling.update_sampler(curriculum.sampler, failures, self.config.sampling), level.astype(jnp.float32))
 
-    def reset(self, key: Array, sampler: sampling.SamplerState) -> EnvState:
-        """Start on a frame drawn by the sampler, with a random kick."""
-        key_start, key_kick = jax.random.split(key)
-        probabilities = sampling.bin_probabilities(sampler, self.bins, self.config.sampling)
-        env_state = self.reset_to(*sampling.sample_start(key_start, probabilities, self.bins, self.config.sampling.from_start))
-        kicked = kick(key_kick, env_state.physics.kinematics, self.config.reset)
-        return env_state._replace(physics=self.physics.init(kicked))
+    def chance(self, key: Array) -> Chance:
+        """What chance does in one control step."""
+        return self.hardware.chance(key)
+
+    def reset(self, key: Array, curriculum: Curriculum) -> EnvState:
+        """Start on a frame drawn by the sampler, disturbed, with a robot of its own."""
+        key_start, key_kick, key_pose, key_wire = jax.random.split(key, 4)
+        probabilities = sampling.bin_probabilities(curriculum.sampler, self.bins, self.config.sampling)
+        clip, frame = sampling.sample_start(key_start, probabilities, self.bins, self.config.sampling.from_start)
+        state = displace(key_pose, self.library.lookup(clip, frame), self.config.reset, self.robot.body, self.tracked_ids)
+        return self._start(clip, frame, kick(key_kick, state, self.config.reset), key_wire, curriculum.level)
 
     def reset_to(self, clip: Array, frame: Array) -> EnvState:
-        """The body exactly on a reference frame, at its velocity."""
-        physics = self.physics.init(self.library.lookup(clip, frame))
-        zero = jnp.zeros((), jnp.int32)
-        return EnvState(physics, clip, frame, self._packed(clip, frame), jnp.zeros(self.action_size, jnp.float32), zero)
+        """The nominal body exactly on a reference frame, at its velocity."""
+        return self._start(clip, frame, self.library.lookup(clip, frame), jax.random.key(0), jnp.zeros(()))
 
-    def step(self, env_state: EnvState, action: Array) -> tuple[EnvState, StepResult]:
+    def _start(self, clip: Array, frame: Array, state: KinematicState, key: Array, level: Array) -> EnvState:
+        zero, still = jnp.zeros((), jnp.int32), jnp.zeros(self.action_size, jnp.float32)
+        wire = self.hardware.connect(key, level, state, self.target(clip, frame, still))
+        env_state = EnvState(self.physics.init(state), clip, frame, self._packed(clip, frame), still, zero, wire, None)
+        if self.config.observation.history:
+            env_state = env_state._replace(history=jnp.stack([self._remembered(env_state)] * self.config.observation.history))
+        return env_state
+
+    def step(self, env_state: EnvState, action: Array, chance: Chance, curriculum: Curriculum) -> tuple[EnvState, StepResult]:
         """Apply `action` (J,) for one control step."""
         clip, frame = env_state.clip, env_state.frame + 1
         reference = self.library.lookup(clip, frame)
-        ctrl = self.target(clip, frame, action)
-        physics = self.physics.step(env_state.physics, ctrl)
+        wire, physics, drive = self.hardware.act(env_state.wire, env_state.physics, self.target(clip, frame, action), chance)
+        physics = self.physics.step(physics, drive)
         invalid = ~_finite(physics)
         # a broken state is replaced by the reference, so that nothing downstream sees a NaN; it counts as terminated
         physics = jax.tree.map(lambda bad, good: jnp.where(invalid, good, bad), physics, self.physics.init(reference))
         state = physics.kinematics
-        next_state = EnvState(physics, clip, frame, env_state.start, action, env_state.step_count + 1)
+        wire = self.hardware.sense(wire, env_state.physics.kinematics, state, chance)
+        history = env_state.history
+        if history is not None:
+            history = jnp.concatenate([self._remembered(env_state)[None], history[:-1]])
+        next_state = EnvState(physics, clip, frame, env_state.start, action, env_state.step_count + 1, wire, history)
 
         terms = tracking_rewards(state, reference, anchor=self.anchor, config=self.config.reward)
         terms["action_rate"] = action_rate(action, env_state.last_action)
@@ -120,20 +154,28 @@ class Tracking:
         return self.library.clip_start[clip] + jnp.minimum(frame, self.library.clip_length[clip] - 1)
 
     def observe(self, env_state: EnvState) -> tuple[Array, Array]:
-        """(actor observation, critic observation); the critic's begins with the actor's."""
+        """(what the actor sees, what the critic sees beyond it)."""
+        observation = self.config.observation
+        actor = observe(observation.actor, self._observed(env_state, env_state.wire.sensed), self.layout)
+        if env_state.history is not None:
+            actor = jnp.concatenate([actor, env_state.history.reshape(-1)])
+        return actor, observe(observation.critic, self._observed(env_state, env_state.physics.kinematics), self.layout)
+
+    def _remembered(self, env_state: EnvState) -> Array:
+        return observe(self.config.observation.history_terms, self._observed(env_state, env_state.wire.sensed), self.layout)
+
+    def _observed(self, env_state: EnvState, state: KinematicState) -> Observed:
         clip, frame = env_state.clip, env_state.frame
         offsets = jnp.asarray(self.config.observation.future_frames, jnp.int32)
-        observed = Observed(
-            state=env_state.physics.kinematics,
+        return Observed(
+            state=state,
             reference=self.library.lookup(clip, frame),
             future=jax.vmap(lambda offset: self.library.lookup(clip, frame + offset))(offsets),
             last_action=env_state.last_action,
             phase=frame / jnp.maximum(self.library.clip_length[clip] - 1, 1),
             time=frame * self.config.sim.ctrl_dt,
+            drawn=env_state.wire.episode.drawn,
         )
-        actor = observe(self.config.observation.actor, observed, self.layout)
-        extra = observe(self.config.observation.critic, observed, self.layout)
-        return actor, jnp.concatenate([actor, extra])
 
     def _errors(self, state: KinematicState, reference: KinematicState) -> dict[str, Array]:
         target_xpos, _ = anchored_targets(state, reference, self.anchor)

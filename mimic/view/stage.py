@@ -53,6 +53,7 @@ def make_stage(model: mujoco.MjModel) -> Stage:
     own = (model.geom_bodyid > 0) & ~plane
     visual = own & (model.geom_group <= 2) & (model.geom_rgba[:, 3] > 0)
     shown = visual if visual.any() else own
+    model.geom_rgba[shown, 3] = 1.0  # a file whose meshes are gone may have made the rest invisible, and MuJoCo skips those
     scenery = (model.geom_bodyid == 0) & ~plane & (model.geom_rgba[:, 3] > 0)
     floor = np.flatnonzero(plane & (model.geom_bodyid == 0))
     return Stage(

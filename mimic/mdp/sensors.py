@@ -1,0 +1,65 @@
+"""What a robot measures of its state: late, off by its encoders' bias, noisy. Numpy and JAX, no batch axes."""
+
+import numpy as np
+
+from mimic.config import NoiseConfig
+from motions.kinematics import KinematicState
+from motions.rotations import Array, namespace, quat_exp, quat_mul, quat_normalize, quat_rotate
+
+BASE_NOISE = 12  # position 3, orientation 3, linear velocity 3, angular velocity 3; then positions and velocities of the joints
+
+
+def noise_size(joints: int) -> int:
+    """How many random numbers `measured` takes."""
+    return BASE_NOISE + 2 * joints
+
+
+def measured(state: KinematicState, encoder_bias: Array, noise: Array, config: NoiseConfig) -> KinematicState:
+    """`state` as measured: joint positions off by `encoder_bias` (J,) [rad], everything by noise of `config`'s sizes.
+
+    noise (noise_size,): numbers in [-1, 1]. The root's errors of position and rotation move the tracked bodies along with it,
+    those of velocity only the root. The velocity errors are in the root's own frame.
+    """
+    xp, joints = namespace(state.qpos), len(encoder_bias)
+    pos, turn, lin, ang, joint_pos, joint_vel = xp.split(noise, np.cumsum([3, 3, 3, 3, joints]))
+    turn = quat_exp(config.base_ori * turn)
+    root = state.qpos[3:7]
+    measured_root = quat_mul(turn, root)
+    shift = config.base_pos * quat_rotate(root, pos)
+    qpos = [state.qpos[:3] + shift, measured_root, state.qpos[7:] + encoder_bias + config.joint_pos * joint_pos]
+    qvel = [
+        state.qvel[:3] + config.base_lin_vel * quat_rotate(root, lin),
+        state.qvel[3:6] + config.base_ang_vel * ang,
+        state.qvel[6:] + config.joint_vel * joint_vel,
+    ]
+    return state._replace(
+        qpos=xp.concatenate(qpos),
+        qvel=xp.concatenate(qvel),
+        xpos=state.xpos + shift,
+        xquat=quat_mul(xp.broadcast_to(turn, state.xquat.shape), state.xquat),
+    )
+
+
+def delayed(states: KinematicState, steps: Array) -> KinematicState:
+    """The state `steps` control steps ago, a fraction too: linear between two, quaternions normalized.
+
+    states: leading axis of control steps, the present first; at least two more than whole `steps`, or just the present.
+    """
+    xp = namespace(states.qpos)
+    count = states.qpos.shape[0]
+    if count == 1:
+        return KinematicState(*(part[0] for part in states))
+    whole = xp.minimum(xp.floor(steps).astype(int), count - 2)
+    rest = steps - whole
+
+    def between(part: Array) -> Array:
+        return (1.0 - rest) * part[whole] + rest * part[whole + 1]
+
+    def between_quats(part: Array) -> Array:
+        now, before = part[whole], part[whole + 1]
+        sign = xp.where(xp.sum(now * before, axis=-1, keepdims=True) < 0.0, -1.0, 1.0)
+        return quat_normalize((1.0 - rest) * now + rest * sign * before)
+
+    qpos = xp.concatenate([between(states.qpos[:, :3]), between_quats(states.qpos[:, 3:7]), between(states.qpos[:, 7:])])
+    linear = (between(part) for part in (states.xlinvel, states.xangvel))
+    return KinematicState(qpos, between(states.qvel), between(states.xpos), between_quats(states.xquat), *linear)

@@ -1,0 +1,136 @@
+"""What chance decides of an episode and of a control step: the robot's differences from its model, delays, shoves."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mimic.config import RandomizeConfig
+from mimic.robots import Robot
+from mimic.sim.physics import Push
+from mimic.sim.variation import Variation
+from motions.errors import InputError
+from motions.rotations import Array
+
+COMMON = ("friction", "mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn once for all joints or bodies
+
+
+class Episode(NamedTuple):
+    """What stays the same through an episode. `drawn` (D,): the draws as a privileged observation, 0 at the nominal."""
+
+    variation: Variation | None
+    encoder_bias: Array
+    target_offset: Array
+    action_delay: Array
+    observation_delay: Array
+    drawn: Array
+
+
+class Chance(NamedTuple):
+    """What chance does in one control step: noise (N,) in [-1, 1] for the sensors, torque (J,) in [-1, 1], shove (8,) of
+    [-1, 1], whose first number decides whether there is one. Empty where the config asks for none."""
+
+    noise: Array
+    torque: Array
+    shove: Array
+
+
+class Shoved(NamedTuple):
+    """A force that acts for some more control steps."""
+
+    push: Push
+    steps_left: Array
+
+
+def varies_model(config: RandomizeConfig) -> bool:
+    """Whether episodes differ in the model's fields."""
+    spans = [getattr(config, name) for name in COMMON]
+    shifts = (config.spread, config.com, config.joint_friction, config.joint_damping, config.gravity_tilt)
+    return any(span != (1.0, 1.0) for span in spans) or any(shifts)
+
+
+def check_randomize(config: RandomizeConfig) -> None:
+    """Raise `InputError` for a range that is inverted or unphysical."""
+    for name in COMMON:
+        low, high = getattr(config, name)
+        if not 0.0 < low <= high:
+            raise InputError(f"randomize.{name} is {low:g} .. {high:g}, expected factors above 0, the smaller first")
+    for name in ("action_delay", "observation_delay"):
+        low, high = getattr(config, name)
+        if not 0 <= low <= high:
+            raise InputError(
+                f"randomize.{name} is {low} .. {high} physics steps, expected whole numbers from 0, the smaller first"
+            )
+    amplitudes = {
+        name: getattr(config, name) for name in ("com", "joint_friction", "joint_damping", "gravity_tilt", "encoder_bias")
+    }
+    amplitudes |= {name: getattr(config, name) for name in ("target_offset", "torque_noise")}
+    amplitudes |= {f"noise.{name}": value for name, value in vars(config.noise).items()}
+    amplitudes |= {"push.force": config.push.force, "push.force_s": config.push.force_s}
+    for name, value in amplitudes.items():
+        if not value >= 0.0:
+            raise InputError(f"randomize.{name} is {value:g}, expected a largest value of 0 or more")
+    for name in ("nominal_share", "start_level", "ramp_share", "spread"):
+        if not 0.0 <= getattr(config, name) <= 1.0 or (name == "spread" and config.spread == 1.0):
+            raise InputError(f"randomize.{name} is {getattr(config, name):g}, expected a share from 0 to 1")
+    if not config.push.interval_s > 0.0:
+        raise InputError(f"randomize.push.interval_s is {config.push.interval_s:g}, expected a time above 0")
+
+
+def draw_episode(key: Array, level: Array, config: RandomizeConfig, robot: Robot) -> Episode:
+    """One episode at `level` in [0, 1] of the ranges: factors 1 + level (u - 1) with u uniform in the range, shifts level times
+    theirs.
+
+    With probability `nominal_share` everything is nominal.
+    """
+    model, joints = robot.model, len(robot.joint_names)
+    key_nominal, key_common, key_spread, key_shift, key_delay = jax.random.split(key, 5)
+    level = jnp.where(jax.random.bernoulli(key_nominal, config.nominal_share), 0.0, level)
+
+    ranges = jnp.array([getattr(config, name) for name in COMMON])
+    common = 1.0 + level * (jax.random.uniform(key_common, (len(COMMON),), minval=ranges[:, 0], maxval=ranges[:, 1]) - 1.0)
+    by_name = dict(zip(COMMON, common, strict=True))
+    sizes = {"mass": model.nbody, "inertia": model.nbody, "armature": joints, "kp": joints, "kd": joints, "effort": joints}
+    own = 1.0 + level * config.spread * jax.random.uniform(key_spread, (sum(sizes.values()),), minval=-1.0)
+    starts = dict(zip(sizes, jnp.split(own, [sum(list(sizes.values())[: i + 1]) for i in range(len(sizes) - 1)]), strict=True))
+    factors = {name: by_name[name] * starts[name] for name in sizes}
+
+    shift = level * jax.random.uniform(key_shift, (5 + 4 * joints,), minval=-1.0)
+    com, tilt, bias, offset, friction, damping = jnp.split(shift, [3, 5, 5 + joints, 5 + 2 * joints, 5 + 3 * joints])
+    encoder_bias, target_offset = config.encoder_bias * bias, config.target_offset * offset
+    variation = None
+    if varies_model(config):
+        lean = jnp.sin(config.gravity_tilt * tilt)
+        down = jnp.concatenate([lean, -jnp.sqrt(1.0 - jnp.sum(jnp.square(lean)))[None]])
+        variation = Variation(
+            friction=by_name["friction"], com=config.com * com,
+            joint_friction=config.joint_friction * jnp.abs(friction) * robot.effort.astype("float32"),
+            joint_damping=config.joint_damping * jnp.abs(damping) * robot.kd.astype("float32"),
+            gravity=float(np.linalg.norm(model.opt.gravity)) * down,
+            **factors,
+        )  # fmt: skip
+    key_action, key_observation = jax.random.split(key_delay)
+    action_delay = _draw_delay(key_action, config.action_delay, level)
+    observation_delay = _draw_delay(key_observation, config.observation_delay, level)
+    longest = max(config.action_delay[1], config.observation_delay[1], 1)
+    parts = (common - 1.0, com, tilt, encoder_bias, target_offset, jnp.stack([action_delay, observation_delay]) / longest)
+    drawn = jnp.concatenate(parts)
+    return Episode(variation, encoder_bias, target_offset, action_delay, observation_delay, drawn)
+
+
+def _draw_delay(key: Array, bounds: tuple[int, int], level: Array) -> Array:
+    """A whole number of physics steps up to the level's part of the range; 0 at level 0."""
+    low, high = bounds
+    return jnp.floor(level * jax.random.uniform(key, minval=low, maxval=high + 1.0 - 1e-3)).astype(jnp.int32)
+
+
+def draw_chance(key: Array, config: RandomizeConfig, joints: int, noise_size: int) -> Chance:
+    """The chance of one control step; parts that the config does not use are empty."""
+    push = config.push
+    noisy, shoving = any(vars(config.noise).values()), push.force or any(push.linvel) or any(push.angvel)
+    sizes = [noise_size if noisy else 0, joints if config.torque_noise else 0, 8 if shoving else 0]
+    if not any(sizes):
+        return Chance(*(jnp.zeros(0),) * 3)
+    values = jax.random.uniform(key, (sum(sizes),), minval=-1.0)
+    return Chance(*jnp.split(values, [sizes[0], sizes[0] + sizes[1]]))
