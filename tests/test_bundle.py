@@ -17,7 +17,7 @@ from mimic.deploy.bundle import FILES, write_bundle
 from mimic.deploy.check import Check, check_bundle, print_checks
 from mimic.deploy.schema import faults, policy_schema
 from mimic.deploy.sim2sim import Policy, rollout
-from mimic.deploy.spec import ChainLink, PolicySpec, read_spec
+from mimic.deploy.spec import ChainLink, PolicySpec, read_spec, side_file
 from motions.errors import InputError
 
 
@@ -123,7 +123,7 @@ def edit(folder: Path, change) -> None:
         (lambda t: t["motion"].update(name="walk"), r"motion\.name is walk, was sway"),
         (lambda t: t["provenance"].update(run="other"), r"provenance\.run is other, was None"),
         (lambda t: t.update(torque=1), r"unknown key.*torque"),
-        (lambda t: t.pop("conventions"), r"not by its schema: : lacks conventions"),
+        (lambda t: t.pop("conventions"), r"not by its schema: lacks conventions"),
         (lambda t: t["kp"].__setitem__(2, "60"), r"kp must hold 4 finite numbers"),
         (lambda t: t["sim"].update(sim_dt=True), r"not by its schema: sim\.sim_dt"),
         (lambda t: t["files"].pop("motion"), r"files lacks motion"),
@@ -195,8 +195,6 @@ def test_wrong_numbers_behind_right_checksums(folder: Path):
     vectors["joint_pos"][50, 1] += 0.01
     vectors["action"][3, 0] = np.nan
     np.savez(path, **vectors)
-    from mimic.deploy.spec import side_file
-
     edit(folder, lambda t: t["files"]["test_vectors"].update(sha256=side_file(path).sha256))
     assert failed(folder).keys() >= {"policy.onnx", "raw.onnx", "policy.npz"}
 
@@ -244,6 +242,19 @@ def test_verdict_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["FAILED", "raw.onnx", "5.0e-01", "differs"]
     assert lines[-1].endswith("1 of 2 checks FAILED: do not deploy this")
+
+
+def test_an_older_bundle_is_judged_by_its_own_schema(folder: Path):
+    """Of a version that knew no physics_rate_hz: whole by its own schema, lacking something by ours."""
+    path = folder / "schema.json"
+    schema = json.loads(path.read_text())
+    schema["properties"].pop("physics_rate_hz")
+    schema["required"].remove("physics_rate_hz")
+    path.write_text(json.dumps(schema))
+    edit(folder, lambda t: t.pop("physics_rate_hz"))
+    assert failed(folder)["policy.json"] == "not by its schema: lacks physics_rate_hz"
+    edit(folder, lambda t: t["files"]["schema"].update(sha256=side_file(path).sha256))
+    assert failed(folder) == {"policy.json": "changed since the export: physics_rate_hz is None, was 200.0"}
 
 
 # Schema

@@ -41,7 +41,7 @@ def check_bundle(folder: Path) -> list[Check]:
         table, spec = _read_table(folder / SPEC), read_spec(folder / SPEC)
     except InputError as error:
         return [Check(SPEC, False, str(error).removeprefix(f"{folder / SPEC}: "))]
-    checks = [_spec_check(folder, table), *(_file_check(folder, key, spec) for key in FILES if key in spec.files)]
+    checks = [_spec_check(folder, table, spec), *(_file_check(folder, key, spec) for key in FILES if key in spec.files)]
     absent = [name for key, name in FILES.items() if key not in spec.files and key not in OPTIONAL]
     checks += [Check(name, False, f"{SPEC} does not list it: this is not a bundle, or not a whole one") for name in absent]
     broken = {check.what for check in checks if not check.passed and check.says.startswith(("missing", "damaged"))}
@@ -77,9 +77,12 @@ def _read_table(path: Path) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _spec_check(folder: Path, table: dict[str, Any]) -> Check:
+def _spec_check(folder: Path, table: dict[str, Any], spec: PolicySpec) -> Check:
     """Against its schema, and against what raw.onnx remembers of it."""
-    wrong = list(faults(table, policy_schema()))
+    schema, path = policy_schema(), folder / FILES["schema"]
+    if "schema" in spec.files and path.is_file() and side_file(path) == spec.files["schema"]:
+        schema = json.loads(path.read_text())  # an older bundle has the schema of its time
+    wrong = list(faults(table, schema))
     if wrong:
         return Check(SPEC, False, f"not by its schema: {wrong[0]}" + (f" and {len(wrong) - 1} more" if wrong[1:] else ""))
     try:

@@ -63,10 +63,11 @@ def faults(value: Any, schema: dict[str, Any], where: str = "") -> Iterator[str]
             yield from faults(item, schema.get("items", {}), f"{where}[{i}]")
     elif isinstance(value, dict):
         properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
-        yield from (f"{where}: lacks {key}" for key in schema.get("required", ()) if key not in value)
+        place = f"{where}: " if where else ""
+        yield from (f"{place}lacks {key}" for key in schema.get("required", ()) if key not in value)
         for key, item in value.items():
             if key not in properties and others is False:
-                yield f"{where}: unknown key {key!r}"
+                yield f"{place}unknown key {key!r}"
             else:
                 yield from faults(item, properties.get(key) or others or {}, f"{where}.{key}".lstrip("."))
 
