@@ -62,6 +62,7 @@ def test_every_graph_gives_what_was_recorded(name: str, tmp_path: Path):
     replayed = {check.what: check.difference for check in checks if check.difference is not None}
     assert {"policy.onnx", "raw.onnx", "policy.npz"} <= replayed.keys()
     assert ("policy_ros.onnx" in replayed) == (name in ("contract", "absolute", "no estimate"))
+    assert ("policy.py" in replayed) == (folder / "policy.py").exists()
     assert max(replayed.values()) < 1e-5
     assert Policy.load(folder / "policy.onnx").spec.files.keys() == {c for c in FILES if (folder / FILES[c]).exists()}
 
