@@ -158,6 +158,8 @@ def test_a_file_that_is_not_whole(folder: Path, name: str, kind: str):
     elif not name.endswith((".json", ".txt")):
         assert says.startswith("damaged or truncated: ")
     assert "\n" not in says
+    if name != "policy.json":
+        assert failed(folder).keys() == {name}  # and nothing else is blamed
 
 
 def test_another_policys_network(folder: Path, tmp_path: Path):
@@ -201,10 +203,10 @@ def test_wrong_numbers_behind_right_checksums(folder: Path):
 
 
 def test_never_a_traceback_whatever_the_bytes(whole: Path, tmp_path: Path):
-    """Forty random wounds to random files: always a failed check, in one line each."""
+    """Two dozen random wounds to random files: always a failed check, in one line each."""
     rng = np.random.default_rng(0)
     names = sorted(path.name for path in whole.iterdir())
-    for round_ in range(40):
+    for round_ in range(24):
         folder = Path(shutil.copytree(whole, tmp_path / str(round_)))
         path = folder / names[round_ % len(names)]
         content = bytearray(path.read_bytes())
@@ -224,6 +226,32 @@ def test_never_a_traceback_whatever_the_bytes(whole: Path, tmp_path: Path):
         assert any(not check.passed for check in checks), f"round {round_}: {path.name}"
         assert all(check.says and "\n" not in check.says for check in checks)
         shutil.rmtree(folder)
+
+
+def test_never_a_traceback_whatever_the_spec_says(folder: Path):
+    """Fifty times one value of policy.json, anywhere in its tree, becomes something else: always a failed check."""
+    rng = np.random.default_rng(1)
+    original = (folder / "policy.json").read_text()
+    junk = [None, [], {}, "x", -1, 3, 0.5, True, [[1]], {"name": 3}, 1e308]
+    for round_ in range(50):
+        table = json.loads(original)
+        places = list(places_in(table))
+        parent, key = places[rng.integers(len(places))]
+        before, parent[key] = parent[key], junk[rng.integers(len(junk))]
+        if before == parent[key]:
+            continue
+        (folder / "policy.json").write_text(json.dumps(table))
+        checks = check_bundle(folder)
+        assert any(not check.passed for check in checks), f"round {round_}: {key}: {before!r} became {parent[key]!r}"
+        assert all(check.says and "\n" not in check.says for check in checks)
+
+
+def places_in(tree):
+    """(container, key) of every value in a JSON tree."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield tree, key
+        if isinstance(value, dict | list):
+            yield from places_in(value)
 
 
 def json_unchanged(before: Path, after: Path) -> bool:

@@ -26,8 +26,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (shutil.which("cmake") and (shutil.which("c++") or shutil.which("g++"))):
         pytest.skip("no cmake or no C++ compiler")
     folder = tmp_path_factory.mktemp("cpp")
-    (library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*") or [None]
-    if library:
+    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"), None)
+    if library is not None:
         for name in ("libonnxruntime.so", "libonnxruntime.so.1"):
             (folder / name).symlink_to(library)
     options = [f"-DONNXRUNTIME_ROOT={os.environ.get('ONNXRUNTIME_ROOT', '')}", f"-DCMAKE_LIBRARY_PATH={folder}"]
