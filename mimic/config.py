@@ -204,8 +204,8 @@ class RandomizeConfig:
     """Of all bodies in common, inertia with it."""
     inertia: Range = (1.0, 1.0)
     """Of all bodies, beyond that of the mass."""
-    com: float = 0.0
-    """Largest shift of the anchor's centre of mass along each axis [m]."""
+    com: Vector = (0.0, 0.0, 0.0)
+    """Largest shift of the anchor's centre of mass along each of its axes [m]."""
     armature: Range = (1.0, 1.0)
     kp: Range = (1.0, 1.0)
     kd: Range = (1.0, 1.0)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from mimic.config import Config, ResetConfig
+from mimic.config import Config, NoiseConfig, PushConfig, RandomizeConfig, ResetConfig
 from motions.errors import unknown_name
 
 
@@ -30,7 +30,53 @@ def humanoid() -> Config:
     return Config(preset="humanoid", robot="humanoid", env_steps=1_800_000)
 
 
-PRESETS: dict[str, Callable[[], Config]] = {preset.__name__: preset for preset in (g1, g1_ros, humanoid)}
+def g1_deploy() -> Config:
+    """Unitree G1 for the real robot: no state estimation, randomized bodies, motors, delays, noise and shoves."""
+    config = g1()
+    return replace(
+        config,
+        preset="g1_deploy",
+        observation=replace(
+            config.observation,
+            actor=(
+                "command", "motion_anchor_ori_b", "base_ang_vel", "projected_gravity", "joint_pos", "joint_vel", "actions",
+                "joint_errors", "future_motion",
+            ),
+            critic=(
+                "motion_anchor_pos_b", "base_lin_vel", "joint_errors", "tracking_errors", "body_pos_b", "clip_time", "phase",
+                "randomization",
+            ),
+            history=3,
+            future_frames=(5, 15),
+        ),
+        reset=ResetConfig((0.3, 0.3, 0.1), (0.3, 0.3, 0.3), (0.02, 0.02, 0.01), (0.05, 0.05, 0.1), 0.05),
+        randomize=DEPLOY,
+        num_envs=256,
+        env_steps=10_000_000,
+    )  # fmt: skip
+
+
+DEPLOY = RandomizeConfig(
+    friction=(0.4, 2.0),
+    mass=(0.85, 1.25),
+    inertia=(0.9, 1.1),
+    com=(0.05, 0.05, 0.05),
+    armature=(0.9, 1.1),
+    kp=(0.75, 1.25),
+    kd=(0.75, 1.25),
+    effort=(0.8, 1.0),
+    spread=0.05,
+    gravity_tilt=0.03,
+    encoder_bias=0.015,
+    target_offset=0.01,
+    action_delay=(0, 7),
+    observation_delay=(0, 2),
+    torque_noise=0.03,
+    noise=NoiseConfig(base_ori=0.06, base_ang_vel=0.3, joint_pos=0.015, joint_vel=0.75),
+    push=PushConfig(linvel=(0.5, 0.5, 0.2), angvel=(0.5, 0.5, 0.5)),
+)
+
+PRESETS: dict[str, Callable[[], Config]] = {preset.__name__: preset for preset in (g1, g1_ros, g1_deploy, humanoid)}
 
 
 def make_preset(name: str) -> Config:

@@ -14,6 +14,9 @@ Curriculum = Any
 Chance = Any
 
 
+FRESH_EVERY = 6  # control steps; an environment that ends twice within them starts twice from the same state
+
+
 class Step(Protocol):
     """What a task's step returns beside the next state; see `mimic.tasks.tracking.StepResult`."""
 
@@ -97,13 +100,15 @@ def collect(
     if paired:
         env_state = jax.tree.map(lambda leaf: jnp.concatenate([leaf[: num_envs // 2]] * 2), env_state)
         noises = jnp.concatenate([noises[:, : num_envs // 2], -noises[:, : num_envs // 2]], axis=1)
-    restarts = jax.vmap(batch_reset, (0, None))(jax.random.split(key_fresh, (length, num_envs)), curriculum)  # [T, B]
+    rounds = -(-length // FRESH_EVERY)
+    restarts = jax.vmap(batch_reset, (0, None))(jax.random.split(key_fresh, (rounds, num_envs)), curriculum)  # [rounds, B]
     obs_restarts = jax.vmap(batch_observe)(restarts)
     chances = jax.vmap(jax.vmap(task.chance))(jax.random.split(key_chance, (length, num_envs)))
 
     def one_step(carry: tuple, drawn: tuple) -> tuple[tuple, tuple]:
         env_state, obs, offender = carry
-        noise, fresh, obs_fresh, chance = drawn
+        step, noise, chance = drawn
+        fresh, obs_fresh = jax.tree.map(lambda leaf: leaf[step // FRESH_EVERY], (restarts, obs_restarts))
         mean, log_std = networks.policy(params, normalize(normalizer, obs, obs_clip))
         action = mean + jnp.exp(log_std) * noise
         log_prob = jnp.sum(-0.5 * jnp.square(noise) - log_std - 0.5 * jnp.log(2.0 * jnp.pi), axis=-1)
@@ -127,7 +132,7 @@ def collect(
 
     obs = batch_observe(env_state)
     nobody = Offender(jax.tree.map(lambda leaf: leaf[0], env_state), jnp.zeros(task.action_size))
-    drawn = (noises, restarts, obs_restarts, chances)
+    drawn = (jnp.arange(length), noises, chances)
     (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), drawn)
     return env_state, Rollout(transitions, offender, {name: value.mean() for name, value in log.items()})
 

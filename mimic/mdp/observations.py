@@ -147,6 +147,17 @@ def future(o: Observed, layout: BodyLayout) -> Array:
     return xp.concatenate([o.future.qpos[:, 7:], offset, turn], axis=-1).reshape(-1)
 
 
+def future_motion(o: Observed, layout: BodyLayout) -> Array:
+    """Future reference frames for a robot that does not know where it is: joint positions [rad], the reference anchor's way from
+    its present place [m] and its orientation (6D), both in the robot's anchor frame; (H (J + 9),)."""
+    xp = namespace(o.state.qpos)
+    a = layout.anchor
+    anchor = o.state.xquat[a][None]
+    way = quat_rotate_inv(anchor, o.future.xpos[:, a] - o.reference.xpos[a])
+    turn = quat_to_rot6d(quat_mul(quat_conj(anchor), o.future.xquat[:, a]))
+    return xp.concatenate([o.future.qpos[:, 7:], way, turn], axis=-1).reshape(-1)
+
+
 def randomization(o: Observed, layout: BodyLayout) -> Array:
     """What the simulation drew for the episode: factors, shifts, biases, delays. For critics and teachers only; (D,)."""
     return o.drawn
@@ -158,7 +169,7 @@ TERMS: dict[str, Term] = {
     for f in (
         command, motion_anchor_pos_b, motion_anchor_ori_b, base_lin_vel, base_ang_vel, projected_gravity,
         joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, clip_time,
-        joint_errors, anchor_vel_error_b, tracking_errors, future, randomization,
+        joint_errors, anchor_vel_error_b, tracking_errors, future, future_motion, randomization,
     )
 }  # fmt: skip
 

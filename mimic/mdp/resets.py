@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mimic.config import ResetConfig
-from motions.kinematics import Body, KinematicState, kinematic_state
+from motions.kinematics import KinematicState
 from motions.rotations import Array, quat_exp, quat_mul, quat_rotate
 
 
@@ -25,16 +25,10 @@ def kick(key: Array, state: KinematicState, config: ResetConfig) -> KinematicSta
     )
 
 
-def displace(key: Array, state: KinematicState, config: ResetConfig, body: Body, tracked_ids: np.ndarray) -> KinematicState:
-    """Move the pose uniformly within +-pos [m], +-tilt (roll, pitch, yaw) [rad] and +-joints [rad], inside the joint ranges.
-
-    Without any of them the state itself. Velocities stay: the root's in the world and in its own frame, the joints'.
-    """
-    if not (any(config.pos) or any(config.tilt) or config.joints):
-        return state
-    shift = jax.random.uniform(key, (6 + len(body.joint_names),), minval=-1.0)
+def displace(key: Array, qpos: Array, config: ResetConfig, joint_range: np.ndarray) -> Array:
+    """Move qpos (nq,) uniformly within +-pos [m], +-tilt (roll, pitch, yaw) [rad] and +-joints [rad], these inside their ranges
+    (J, 2)."""
+    shift = jax.random.uniform(key, (len(qpos) - 1,), minval=-1.0)
     turn = quat_exp(shift[3:6] * jnp.asarray(config.tilt))
-    low, high = body.joint_range.T
-    joints = jnp.clip(state.qpos[7:] + config.joints * shift[6:], low, high)
-    qpos = [state.qpos[:3] + shift[:3] * jnp.asarray(config.pos), quat_mul(turn, state.qpos[3:7]), joints]
-    return kinematic_state(body, jnp.concatenate(qpos).astype(jnp.float32), state.qvel, tracked_ids)
+    joints = jnp.clip(qpos[7:] + config.joints * shift[6:], *joint_range.T)
+    return jnp.concatenate([qpos[:3] + shift[:3] * jnp.asarray(config.pos), quat_mul(turn, qpos[3:7]), joints])

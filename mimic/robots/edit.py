@@ -14,7 +14,7 @@ def finish(spec: mujoco.MjSpec, traits: Traits, sim: SimConfig) -> None:
     for element in [*spec.actuators, *spec.keys, *spec.tendons]:
         spec.delete(element)
     _set_options(spec, sim)
-    _set_actuators(spec, traits)
+    _set_actuators(spec, traits, dry=sim.actuator == "motor")
     _set_contacts(spec, traits, sim)
 
 
@@ -29,12 +29,15 @@ def _set_options(spec: mujoco.MjSpec, sim: SimConfig) -> None:
     option.enableflags = 0
 
 
-def _set_actuators(spec: mujoco.MjSpec, traits: Traits) -> None:
-    """torque = clip(kp (ctrl - q) - kd qdot, +-effort); ctrl is a joint position [rad], unlimited."""
+def _set_actuators(spec: mujoco.MjSpec, traits: Traits, *, dry: bool) -> None:
+    """torque = clip(kp (ctrl - q) - kd qdot, +-effort); ctrl is a joint position [rad], unlimited. dry: with the motors' friction
+    and damping. Their torque-speed curves are up to whoever steps the model (`mimic.robots.actuators`)."""
     hinges = [j for j in spec.joints if j.type == mujoco.mjtJoint.mjJNT_HINGE]
-    for joint, kp, kd, effort, armature in zip(hinges, traits.kp, traits.kd, traits.effort, traits.armature, strict=True):
+    columns = (traits.kp, traits.kd, traits.effort, traits.armature, traits.motor_friction, traits.motor_damping)
+    for joint, kp, kd, effort, armature, friction, damping in zip(hinges, *columns, strict=True):
         joint.armature = armature
-        joint.stiffness, joint.damping, joint.frictionloss = np.zeros(3), np.zeros(3), 0.0
+        joint.stiffness, joint.damping = np.zeros(3), np.array([damping if dry else 0.0, 0.0, 0.0])
+        joint.frictionloss = friction if dry else 0.0
         joint.actfrclimited, joint.actgravcomp = mujoco.mjtLimited.mjLIMITED_FALSE, 0
         actuator = spec.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         actuator.gaintype, actuator.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE

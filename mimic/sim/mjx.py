@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from mujoco import mjx
 
 from mimic.robots import Robot
+from mimic.robots.actuators import torque_limits
 from mimic.sim.physics import Drive, PhysicsState
 from mimic.sim.variation import Variation, varied_fields
 from motions.errors import InputError
@@ -21,12 +22,16 @@ SOME_FRICTION = 1e-6  # [N m] MJX makes room for a joint's dry friction only whe
 class MjxPhysics:
     """Physics by MJX. Between control steps only `PhysicsState` is kept; the rest of `mjx.Data` is recomputed.
 
-    `dry_friction`: whether a drive's variation may give the joints some.
+    motors: whether torques are limited by the robot's torque-speed curves. dry_friction: whether a drive's variation may give
+    the joints some.
     """
 
-    def __init__(self, robot: Robot, n_substeps: int, impl: str, num_envs: int, *, dry_friction: bool = False) -> None:
+    def __init__(
+        self, robot: Robot, n_substeps: int, impl: str, num_envs: int, *, motors: bool = False, dry_friction: bool = False
+    ) -> None:
         self.robot = robot
         self.n_substeps = n_substeps
+        self.motors = motors
         self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
         self.anchor_id = robot.model.body(robot.anchor_body).id
         plain = robot.model
@@ -47,6 +52,9 @@ class MjxPhysics:
     def init(self, kinematics: KinematicState) -> PhysicsState:
         return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32))
 
+    def place(self, qpos: Array, qvel: Array) -> PhysicsState:
+        return self.init(kinematic_state(self.robot.body, qpos, qvel, self.tracked_ids))
+
     def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
         data = self.advance(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, drive)
         kinematics = kinematic_state(self.robot.body, data.qpos, data.qvel, self.tracked_ids)
@@ -61,9 +69,15 @@ class MjxPhysics:
             data = data.replace(xfrc_applied=data.xfrc_applied.at[drive.push.body.astype(int), :3].set(drive.push.force))
         model = self.model if drive.variation is None else self._varied(drive.variation)
         held = drive.ctrl.ndim == 1
+        effort = self.robot.effort if drive.variation is None else self.robot.effort * drive.variation.effort
 
         def substep(index: jax.Array, data: mjx.Data) -> mjx.Data:
-            return mjx.step(model, data.replace(ctrl=drive.ctrl if held else drive.ctrl[index]))
+            limited = model
+            if self.motors:
+                curve = self.robot.velocity_limit, self.robot.corner_velocity
+                limits = jnp.stack(torque_limits(data.qvel[6:], effort, *curve), axis=-1)
+                limited = model.replace(actuator_forcerange=limits.astype(jnp.float32))
+            return mjx.step(limited, data.replace(ctrl=drive.ctrl if held else drive.ctrl[index]))
 
         # "highest": TF32 on newer GPUs silently degrades the solver
         with jax.default_matmul_precision("highest"):

@@ -10,10 +10,13 @@ import numpy as np
 from mujoco.batch import Batch
 
 from mimic.robots import Robot
+from mimic.robots.actuators import torque_limits
 from mimic.sim.physics import Drive, PhysicsState
 from mimic.sim.variation import Variation, varied_fields
 from motions.kinematics import KinematicState
 from motions.rotations import Array
+
+PLACED = 64  # simulations by which starts are computed
 
 
 class _Row(NamedTuple):
@@ -27,11 +30,15 @@ class _Row(NamedTuple):
 
 class NativePhysics:
     """Physics by C MuJoCo. The engine keeps nothing between calls: the state crosses the callback both ways,
-    packed into one float32 row per environment each way, so that a run can be resumed exactly."""
+    packed into one float32 row per environment each way, so that a run can be resumed exactly.
 
-    def __init__(self, robot: Robot, n_substeps: int, nthread: int = 0) -> None:
+    motors: whether torques are limited by the robot's torque-speed curves.
+    """
+
+    def __init__(self, robot: Robot, n_substeps: int, nthread: int = 0, *, motors: bool = False) -> None:
         self.robot = robot
         self.n_substeps = n_substeps
+        self.motors = motors
         self.nthread = nthread
         self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
         self._engines: dict[Any, _Engine] = {}
@@ -39,23 +46,44 @@ class NativePhysics:
     def init(self, kinematics: KinematicState) -> PhysicsState:
         return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32))
 
+    def place(self, qpos: Array, qvel: Array) -> PhysicsState:
+        row = jnp.concatenate([qpos, qvel]).astype(jnp.float32)
+        out = jax.pure_callback(self._place, self._out_type, row, vmap_method="broadcast_all")
+        return self.init(self._unpack(out).kinematics)
+
     def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
-        model, bodies = self.robot.model, len(self.tracked_ids)
         row = _Row(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, drive)
         leaves, structure = jax.tree.flatten(row)
         layout = tuple(leaf.shape for leaf in leaves)
-        sizes = [model.nq, model.nv, model.nv, 3 * bodies, 4 * bodies, 3 * bodies, 3 * bodies]
-        out = jax.pure_callback(
-            partial(self._call, structure, layout),
-            jax.ShapeDtypeStruct((sum(sizes),), jnp.float32),
-            jnp.concatenate([leaf.reshape(-1).astype(jnp.float32) for leaf in leaves]),
-            vmap_method="broadcast_all",
-        )
-        qpos, qvel, warmstart, xpos, xquat, xlinvel, xangvel = jnp.split(out, np.cumsum(sizes)[:-1])
+        packed = jnp.concatenate([leaf.reshape(-1).astype(jnp.float32) for leaf in leaves])
+        call = partial(self._call, structure, layout)
+        return self._unpack(jax.pure_callback(call, self._out_type, packed, vmap_method="broadcast_all"))
+
+    @property
+    def _sizes(self) -> list[int]:
+        model, bodies = self.robot.model, len(self.tracked_ids)
+        return [model.nq, model.nv, model.nv, 3 * bodies, 4 * bodies, 3 * bodies, 3 * bodies]
+
+    @property
+    def _out_type(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((sum(self._sizes),), jnp.float32)
+
+    def _unpack(self, out: Array) -> PhysicsState:
+        qpos, qvel, warmstart, xpos, xquat, xlinvel, xangvel = jnp.split(out, np.cumsum(self._sizes)[:-1])
+        bodies = len(self.tracked_ids)
         kinematics = KinematicState(
             qpos, qvel, xpos.reshape(bodies, 3), xquat.reshape(bodies, 4), xlinvel.reshape(bodies, 3), xangvel.reshape(bodies, 3)
         )
         return PhysicsState(kinematics, warmstart)
+
+    def _place(self, rows: Array) -> np.ndarray:
+        """A few at a time: starts are many, and a simulation holds much memory."""
+        flat = np.asarray(rows).reshape(-1, np.shape(rows)[-1])
+        if "place" not in self._engines:
+            self._engines["place"] = _Engine(self.robot, PLACED, self.nthread, self.tracked_ids, False)
+        engine = self._engines["place"]
+        out = np.concatenate([engine.place(flat[i : i + PLACED]) for i in range(0, len(flat), PLACED)])
+        return out.reshape(*np.shape(rows)[:-1], -1)
 
     def _call(self, structure: Any, layout: tuple[tuple[int, ...], ...], rows: Array) -> np.ndarray:
         rows = np.asarray(rows)
@@ -63,7 +91,7 @@ class NativePhysics:
         key = len(flat), structure, layout  # what one kind of drive sets must not linger in another
         engine = self._engines.get(key)
         if engine is None:
-            engine = self._engines[key] = _Engine(self.robot, len(flat), self.nthread, self.tracked_ids)
+            engine = self._engines[key] = _Engine(self.robot, len(flat), self.nthread, self.tracked_ids, self.motors)
         columns = np.cumsum([int(np.prod(shape)) for shape in layout])[:-1]
         parts = [part.reshape(len(flat), *shape) for part, shape in zip(np.split(flat, columns, axis=1), layout, strict=True)]
         return engine.step(jax.tree.unflatten(structure, parts), self.n_substeps).reshape(*rows.shape[:-1], -1)
@@ -72,8 +100,8 @@ class NativePhysics:
 class _Engine:
     """A batch of one size with its bound arrays."""
 
-    def __init__(self, robot: Robot, nsim: int, nthread: int, tracked_ids: np.ndarray) -> None:
-        self.model, self.nsim = robot.model, nsim
+    def __init__(self, robot: Robot, nsim: int, nthread: int, tracked_ids: np.ndarray, motors: bool) -> None:
+        self.robot, self.model, self.nsim, self.motors = robot, robot.model, nsim, motors
         self.batch = Batch(robot.model, nsim, nthread, persistent=True)
         self.qpos, self.qvel, self.warmstart, self.ctrl = map(self.batch.bind, ("qpos", "qvel", "qacc_warmstart", "ctrl"))
         self.time, self.torque, self.push = map(self.batch.bind, ("time", "qfrc_applied", "xfrc_applied"))
@@ -97,14 +125,26 @@ class _Engine:
         if drive.push is not None:
             self.push[:] = 0.0
             self.push[np.arange(self.nsim), drive.push.body.astype(int), :3] = drive.push.force
-        if drive.ctrl.ndim == 2:
+        if drive.ctrl.ndim == 2 and not self.motors:
             self.ctrl[:] = drive.ctrl
             self._advance(n_substeps)
-        else:
-            for substep in range(n_substeps):
-                self.ctrl[:] = drive.ctrl[:, substep]
-                self._advance(1)
+            return self._read()
+        effort = self.robot.effort if drive.variation is None else self.robot.effort * drive.variation.effort
+        for substep in range(n_substeps):
+            self.ctrl[:] = drive.ctrl if drive.ctrl.ndim == 2 else drive.ctrl[:, substep]
+            if self.motors:
+                curve = self.robot.velocity_limit, self.robot.corner_velocity
+                self._field("actuator_forcerange")[:] = np.stack(torque_limits(self.qvel[:, 6:], effort, *curve), axis=-1)
+            self._advance(1)
         return self._read()
+
+    def place(self, rows: np.ndarray) -> np.ndarray:
+        """Up to nsim rows (qpos, qvel) with their bodies; nothing moves."""
+        count = len(rows)
+        self.qpos[:count], self.qvel[:count] = np.split(rows, [self.model.nq], axis=1)
+        self.time[:] = 1.0
+        self.batch.forward(stage=int(mujoco.mjtStage.mjSTAGE_VEL))
+        return self._read()[:count]
 
     def _advance(self, nstep: int) -> None:
         self.batch.step(nstep=nstep, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
@@ -120,9 +160,12 @@ class _Engine:
             return
         self.varied = rows
         for name, values in varied_fields(self.model, Variation(*(part[changed] for part in variation)), self.anchor_id).items():
-            if name not in self.fields:
-                self.fields[name] = self.batch.expand(name)
-            self.fields[name][changed] = values
+            self._field(name)[changed] = values
+
+    def _field(self, name: str) -> np.ndarray:
+        if name not in self.fields:
+            self.fields[name] = self.batch.expand(name)
+        return self.fields[name]
 
     def _read(self) -> np.ndarray:
         ids = self.tracked_ids

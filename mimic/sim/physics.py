@@ -50,6 +50,10 @@ class Physics(Protocol):
         """The state that is exactly at `kinematics`."""
         ...
 
+    def place(self, qpos: Array, qvel: Array) -> PhysicsState:
+        """The state at qpos (nq,), qvel (nv,), its bodies computed."""
+        ...
+
     def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
         """`n_substeps` physics steps under `drive`."""
         ...
@@ -63,11 +67,14 @@ def make_physics(robot: Robot, backend: str, sim: SimConfig, num_envs: int, *, d
     if backend == "native":
         from mimic.sim.native import NativePhysics
 
-        return NativePhysics(robot, sim.n_substeps)
+        return NativePhysics(robot, sim.n_substeps, motors=sim.actuator == "motor")
     if backend in ("mjx-jax", "mjx-warp"):
         from mimic.sim.mjx import MjxPhysics
 
-        return MjxPhysics(robot, sim.n_substeps, impl=backend.removeprefix("mjx-"), num_envs=num_envs, dry_friction=dry_friction)
+        return MjxPhysics(
+            robot, sim.n_substeps, impl=backend.removeprefix("mjx-"), num_envs=num_envs,
+            motors=sim.actuator == "motor", dry_friction=dry_friction,
+        )  # fmt: skip
     raise unknown_name("backend", backend, BACKENDS)
 
 

@@ -46,7 +46,7 @@ class Shoved(NamedTuple):
 def varies_model(config: RandomizeConfig) -> bool:
     """Whether episodes differ in the model's fields."""
     spans = [getattr(config, name) for name in COMMON]
-    shifts = (config.spread, config.com, config.joint_friction, config.joint_damping, config.gravity_tilt)
+    shifts = (config.spread, *config.com, config.joint_friction, config.joint_damping, config.gravity_tilt)
     return any(span != (1.0, 1.0) for span in spans) or any(shifts)
 
 
@@ -62,10 +62,9 @@ def check_randomize(config: RandomizeConfig) -> None:
             raise InputError(
                 f"randomize.{name} is {low} .. {high} physics steps, expected whole numbers from 0, the smaller first"
             )
-    amplitudes = {
-        name: getattr(config, name) for name in ("com", "joint_friction", "joint_damping", "gravity_tilt", "encoder_bias")
-    }
-    amplitudes |= {name: getattr(config, name) for name in ("target_offset", "torque_noise")}
+    single = ("joint_friction", "joint_damping", "gravity_tilt", "encoder_bias", "target_offset", "torque_noise")
+    amplitudes = {name: getattr(config, name) for name in single}
+    amplitudes |= {f"com[{axis}]": value for axis, value in zip("xyz", config.com, strict=True)}
     amplitudes |= {f"noise.{name}": value for name, value in vars(config.noise).items()}
     amplitudes |= {"push.force": config.push.force, "push.force_s": config.push.force_s}
     for name, value in amplitudes.items():
@@ -104,7 +103,7 @@ def draw_episode(key: Array, level: Array, config: RandomizeConfig, robot: Robot
         lean = jnp.sin(config.gravity_tilt * tilt)
         down = jnp.concatenate([lean, -jnp.sqrt(1.0 - jnp.sum(jnp.square(lean)))[None]])
         variation = Variation(
-            friction=by_name["friction"], com=config.com * com,
+            friction=by_name["friction"], com=jnp.asarray(config.com) * com,
             joint_friction=config.joint_friction * jnp.abs(friction) * robot.effort.astype("float32"),
             joint_damping=config.joint_damping * jnp.abs(damping) * robot.kd.astype("float32"),
             gravity=float(np.linalg.norm(model.opt.gravity)) * down,

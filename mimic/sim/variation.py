@@ -33,16 +33,6 @@ class Variation(NamedTuple):
     """[m/s^2], (3,)."""
 
 
-def no_variation(model: mujoco.MjModel) -> Variation:
-    """The variation that leaves `model` as it is; numpy float32."""
-    body, joint = np.ones(model.nbody, np.float32), np.ones(model.nu, np.float32)
-    still = np.zeros(3, np.float32)
-    return Variation(
-        friction=np.float32(1.0), mass=body, inertia=body, com=still, armature=joint, kp=joint, kd=joint, effort=joint,
-        joint_friction=0.0 * joint, joint_damping=0.0 * joint, gravity=model.opt.gravity.astype(np.float32),
-    )  # fmt: skip
-
-
 def varied_fields(model: mujoco.MjModel, variation: Variation, anchor_id: int) -> dict[str, Array]:
     """The `MjModel` fields (name to values, the variation's leading axes first) of `model` under `variation`.
 

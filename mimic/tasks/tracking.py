@@ -79,7 +79,7 @@ class Tracking:
         self.max_steps = round(config.sampling.episode_s / config.sim.ctrl_dt)
         self.priors = jnp.asarray(_prior_table(library, robot, config))
         self.hardware = Hardware(config, robot)
-        self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
+        self.joint_range = robot.body.joint_range.astype(np.float32)
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
@@ -105,8 +105,10 @@ class Tracking:
         key_start, key_kick, key_pose, key_wire = jax.random.split(key, 4)
         probabilities = sampling.bin_probabilities(curriculum.sampler, self.bins, self.config.sampling)
         clip, frame = sampling.sample_start(key_start, probabilities, self.bins, self.config.sampling.from_start)
-        state = displace(key_pose, self.library.lookup(clip, frame), self.config.reset, self.robot.body, self.tracked_ids)
-        return self._start(clip, frame, kick(key_kick, state, self.config.reset), key_wire, curriculum.level)
+        state, config = self.library.lookup(clip, frame), self.config.reset
+        if any(config.pos) or any(config.tilt) or config.joints:
+            state = self.physics.place(displace(key_pose, state.qpos, config, self.joint_range), state.qvel).kinematics
+        return self._start(clip, frame, kick(key_kick, state, config), key_wire, curriculum.level)
 
     def reset_to(self, clip: Array, frame: Array) -> EnvState:
         """The nominal body exactly on a reference frame, at its velocity."""
