@@ -1,5 +1,6 @@
 """The command line: `mimic COMMAND ...`. `InputError` becomes one line and exit code 2."""
 
+import re
 import sys
 import warnings
 
@@ -9,14 +10,17 @@ from mimic.commands.motions import Fetch, Motions, run_motions
 from mimic.commands.robot import Robot
 from mimic.commands.stress import Stress
 from mimic.commands.tools import Bench, Doctor, Inspect
-from mimic.commands.training import Demo, Evaluate, Export, Play, Train, parse_train
+from mimic.commands.training import CheckBundle, Demo, Evaluate, Export, Play, Train, parse_train
 from mimic.compile_cache import enable_compile_cache
 from motions.errors import InputError, unknown_name
 
 COMMANDS: dict[str, type] = {
-    command.__name__.lower(): command
-    for command in (Demo, Train, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, Play, Stress, Bench, Inspect, Doctor)
-}
+    re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower(): command
+    for command in (
+        Demo, Train, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play, Stress, Bench, Inspect,
+        Doctor,
+    )
+}  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -64,6 +68,6 @@ def _run(argv: list[str]) -> int:
 
 def _overview() -> str:
     lines = ["usage: mimic COMMAND ...", "", "From a motion-capture file to a measured, deployable controller.", ""]
-    lines += [f"  {name:9} {(command.__doc__ or '').strip().splitlines()[0]}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:12} {(command.__doc__ or '').strip().splitlines()[0]}" for name, command in COMMANDS.items()]
     lines += ["", "`mimic COMMAND --help` explains one. First steps: `mimic demo`, then `mimic train g1 --motion FILE`."]
     return "\n".join(lines)

@@ -196,8 +196,10 @@ class RandomizeConfig:
     """Share of episodes with the model as it is: no draw, no delay."""
     start_level: float = 0.2
     """Part of every range that is used at the start of the training ..."""
-    ramp_share: float = 0.3
-    """... growing linearly to the whole over this first part of it."""
+    ramp_share: float = 0.2
+    """... growing to the whole over this part of it at the soonest ..."""
+    ramp_falls: float = 0.5
+    """... and shrinking while there are more falls per second than this."""
     friction: Range = (1.0, 1.0)
     """Of the ground."""
     mass: Range = (1.0, 1.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
@@ -39,17 +40,31 @@ def trained_policy(run: Run, say: Callable[[str], None]) -> tuple[Layers, np.nda
 
 def export_run(run: Run, out: Path, say: Callable[[str], None]) -> list[Path]:
     """Write the policy at `out` with its spec, model and motion, and the ROS-side contract where the terms allow it."""
-    layers, mean, std = trained_policy(run, say)
-    motion = run.motions[0]
-    provenance = {"git_commit": git_commit(), "run": run.folder.name}
-    written = [export_policy(layers, mean, std, run.config, run.robot, motion, out, provenance)]
+    network = trained_policy(run, say)
+    written = [export_policy(*network, run.config, run.robot, run.motions[0], out, _provenance(run))]
+    if _ros_allowed(run, say):
+        ros = out.with_name(out.stem + "_ros.onnx")
+        written.append(export_ros_contract(*network, run.config, run.robot, run.motions[0], ros, _provenance(run)))
+    return written
+
+
+def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]:
+    """Write the run's policy as a bundle: everything that a robotics team needs, in one folder."""
+    require_bundle_folder(folder)
+    network = trained_policy(run, say)
+    _ros_allowed(run, say)
+    return write_bundle(*network, run.config, run.robot, run.motions[0], folder, _provenance(run))
+
+
+def _provenance(run: Run) -> dict[str, str]:
+    return {"git_commit": git_commit(), "run": run.folder.name}
+
+
+def _ros_allowed(run: Run, say: Callable[[str], None]) -> bool:
     obstacle = ros_obstacle(run.config)
     if obstacle:
         say(f"no ROS-side file: {obstacle}")
-    else:
-        ros = out.with_name(out.stem + "_ros.onnx")
-        written.append(export_ros_contract(layers, mean, std, run.config, run.robot, motion, ros, provenance))
-    return written
+    return not obstacle
 
 
 def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Evaluation:

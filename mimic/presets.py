@@ -49,7 +49,7 @@ def g1_deploy() -> Config:
             history=3,
             future_frames=(5, 15),
         ),
-        reset=ResetConfig((0.3, 0.3, 0.1), (0.3, 0.3, 0.3), (0.02, 0.02, 0.01), (0.05, 0.05, 0.1), 0.05),
+        reset=ResetConfig((0.2, 0.2, 0.1), (0.2, 0.2, 0.2), (0.01, 0.01, 0.01), (0.05, 0.05, 0.05), 0.05),
         randomize=DEPLOY,
         num_envs=256,
         env_steps=10_000_000,
@@ -73,7 +73,7 @@ DEPLOY = RandomizeConfig(
     observation_delay=(0, 2),
     torque_noise=0.03,
     noise=NoiseConfig(base_ori=0.06, base_ang_vel=0.3, joint_pos=0.015, joint_vel=0.75),
-    push=PushConfig(linvel=(0.5, 0.5, 0.2), angvel=(0.5, 0.5, 0.5)),
+    push=PushConfig(interval_s=3.0, linvel=(0.45, 0.45, 0.1), angvel=(0.2, 0.2, 0.2)),
 )
 
 PRESETS: dict[str, Callable[[], Config]] = {preset.__name__: preset for preset in (g1, g1_ros, g1_deploy, humanoid)}

@@ -28,7 +28,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture):
     overview = capsys.readouterr().out
     assert [name for name in COMMANDS if f"\n  {name} " in overview] == [
         "demo", "train", "evaluate", "retarget", "convert", "motions", "fetch", "robot",
-        "export", "play", "stress", "bench", "inspect", "doctor",
+        "export", "check-bundle", "play", "stress", "bench", "inspect", "doctor",
     ]  # fmt: skip
     assert call() == 2
     assert call("--version") == 0
@@ -127,6 +127,20 @@ def test_export_play_and_inspect(trained: Path, tmp_path: Path, capsys: pytest.C
     shown = capsys.readouterr().out
     assert "tiny; sway" in shown
     assert "falls/s" in shown
+
+
+def test_bundle_is_exported_and_checked(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    folder = tmp_path / "bundle"
+    assert call("export", trained, "--bundle", "--out", folder) == 0
+    capsys.readouterr()
+    assert call("check-bundle", folder) == 0
+    assert capsys.readouterr().out.endswith(f"{folder}: every check passed\n")
+    (folder / "raw.onnx").write_bytes(b"")
+    assert call("check-bundle", folder) == 1
+    assert "raw.onnx" in capsys.readouterr().out
+    (folder / "mine.txt").write_text("")
+    assert "mine.txt" in refusal(capsys, "export", trained, "--bundle", "--out", folder)
+    assert "not an .onnx" in refusal(capsys, "export", trained, "--bundle", "--out", tmp_path / "policy.onnx")
 
 
 def test_inspect_says_what_is_in_a_file(here: Path, capsys: pytest.CaptureFixture):

@@ -197,7 +197,7 @@ def test_failures_move_the_starts():
     """Every failure in the short clip: from then on most episodes start there."""
     place = STEP(at(1, 5), jnp.zeros(4))[1].place
     places = jnp.broadcast_to(place, (4, 8, *place.shape))
-    curriculum = TASK.update_curriculum(CURRICULUM, places, jnp.ones((4, 8), bool), jnp.array(0.0))
+    curriculum = TASK.update_curriculum(CURRICULUM, places, jnp.ones((4, 8), bool))
     states = RESET(jax.random.split(jax.random.key(0), 200), curriculum)
     assert np.asarray(states.clip).mean() > 0.7
 

@@ -37,12 +37,13 @@ def variation(seed: int) -> Variation:
 
 def edited(v: Variation) -> mujoco.MjModel:
     """By hand, field by field, joint by joint."""
-    model = copy.copy(MODEL)
+    text = ROBOT.mjcf.replace('size=".25 .15 .05" mass="6"/>', 'size=".25 .15 .05" mass="6" pos="{} {} {}"/>'.format(*v.com))
+    model = mujoco.MjModel.from_xml_string(text)  # the trunk's only geom, whose place is its centre of mass
+    assert np.abs(model.body("trunk").ipos - v.com).max() < 1e-6
     model.geom("floor").friction[0] *= v.friction
     for b in range(model.nbody):
         model.body_mass[b] *= v.mass[b]
         model.body_inertia[b] *= v.mass[b] * v.inertia[b]
-    model.body("trunk").ipos += v.com
     for j in range(4):
         model.dof_armature[6 + j] *= v.armature[j]
         model.dof_damping[6 + j] += v.joint_damping[j]
@@ -87,13 +88,17 @@ DRIVES = [Drive(CTRL[i], TORQUE[i], Push(FORCE[i], PUSHED), variation(i)) for i 
 
 
 def test_native_steps_the_edited_model():
-    """Another model, other targets in each substep, torques and a push in every environment: to the last bit of float32."""
-    found = batch(NativePhysics(ROBOT, SUBSTEPS), DRIVES).kinematics
-    for i, drive in enumerate(DRIVES):
-        expected = loop(5 + i, edited(drive.variation), CTRL[i], TORQUE[i], FORCE[i], 0.0)
-        np.testing.assert_allclose(np.concatenate([found.qpos[i], found.qvel[i]]), expected, rtol=2e-6, atol=2e-6)
+    """Another model, other targets in each substep, torques and a push in every environment.
+
+    Exactly in the air; on the ground the edited model's contacts are regularized by its own inertia, the engine's by the nominal.
+    """
+    for lift, tolerance in ((0.2, 2e-6), (0.0, 0.02)):
+        found = batch(NativePhysics(ROBOT, SUBSTEPS), DRIVES, lift).kinematics
+        for i, drive in enumerate(DRIVES):
+            expected = loop(5 + i, edited(drive.variation), CTRL[i], TORQUE[i], FORCE[i], lift)
+            np.testing.assert_allclose(np.concatenate([found.qpos[i], found.qvel[i]]), expected, rtol=tolerance, atol=tolerance)
     nominal = loop(5, MODEL, CTRL[0], TORQUE[0], FORCE[0], 0.0)
-    assert np.abs(np.concatenate([found.qpos[0], found.qvel[0]]) - nominal).max() > 0.01  # the variation does matter
+    assert np.abs(np.concatenate([found.qpos[0], found.qvel[0]]) - nominal).max() > 0.05  # the variation does matter
 
 
 def test_environments_change_their_variation_by_themselves():
@@ -138,7 +143,8 @@ def test_nominal_factors_leave_every_field_as_it_is():
 def test_motors_give_what_their_curve_leaves(engine: str):
     """Full ahead at speed: the joints gain what a plain loop with narrowed force ranges says."""
     fast = dataclasses.replace(ROBOT, velocity_limit=np.full(4, 3.0), corner_velocity=np.full(4, 0.5))
-    physics = NativePhysics(fast, SUBSTEPS, motors=True) if engine == "native" else MjxPhysics(fast, SUBSTEPS, "jax", 1, motors=True)
+    native = engine == "native"
+    physics = NativePhysics(fast, SUBSTEPS, motors=True) if native else MjxPhysics(fast, SUBSTEPS, "jax", 1, motors=True)
     ctrl = np.full(4, 2.0, np.float32)
     found = batch(physics, [Drive(ctrl)], 0.3).kinematics
     data, model = mujoco.MjData(MODEL), copy.copy(MODEL)
@@ -148,7 +154,7 @@ def test_motors_give_what_their_curve_leaves(engine: str):
         low, high = torque_limits(data.qvel[6:], fast.effort, fast.velocity_limit, fast.corner_velocity)
         model.actuator_forcerange[:] = np.stack([low, high], axis=1)
         mujoco.mj_step(model, data)
-    tolerance = 1e-5 if engine == "native" else 0.05  # at the limit C MuJoCo's integrator drops the damping term, MJX does not
+    tolerance = 1e-5 if native else 0.05  # at the limit C MuJoCo's integrator drops the damping term, MJX does not
     np.testing.assert_allclose(found.qvel[0, 6:], data.qvel[6:], rtol=tolerance, atol=tolerance)
     free = batch(NativePhysics(ROBOT, SUBSTEPS), [Drive(ctrl)], 0.3).kinematics
     assert float(free.qvel[0, 6:].min()) > 1.3 * float(found.qvel[0, 6:].max())

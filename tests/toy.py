@@ -29,8 +29,11 @@ class Toy:
     def init_curriculum(self) -> Array:
         return jnp.zeros(())
 
-    def update_curriculum(self, curriculum: Array, place: Array, failed: Array, progress: Array) -> Array:
+    def update_curriculum(self, curriculum: Array, place: Array, failed: Array) -> Array:
         return curriculum + failed.sum()
+
+    def curriculum_log(self, curriculum: Array) -> dict[str, Array]:
+        return {}
 
     def chance(self, key: Array) -> Array:
         return jnp.zeros(0)

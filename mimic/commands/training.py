@@ -1,4 +1,4 @@
-"""`mimic demo | train | evaluate | export | play`: from a motion to a deployed controller."""
+"""`mimic demo | train | evaluate | export | check-bundle | play`: from a motion to a deployed controller."""
 
 import dataclasses
 import sys
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from mimic.arguments import EXIT_INPUT, EXIT_INTERRUPTED, POSITIONAL, FileOptions, parse_arguments, say, write_json
+from mimic.arguments import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, POSITIONAL, FileOptions, parse_arguments, say, write_json
 from mimic.config import Config
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
@@ -142,16 +142,33 @@ class Export:
 
     run_dir: Annotated[Path, POSITIONAL]
     out: Path
-    """The .onnx to write; .json, .xml and .npz of the same stem go beside it."""
+    """The .onnx to write; .json, .xml and .npz of the same stem go beside it. With --bundle: the folder to write."""
+    bundle: bool = False
+    """Write a folder for a robotics team: three graphs, test vectors, clip, model, runtime; `mimic check-bundle` checks it."""
 
     def run(self) -> int:
-        from mimic.pipeline import export_run
+        from mimic.pipeline import bundle_run, export_run
         from mimic.runs import open_run, require_writable
 
         require_writable(self.out.parent)
-        for path in export_run(open_run(self.run_dir), self.out, say):
+        write = bundle_run if self.bundle else export_run
+        for path in write(open_run(self.run_dir), self.out, say):
             say(f"wrote {path}")
         return 0
+
+
+@dataclass(frozen=True)
+class CheckBundle:
+    """Check a bundle: replay its test vectors through every graph in it, and say what is missing, damaged or changed."""
+
+    folder: Annotated[Path, POSITIONAL]
+
+    def run(self) -> int:
+        from mimic.deploy.check import check_bundle, print_checks
+
+        checks = check_bundle(self.folder)
+        print_checks(self.folder, checks)
+        return 0 if all(check.passed for check in checks) else EXIT_FAILED
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import onnx
 
 import mimic
 from mimic.config import HEIGHT_RULE, Config
+from mimic.deploy.chain import chain_to
 from mimic.deploy.graph import Layers, policy_model, ros_model
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
@@ -25,12 +26,12 @@ from mimic.robots import Robot
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.library import pack
-from motions.motion import Motion, resample, save_motion
+from motions.motion import Motion, load_motion, resample, save_motion
 
 ROS_TERMS = (
     "command", "motion_anchor_pos_b", "motion_anchor_ori_b", "base_lin_vel", "base_ang_vel", "joint_pos", "joint_vel", "actions",
 )  # fmt: skip
-TEST_STEPS = 100
+TEST_STEPS = 200
 AGREEMENT = 1e-5  # largest difference between onnxruntime and numpy that an export may have, relative above 1
 
 
@@ -127,6 +128,8 @@ def ros_obstacle(config: Config) -> str:
     foreign = [name for name in config.observation.actor if name not in ROS_TERMS]
     if foreign:
         return f"the ROS-side contract has no observation term {', '.join(foreign)}; it knows {', '.join(ROS_TERMS)}"
+    if config.observation.history:
+        return "the ROS-side contract has no observation history"
     if "command" not in config.observation.actor:
         return "the ROS-side contract needs the observation term command, by which the graph knows the reference frame"
     return ""
@@ -153,6 +156,9 @@ def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str
         end_effectors=robot.end_effectors,
         termination=HEIGHT_RULE,
         motion=MotionInfo(clip.name, clip.num_frames, clip.loop, clip.source, clip.licence),
+        joint_lower=_limits(robot.body.joint_range[:, 0]),
+        joint_upper=_limits(robot.body.joint_range[:, 1]),
+        anchor_chain=chain_to(robot.body, robot.anchor_body),
         provenance={"preset": config.preset, **_versions(), **(provenance or {})},
     )
 
@@ -166,8 +172,8 @@ def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, .
         return KinematicState(*(np.full((*batch, *shape), 0.5, np.float32) for shape in shapes))
 
     layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32))
-    none = np.zeros(0, np.float32)
-    nothing = Observed(halves(), halves(), halves(horizon), np.zeros(model.nu, np.float32), np.float32(0), np.float32(0), none)
+    last, none = np.zeros(len(robot.joint_names), np.float32), np.zeros(0, np.float32)
+    nothing = Observed(halves(), halves(), halves(horizon), last, np.float32(0), np.float32(0), none)
     shown = [(name, 0) for name in config.observation.actor]
     shown += [(name, ago + 1) for ago in range(config.observation.history) for name in config.observation.history_terms]
     terms, start = [], 0
@@ -196,9 +202,9 @@ def _priors(clip: KinematicState, config: Config, robot: Robot) -> np.ndarray:
 
 def _write_motion(config: Config, robot: Robot, motion: Motion, path: Path) -> None:
     """Our motion npz at the control rate, with the reference states, and the joint targets of an action of zero (F, J),
-    added for readers that have no kinematics."""
+    added for readers that have no kinematics: those of the motion as written, which is what the runtime reads."""
     save_motion(resample(motion, 1.0 / config.sim.ctrl_dt), path)
-    states = pack([motion], robot.body, robot.tracked_bodies, config.sim.ctrl_dt).frames
+    states = pack([load_motion(path)], robot.body, robot.tracked_bodies, config.sim.ctrl_dt).frames
     with np.load(path, allow_pickle=False) as data:
         fields = dict(data)
     fields |= {name: values for name, values in states._asdict().items() if name != "qpos"}
@@ -271,6 +277,11 @@ def _checked_path(out: str | Path) -> Path:
 
 def _floats(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
+
+
+def _limits(values: np.ndarray) -> tuple[float | None, ...]:
+    """JSON has no infinity."""
+    return tuple(float(value) if np.isfinite(value) else None for value in values)
 
 
 def _csv(values: tuple[float, ...]) -> str:

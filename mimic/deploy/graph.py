@@ -1,10 +1,12 @@
 """The ONNX graphs, in ONNX's own text form: the network with its normalizer inside, and the ROS-side contract around it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper, parser
+
+from mimic.deploy.recorded import Recorded
 
 OPSET, IR_VERSION = 15, 8  # read by onnxruntime since 1.10 (2021)
 Layers = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -145,6 +147,23 @@ def _model(signature: str, body: str, constants: dict[str, np.ndarray], metadata
     for name, values in constants.items():
         kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.float32
         model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values, kind), name))
+    return _checked(model, metadata)
+
+
+def assemble(
+    graph: onnx.GraphProto, inputs: Mapping[str, Recorded], outputs: Mapping[str, Recorded], metadata: dict[str, str]
+) -> onnx.ModelProto:
+    """The checked model of a `graph` whose nodes and constants are written already."""
+    graph.name = "policy"
+    for field, values in ((graph.input, inputs), (graph.output, outputs)):
+        for name, value in values.items():
+            kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+            field.append(helper.make_tensor_value_info(name, kind, value.shape))
+    opset = [helper.make_opsetid("", OPSET)]
+    return _checked(helper.make_model(graph, producer_name="mimic", ir_version=IR_VERSION, opset_imports=opset), metadata)
+
+
+def _checked(model: onnx.ModelProto, metadata: dict[str, str]) -> onnx.ModelProto:
     helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     return model

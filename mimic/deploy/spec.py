@@ -24,6 +24,11 @@ CONVENTIONS = {
     "qvel": "root linear velocity in the world, root angular velocity in the root's own frame, joints",
     "frames": "a body frame is that body's origin and axes in the MJCF, not its inertial frame",
     "torque": "clip(kp (target - q) - kd qdot, -effort, effort), at every physics step",
+    "clamps": "in this order: the normalized observation to +-observation_clip, in the network; the action is not bounded; the "
+    "target is not bounded by the graphs, and may lie beyond joint_lower and joint_upper to ask for torque: a robot is sent the "
+    "target bounded to them, and kp times the rest as torque; the whole torque is bounded to +-effort, in the actuator",
+    "history": "obs holds the terms of now, then for k = 1, 2, ... those with steps_ago = k, as they were k control steps ago; "
+    "before the first step: as at the first step, the last action being zero",
     "cursor": "at frame f: observe the reference at f, aim at frame f + 1, hold the target for one control step, then f + 1; "
     "beyond the last frame the last frame stays",
     "last_action": "the network's own output of the step before, zero at the start",
@@ -45,6 +50,20 @@ class ObservationTerm:
     size: int
     meaning: str
     steps_ago: int = 0
+
+
+@dataclass(frozen=True)
+class ChainLink:
+    """A step from one frame to the next: move by `pos`, turn by `quat`, then turn by the joint's position about `axis`."""
+
+    pos: tuple[float, ...]
+    """[m]"""
+    quat: tuple[float, ...]
+    """wxyz"""
+    joint: int | None
+    """Index in `joint_names`; null: the step is fixed."""
+    axis: tuple[float, ...]
+    """Unit vector in the frame reached by pos and quat; zero if fixed."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +113,14 @@ class PolicySpec:
     end_effectors: tuple[str, ...]
     termination: TerminationConfig
     motion: MotionInfo
+    joint_lower: tuple[float | None, ...] = ()
+    """[rad]; null: no limit. Empty in files of before these limits were written."""
+    joint_upper: tuple[float | None, ...] = ()
+    """[rad]; as joint_lower."""
+    anchor_chain: tuple[ChainLink, ...] = ()
+    """From the root's frame to the anchor body's: the torso's orientation is the root's, turned by these links in order."""
     files: dict[str, SideFile] = field(default_factory=dict)
-    """network, model (MJCF), motion (npz)."""
+    """network, model (MJCF), motion (npz); in a bundle, every other file too."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Preset, versions, git commit."""
 
@@ -137,6 +162,7 @@ class PolicySpec:
             "kind": KIND,
             "schema": SCHEMA,
             "control_rate_hz": 1.0 / self.ctrl_dt,
+            "physics_rate_hz": 1.0 / self.sim.sim_dt,
             "action_formula": FORMULAS[self.action.prior, self.action.feed_forward],
             "observation_size": self.observation_size,
             "conventions": CONVENTIONS,
@@ -144,7 +170,7 @@ class PolicySpec:
         }
 
 
-_DERIVED = ("kind", "schema", "control_rate_hz", "action_formula", "observation_size", "conventions")
+_DERIVED = ("kind", "schema", "control_rate_hz", "physics_rate_hz", "action_formula", "observation_size", "conventions")
 
 
 def write_spec(spec: PolicySpec, path: Path) -> None:
@@ -169,8 +195,9 @@ def read_spec(path: Path) -> PolicySpec:
 def _build(table: dict[str, Any], where: str) -> PolicySpec:
     try:
         terms = tuple(from_dict(ObservationTerm, t, f"{where}: observation") for t in table["observation"])
+        chain = tuple(from_dict(ChainLink, t, f"{where}: anchor_chain") for t in table.get("anchor_chain", ()))
         files = {key: from_dict(SideFile, f, f"{where}: files") for key, f in table["files"].items()}
-        spec: PolicySpec = from_dict(PolicySpec, {**table, "observation": terms, "files": files}, where)
+        spec: PolicySpec = from_dict(PolicySpec, table | {"observation": terms, "anchor_chain": chain, "files": files}, where)
         _check(spec, where)
     except InputError:
         raise
@@ -185,6 +212,16 @@ def _check(spec: PolicySpec, where: str) -> None:
         values = getattr(spec, name)
         if len(values) != joints or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
             raise InputError(f"{where}: {name} must hold {joints} finite numbers, one per joint")
+    for name in ("joint_lower", "joint_upper"):
+        values = getattr(spec, name)
+        if values and (len(values) != joints or not all(v is None or isinstance(v, int | float) for v in values)):
+            raise InputError(f"{where}: {name} must hold {joints} numbers or nulls, one per joint")
+    for name, low, high in zip(spec.joint_names, spec.joint_lower, spec.joint_upper):
+        if low is not None and high is not None and not low < high:
+            raise InputError(f"{where}: joint {name}: joint_lower {low} is not below joint_upper {high}")
+    for link in spec.anchor_chain:
+        if link.joint is not None and not 0 <= link.joint < joints:
+            raise InputError(f"{where}: anchor_chain names joint {link.joint}; there are {joints}")
     if not (spec.sim.sim_dt > 0 and spec.sim.n_substeps > 0):
         raise InputError(f"{where}: sim_dt and n_substeps must be above 0")
     if (spec.action.prior, spec.action.feed_forward) not in FORMULAS:

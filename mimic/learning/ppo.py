@@ -167,9 +167,8 @@ def make_learner(config: Config, task: Task) -> Learner:
         transitions: Transition = collected.transitions
         batch = _make_batch(state, transitions)
         (params, opt_state, learning_rate, average), log = _update(state, batch, key_update)
-        progress = state.iteration / config.num_iterations
-        curriculum = task.update_curriculum(state.curriculum, transitions.place, transitions.terminated, progress)
-        log = jax.tree.map(jnp.mean, log) | collected.log
+        curriculum = task.update_curriculum(state.curriculum, transitions.place, transitions.terminated)
+        log = jax.tree.map(jnp.mean, log) | collected.log | task.curriculum_log(curriculum)
         log["rollout/reward"] = transitions.reward.mean()
         log["rollout/terminated"] = transitions.terminated.mean()
         log["rollout/action_std"] = jnp.exp(params["log_std"]).mean()

@@ -34,7 +34,8 @@ class Task(Protocol):
     action_size: int
 
     def init_curriculum(self) -> Curriculum: ...
-    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array, progress: Array) -> Curriculum: ...
+    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array) -> Curriculum: ...
+    def curriculum_log(self, curriculum: Curriculum) -> dict[str, Array]: ...
     def reset(self, key: Array, curriculum: Curriculum) -> EnvState: ...
     def chance(self, key: Array) -> Chance: ...
     def step(self, env_state: EnvState, action: Array, chance: Chance, curriculum: Curriculum) -> tuple[EnvState, Any]: ...
@@ -96,14 +97,17 @@ def collect(
 
     # all that chance decides is drawn before the scan, where one large operation is cheaper than `length` small ones
     key_noise, key_fresh, key_chance = jax.random.split(key, 3)
+    key_chances = jax.random.split(key_chance, (length, num_envs))
     noises = jax.random.normal(key_noise, (length, num_envs, task.action_size))
     if paired:
         env_state = jax.tree.map(lambda leaf: jnp.concatenate([leaf[: num_envs // 2]] * 2), env_state)
         noises = jnp.concatenate([noises[:, : num_envs // 2], -noises[:, : num_envs // 2]], axis=1)
+        # what else befalls the two is the same, so that it cancels when they are compared
+        key_chances = jnp.concatenate([key_chances[:, : num_envs // 2]] * 2, axis=1)
     rounds = -(-length // FRESH_EVERY)
     restarts = jax.vmap(batch_reset, (0, None))(jax.random.split(key_fresh, (rounds, num_envs)), curriculum)  # [rounds, B]
     obs_restarts = jax.vmap(batch_observe)(restarts)
-    chances = jax.vmap(jax.vmap(task.chance))(jax.random.split(key_chance, (length, num_envs)))
+    chances = jax.vmap(jax.vmap(task.chance))(key_chances)
 
     def one_step(carry: tuple, drawn: tuple) -> tuple[tuple, tuple]:
         env_state, obs, offender = carry

@@ -12,7 +12,7 @@ from mujoco.batch import Batch
 from mimic.robots import Robot
 from mimic.robots.actuators import torque_limits
 from mimic.sim.physics import Drive, PhysicsState
-from mimic.sim.variation import Variation, varied_fields
+from mimic.sim.variation import Variation, variable_model, varied_fields
 from motions.kinematics import KinematicState
 from motions.rotations import Array
 
@@ -102,14 +102,14 @@ class _Engine:
 
     def __init__(self, robot: Robot, nsim: int, nthread: int, tracked_ids: np.ndarray, motors: bool) -> None:
         self.robot, self.model, self.nsim, self.motors = robot, robot.model, nsim, motors
-        self.batch = Batch(robot.model, nsim, nthread, persistent=True)
+        self.anchor_id = robot.model.body(robot.anchor_body).id
+        self.batch = Batch(variable_model(robot.model, self.anchor_id), nsim, nthread, persistent=True)
         self.qpos, self.qvel, self.warmstart, self.ctrl = map(self.batch.bind, ("qpos", "qvel", "qacc_warmstart", "ctrl"))
         self.time, self.torque, self.push = map(self.batch.bind, ("time", "qfrc_applied", "xfrc_applied"))
         self.xpos, self.xquat = self.batch.bind("xpos"), self.batch.bind("xquat")
         self.cvel, self.subtree_com = self.batch.bind("cvel"), self.batch.bind("subtree_com")
         self.tracked_ids = tracked_ids
         self.root_ids = robot.model.body_rootid[tracked_ids]
-        self.anchor_id = robot.model.body(robot.anchor_body).id
         self.fields: dict[str, np.ndarray] = {}
         self.varied: np.ndarray | None = None  # the variations now in `fields`, a row per simulation
 

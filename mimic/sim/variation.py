@@ -1,5 +1,6 @@
 """One robot's differences from its model, and the model fields that hold them; numpy and JAX alike."""
 
+from copy import copy
 from typing import NamedTuple
 
 import mujoco
@@ -31,6 +32,19 @@ class Variation(NamedTuple):
     """Added viscous damping per joint [N m s/rad], (J,)."""
     gravity: Array
     """[m/s^2], (3,)."""
+
+
+def variable_model(model: mujoco.MjModel, anchor_id: int) -> mujoco.MjModel:
+    """A copy of `model` for C MuJoCo to which `varied_fields` apply in full.
+
+    MuJoCo notes when it compiles that a body's centre of mass lies in its origin, or a geom in its body's centre of mass, and
+    then never looks at where they are; a centre of mass that shifts needs it to.
+    """
+    free = copy(model)
+    free.body_sameframe[anchor_id] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
+    free.geom_sameframe[model.geom_bodyid == anchor_id] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
+    free.site_sameframe[model.site_bodyid == anchor_id] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
+    return free
 
 
 def varied_fields(model: mujoco.MjModel, variation: Variation, anchor_id: int) -> dict[str, Array]:

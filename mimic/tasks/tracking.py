@@ -85,16 +85,20 @@ class Tracking:
     def init_curriculum(self) -> Curriculum:
         return Curriculum(sampling.init_sampler(self.bins), jnp.asarray(self.config.randomize.start_level, jnp.float32))
 
-    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array, progress: Array) -> Curriculum:
-        """Learn from `failed` (...): a failure counts where it happened and where its episode began, `place` (..., 2).
-
-        progress: the part of the training that is done, in [0, 1].
-        """
+    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array) -> Curriculum:
+        """Learn from `failed` (...) of one iteration: a failure counts where it happened and where its episode began, `place`
+        (..., 2)."""
         failures = sampling.count_failures(self.bins, place, jnp.broadcast_to(failed[..., None], place.shape))
+        sampler = sampling.update_sampler(curriculum.sampler, failures, self.config.sampling)
         config = self.config.randomize
-        ramp = jnp.minimum(progress / max(config.ramp_share, 1e-6), 1.0)
-        level = config.start_level + (1.0 - config.start_level) * ramp
-        return Curriculum(sampling.update_sampler(curriculum.sampler, failures, self.config.sampling), level.astype(jnp.float32))
+        fastest = (1.0 - config.start_level) / max(config.ramp_share * self.config.num_iterations, 1.0)
+        bearable = failed.mean() / self.config.sim.ctrl_dt < config.ramp_falls
+        level = curriculum.level + jnp.where(bearable, fastest, -fastest)
+        return Curriculum(sampler, jnp.clip(level, config.start_level, 1.0))
+
+    def curriculum_log(self, curriculum: Curriculum) -> dict[str, Array]:
+        """Named scalars of what the curriculum is at."""
+        return {"curriculum/level": curriculum.level}
 
     def chance(self, key: Array) -> Chance:
         """What chance does in one control step."""

@@ -1,0 +1,108 @@
+"""The graph for those who build no observation: raw robot state in, joint targets out, the clip inside.
+
+The observation in it is recorded from `mimic.mdp.observations` itself, its body poses from `motions.kinematics`.
+"""
+
+import numpy as np
+import onnx
+
+from mimic.deploy.graph import assemble
+from mimic.deploy.recorded import GraphWriter, argument
+from mimic.deploy.spec import PolicySpec
+from mimic.mdp.observations import BodyLayout, Observed, observe
+from motions.kinematics import Body, KinematicState, kinematic_state
+from motions.rotations import Array, namespace
+
+ESTIMATED = ("root_pos", "root_linvel")  # what no sensor of a robot measures: asked for only where a term depends on it
+_STEADY = 1e-9  # double precision: an observation that moves less than this does not depend on what was moved
+
+
+class RawObserver:
+    """The observation of one policy as a function of raw robot state; numpy or `Recorded`, without batch axes.
+
+    Raw state, by name: joint_pos (J,) [rad], joint_vel (J,) [rad/s], root_quat (4,) wxyz, root_angvel (3,) [rad/s] in the
+    root's frame, root_pos (3,) [m] and root_linvel (3,) [m/s] in the world, last_action (J,).
+    """
+
+    def __init__(self, spec: PolicySpec, body: Body, clip: KinematicState):
+        """clip: the reference states (F, ...) at the control rate, float32."""
+        self.spec, self.body, self.clip = spec, body, clip
+        self._tracked_ids = body.body_ids(spec.tracked_bodies)
+        self._layout = BodyLayout(spec.anchor, np.array(spec.default_joints))
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The raw state that this policy depends on, in the graph's order."""
+        joints = len(self.spec.joint_names)
+        needed = {"joint_pos": (joints,), "joint_vel": (joints,), "root_quat": (4,), "root_angvel": (3,)}
+        needed |= {name: (3,) for name in ESTIMATED if self._depends_on(name)}
+        return needed | {"last_action": (joints,)}
+
+    def __call__(self, raw: dict[str, Array], frame: Array) -> tuple[Array, Array]:
+        """The terms of now (N,), and those of them that are remembered (H,), with the cursor at `frame` (integer, ())."""
+        xp = namespace(raw["joint_pos"])
+        absent = np.zeros(3, raw["joint_pos"].dtype)
+        qpos = xp.concatenate([raw.get("root_pos", absent), raw["root_quat"], raw["joint_pos"]])
+        qvel = xp.concatenate([raw.get("root_linvel", absent), raw["root_angvel"], raw["joint_vel"]])
+        last = len(self.clip.qpos) - 1
+        now = self.at(frame)
+        ahead = xp.minimum(now[None] + np.array(self.spec.future_frames, np.int64), np.array(last))
+        observed = Observed(
+            state=kinematic_state(self.body, qpos, qvel, self._tracked_ids),
+            reference=KinematicState(*(xp.take(part, now, axis=0) for part in self.clip)),
+            future=KinematicState(*(xp.take(part, ahead, axis=0) for part in self.clip)),
+            last_action=raw["last_action"],
+            phase=xp.take(np.float32(np.arange(last + 1) / max(last, 1)), now, axis=0),
+            drawn=np.zeros(0, np.float32),
+            time=(frame.astype(np.float64) * self.spec.ctrl_dt).astype(np.float32),
+        )
+        return observe(self.spec.terms, observed, self._layout), observe(self.spec.history_terms, observed, self._layout)
+
+    def at(self, frame: Array) -> Array:
+        """`frame`, held within the clip."""
+        xp = namespace(frame)
+        return xp.maximum(xp.minimum(frame, np.array(len(self.clip.qpos) - 1)), np.array(0))
+
+    def _depends_on(self, name: str) -> bool:
+        """Whether the observation moves with the raw quantity `name`: tried out in double precision."""
+        rng = np.random.default_rng(0)
+        joints = len(self.spec.joint_names)
+        sizes = {"joint_pos": joints, "joint_vel": joints, "root_quat": 4, "root_angvel": 3, "last_action": joints}
+        raw = {key: rng.normal(size=size) for key, size in (sizes | dict.fromkeys(ESTIMATED, 3)).items()}
+        raw["root_quat"] /= np.linalg.norm(raw["root_quat"])
+        frame = np.asarray(len(self.clip.qpos) // 2)
+        before, after = (self(state, frame)[0] for state in (raw, raw | {name: rng.normal(size=3)}))
+        return bool(np.abs(after - before).max() > _STEADY)
+
+
+def raw_model(
+    network: onnx.ModelProto, spec: PolicySpec, body: Body, clip: KinematicState, priors: np.ndarray, metadata: dict[str, str]
+) -> onnx.ModelProto:
+    """`network` (input obs, output actions, as `policy_model` makes it) between raw robot state and joint targets.
+
+    Inputs: the `RawObserver.shapes` of this policy as float32, and frame, an int64 scalar; with an observation history also
+    history (n H,), the remembered terms of the last n steps, the most recent first, and first, a boolean scalar: true at the
+    first step, where history is not looked at. Outputs target (J,) [rad], action (J,), and history (n H,) for the next step.
+    """
+    observer = RawObserver(spec, body, clip)
+    inputs = {name: argument(name, shape) for name, shape in observer.shapes.items()}
+    frame = inputs["frame"] = argument("frame", (), np.int64)
+    obs, remembered = observer({name: inputs[name] for name in observer.shapes}, frame)
+    writer, outputs = GraphWriter(), {}
+    if spec.history:
+        size = spec.history * remembered.shape[0]
+        given, first = argument("history", (size,)), argument("first", (), bool)
+        inputs |= {"history": given, "first": first}
+        xp = namespace(given)
+        history = xp.where(first, xp.concatenate([remembered] * spec.history), given)
+        obs = xp.concatenate([obs, history])
+        outputs["next_history"] = xp.concatenate([remembered, history[: size - remembered.shape[0]]])
+    action = argument("actions", (1, len(spec.joint_names)))[0]
+    prior = namespace(frame).take(priors, observer.at(frame + 1), axis=0)
+    outputs |= {"target": prior + np.array(spec.action_scale) * action, "action": action}
+    writer.write(obs[None], "obs")
+    writer.graph.node.extend(network.graph.node)
+    writer.graph.initializer.extend(network.graph.initializer)
+    for name, value in outputs.items():
+        writer.write(value, name)
+    return assemble(writer.graph, inputs, outputs, metadata)
