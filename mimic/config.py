@@ -195,7 +195,7 @@ class RandomizeConfig:
     nominal_share: float = 0.1
     """Share of episodes with the model as it is: no draw, no delay."""
     start_level: float = 0.2
-    """Part of every range that is used at the start of the training ..."""
+    """Part of every range, noise and shove that is used at the start of the training ..."""
     ramp_share: float = 0.2
     """... growing to the whole over this part of it at the soonest ..."""
     ramp_falls: float = 0.5

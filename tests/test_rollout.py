@@ -10,7 +10,7 @@ from toy import Clock
 from mimic.config import NetworkConfig
 from mimic.learning.networks import make_networks
 from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
-from mimic.learning.rollout import collect
+from mimic.learning.rollout import FRESH_EVERY, collect
 
 STEPS, ENVS = 40, 6
 BOUND = 0.5  # an action above it breaks the clock
@@ -70,8 +70,19 @@ def test_episodes_one_by_one(plain):
             else:
                 np.testing.assert_array_equal(after, t.next_obs[s, b])
     assert min(ends.values()) > 20
-    fresh = t.obs[:, :, 1][t.obs[:, :, 0] == 0]
-    assert len(set(fresh.tolist())) == len(fresh)  # no two environments, nor two resets, share a random number
+    _starts_are_their_own(t)
+
+
+def _starts_are_their_own(t) -> None:
+    """No two environments share a start, nor two rounds of `FRESH_EVERY` steps; within a round an environment has but one."""
+    starts: dict[tuple[int, int], set[float]] = {}
+    for s in range(1, STEPS):
+        for b in range(ENVS):
+            if t.obs[s, b, 0] == 0:
+                starts.setdefault(((s - 1) // FRESH_EVERY, b), set()).add(float(t.obs[s, b, 1]))
+    assert len(starts) > 20
+    assert all(len(names) == 1 for names in starts.values())
+    assert len(set.union(*starts.values())) == len(starts)
 
 
 def test_actions_are_the_policys(plain):
@@ -106,8 +117,7 @@ def test_paired_environments_explore_with_opposite_noise():
     np.testing.assert_array_equal(t.obs[0, :half, 1], first.name[:half])
     noise = t.action - t.mean
     np.testing.assert_allclose(noise[:, :half], -noise[:, half:], atol=1e-5)
-    fresh = t.obs[1:, :, 1][t.obs[1:, :, 0] == 0]
-    assert len(set(fresh.tolist())) == len(fresh)
+    _starts_are_their_own(t)
 
 
 def test_whose_physics_broke_is_kept_as_it_was_before():

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-import pytest
 from tiny import tiny_motion, tiny_robot
 
 from mimic.robots.actuators import torque_limits
@@ -122,14 +121,17 @@ def test_mjx_agrees_with_native():
 
 def test_dry_friction_holds_a_joint_on_both_engines():
     """Without gains, more friction than the weight of a leg needs: it does not swing; with a little it does."""
-    loose = dataclasses.replace(ROBOT, model=edited(variation(0)._replace(kp=np.zeros(4), kd=np.zeros(4))))
+    loose = copy.copy(MODEL)
+    loose.actuator_gainprm[:], loose.actuator_biasprm[:] = 0.0, 0.0
+    loose = dataclasses.replace(ROBOT, model=loose)
     for physics in (NativePhysics(loose, 20), MjxPhysics(loose, 20, "jax", 2, dry_friction=True)):
         drives = []
         for friction in (0.0, 3.0):
             v = variation(1)._replace(joint_friction=np.full(4, friction, np.float32), joint_damping=np.zeros(4, np.float32))
             drives.append(Drive(np.zeros(4, np.float32), variation=v._replace(gravity=np.array([6, 0, -7], np.float32))))
-        speed = np.abs(batch(physics, drives, 0.5).kinematics.qvel[:, 6:] - FRAMES.qvel[[5, 6], 6:]).max(axis=1)
-        assert speed[1] < 0.3 * speed[0]
+        speed = np.abs(batch(physics, drives, 0.5).kinematics.qvel[:, 6:]).max(axis=1)
+        assert speed[0] > 0.3
+        assert speed[1] < 0.05 * speed[0]
 
 
 def test_nominal_factors_leave_every_field_as_it_is():
@@ -139,25 +141,24 @@ def test_nominal_factors_leave_every_field_as_it_is():
         np.testing.assert_array_equal(values, MODEL.opt.gravity if name == "opt.gravity" else getattr(MODEL, name))
 
 
-@pytest.mark.parametrize("engine", ["native", "mjx"])
-def test_motors_give_what_their_curve_leaves(engine: str):
+def test_motors_give_what_their_curve_leaves():
     """Full ahead at speed: the joints gain what a plain loop with narrowed force ranges says."""
     fast = dataclasses.replace(ROBOT, velocity_limit=np.full(4, 3.0), corner_velocity=np.full(4, 0.5))
-    native = engine == "native"
-    physics = NativePhysics(fast, SUBSTEPS, motors=True) if native else MjxPhysics(fast, SUBSTEPS, "jax", 1, motors=True)
     ctrl = np.full(4, 2.0, np.float32)
-    found = batch(physics, [Drive(ctrl)], 0.3).kinematics
-    data, model = mujoco.MjData(MODEL), copy.copy(MODEL)
-    state = start(5, 0.3)
+    found = batch(NativePhysics(fast, SUBSTEPS, motors=True), [Drive(ctrl)], 0.3).kinematics
+    model, state = copy.copy(MODEL), start(5, 0.3)
+    data = mujoco.MjData(model)
     data.qpos[:], data.qvel[:], data.ctrl[:] = state.qpos, state.qvel, ctrl
     for _ in range(SUBSTEPS):
         low, high = torque_limits(data.qvel[6:], fast.effort, fast.velocity_limit, fast.corner_velocity)
         model.actuator_forcerange[:] = np.stack([low, high], axis=1)
         mujoco.mj_step(model, data)
-    tolerance = 1e-5 if native else 0.05  # at the limit C MuJoCo's integrator drops the damping term, MJX does not
-    np.testing.assert_allclose(found.qvel[0, 6:], data.qvel[6:], rtol=tolerance, atol=tolerance)
-    free = batch(NativePhysics(ROBOT, SUBSTEPS), [Drive(ctrl)], 0.3).kinematics
-    assert float(free.qvel[0, 6:].min()) > 1.3 * float(found.qvel[0, 6:].max())
+    np.testing.assert_allclose(found.qvel[0, 6:], data.qvel[6:], rtol=1e-5)
+    # at a motor's limit C MuJoCo's integrator drops the damping term, MJX does not: only how they compare with themselves
+    for plain, curved in ((NativePhysics(ROBOT, 4), found), (MjxPhysics(ROBOT, 4, "jax", 1), None)):
+        if curved is None:
+            curved = batch(MjxPhysics(fast, SUBSTEPS, "jax", 1, motors=True), [Drive(ctrl)], 0.3).kinematics
+        assert float(batch(plain, [Drive(ctrl)], 0.3).kinematics.qvel[0, 6:].min()) > 1.2 * float(curved.qvel[0, 6:].max())
 
 
 def test_placed_bodies_are_where_kinematics_puts_them():

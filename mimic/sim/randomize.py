@@ -17,8 +17,10 @@ COMMON = ("friction", "mass", "inertia", "armature", "kp", "kd", "effort")  # ra
 
 
 class Episode(NamedTuple):
-    """What stays the same through an episode. `drawn` (D,): the draws as a privileged observation, 0 at the nominal."""
+    """What stays the same through an episode. level: the part of what the config asks for that noise and shoves have, 0 at the
+    nominal. `drawn` (D,): the draws as a privileged observation."""
 
+    level: Array
     variation: Variation | None
     encoder_bias: Array
     target_offset: Array
@@ -115,7 +117,7 @@ def draw_episode(key: Array, level: Array, config: RandomizeConfig, robot: Robot
     longest = max(config.action_delay[1], config.observation_delay[1], 1)
     parts = (common - 1.0, com, tilt, encoder_bias, target_offset, jnp.stack([action_delay, observation_delay]) / longest)
     drawn = jnp.concatenate(parts)
-    return Episode(variation, encoder_bias, target_offset, action_delay, observation_delay, drawn)
+    return Episode(level, variation, encoder_bias, target_offset, action_delay, observation_delay, drawn)
 
 
 def _draw_delay(key: Array, bounds: tuple[int, int], level: Array) -> Array:

@@ -72,12 +72,14 @@ class Hardware:
             ctrl, targets = _late(sent, episode.action_delay, self.n_substeps), sent[:-1]
         if self.bent:  # the motors' own loops close on the biased encoders
             ctrl = ctrl + episode.target_offset - episode.encoder_bias
-        torque = config.torque_noise * self.robot.effort.astype(np.float32) * chance.torque if chance.torque.size else None
+        torque = None
+        if chance.torque.size:
+            torque = episode.level * config.torque_noise * self.robot.effort.astype(np.float32) * chance.torque
         shoved, push = wire.shoved, None
         if chance.shove.size:
-            physics = self._kicked(physics, chance.shove)
+            physics = self._kicked(physics, episode.level, chance.shove)
         if shoved is not None:
-            shoved = self._pushed(shoved, chance.shove)
+            shoved = self._pushed(shoved, episode.level, chance.shove)
             push = Push(jnp.where(shoved.steps_left > 0, 1.0, 0.0) * shoved.push.force, shoved.push.body)
         return wire._replace(targets=targets, shoved=shoved), physics, Drive(ctrl, torque, push, episode.variation)
 
@@ -91,7 +93,7 @@ class Hardware:
         if wire.past is not None:
             states = jax.tree.map(lambda new, old: jnp.concatenate([new[None], old]), state, wire.past)
             state = delayed(states, wire.episode.observation_delay / self.n_substeps)
-        noise = chance.noise if chance.noise.size else jnp.zeros(noise_size(self.joints))
+        noise = wire.episode.level * chance.noise if chance.noise.size else jnp.zeros(noise_size(self.joints))
         if chance.noise.size or self.config.encoder_bias:
             state = measured(state, wire.episode.encoder_bias, noise, self.config.noise)
         return state
@@ -99,15 +101,15 @@ class Hardware:
     def _shoves(self, shove: Array) -> Array:
         return 0.5 * (shove[0] + 1.0) < self.ctrl_dt / self.config.push.interval_s
 
-    def _kicked(self, physics: PhysicsState, shove: Array) -> PhysicsState:
+    def _kicked(self, physics: PhysicsState, level: Array, shove: Array) -> PhysicsState:
         push = self.config.push
-        kick = jnp.where(self._shoves(shove), shove[1:7] * jnp.asarray(push.linvel + push.angvel), 0.0)
+        kick = jnp.where(self._shoves(shove), level * shove[1:7] * jnp.asarray(push.linvel + push.angvel), 0.0)
         kinematics = physics.kinematics
         return physics._replace(kinematics=kinematics._replace(qvel=kinematics.qvel.at[:6].add(kick)))
 
-    def _pushed(self, shoved: Shoved, shove: Array) -> Shoved:
+    def _pushed(self, shoved: Shoved, level: Array, shove: Array) -> Shoved:
         """A new force where chance says so, else what is left of the old one. Uniform in direction and strength."""
-        angle, strength = jnp.pi * shove[7], 0.5 * (shove[6] + 1.0) * self.config.push.force
+        angle, strength = jnp.pi * shove[7], level * 0.5 * (shove[6] + 1.0) * self.config.push.force
         force = strength * jnp.stack([jnp.cos(angle), jnp.sin(angle), 0.0])
         body = self.push_ids[
             jnp.clip(jnp.floor(0.5 * (shove[5] + 1.0) * len(self.push_ids)).astype(int), 0, len(self.push_ids) - 1)
