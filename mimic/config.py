@@ -194,11 +194,11 @@ class RandomizeConfig:
 
     nominal_share: float = 0.1
     """Share of episodes with the model as it is: no draw, no delay."""
-    start_level: float = 0.2
+    start_level: float = 0.3
     """Part of every range, noise and shove that is used at the start of the training ..."""
     ramp_share: float = 0.2
     """... growing to the whole over this part of it at the soonest ..."""
-    ramp_falls: float = 0.5
+    ramp_falls: float = 0.6
     """... and shrinking while there are more falls per second than this."""
     friction: Range = (1.0, 1.0)
     """Of the ground."""

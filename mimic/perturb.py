@@ -191,7 +191,7 @@ def perturbed_link(policy: Policy, clip: KinematicState, setting: Perturbation, 
     anchor = policy.body.body_ids((policy.spec.anchor_body,))[0]
     if setting.com_m > 0:
         model.body_sameframe[anchor] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE  # else MuJoCo would not look at the shift
-    simulation = Simulation(model, policy.tracked_ids, qpos, qvel)
+    simulation = Simulation(model, policy.tracked_ids, qpos, qvel, policy.spec.curve)
     if setting.com_m > 0:
         direction = _rng(seed, "com").normal(size=(count, 3))
         shift = setting.com_m * direction / np.linalg.norm(direction, axis=1, keepdims=True)

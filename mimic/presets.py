@@ -51,7 +51,6 @@ def g1_deploy() -> Config:
         ),
         reset=ResetConfig((0.2, 0.2, 0.1), (0.2, 0.2, 0.2), (0.01, 0.01, 0.01), (0.05, 0.05, 0.05), 0.05),
         randomize=DEPLOY,
-        num_envs=256,
         env_steps=10_000_000,
     )  # fmt: skip
 

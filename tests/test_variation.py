@@ -130,7 +130,7 @@ def test_dry_friction_holds_a_joint_on_both_engines():
             v = variation(1)._replace(joint_friction=np.full(4, friction, np.float32), joint_damping=np.zeros(4, np.float32))
             drives.append(Drive(np.zeros(4, np.float32), variation=v._replace(gravity=np.array([6, 0, -7], np.float32))))
         speed = np.abs(batch(physics, drives, 0.5).kinematics.qvel[:, 6:]).max(axis=1)
-        assert speed[0] > 0.3
+        assert speed[0] > 0.1
         assert speed[1] < 0.05 * speed[0]
 
 

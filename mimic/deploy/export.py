@@ -138,6 +138,7 @@ def ros_obstacle(config: Config) -> str:
 def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str, str] | None = None) -> PolicySpec:
     """The spec of a policy of `config`; its `files` are still empty."""
     clip = resample(motion, 1.0 / config.sim.ctrl_dt)
+    motors = config.sim.actuator == "motor"
     return PolicySpec(
         robot=robot.name,
         joint_names=robot.joint_names,
@@ -150,6 +151,8 @@ def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str
         sim=config.sim,
         observation=_observation_terms(config, robot),
         observation_clip=config.observation.clip,
+        velocity_limit=_known(robot.velocity_limit) if motors else (),
+        corner_velocity=_known(robot.corner_velocity) if motors else (),
         future_frames=config.observation.future_frames,
         tracked_bodies=robot.tracked_bodies,
         anchor_body=robot.anchor_body,
@@ -281,6 +284,10 @@ def _floats(values: np.ndarray) -> tuple[float, ...]:
 
 def _limits(values: np.ndarray) -> tuple[float | None, ...]:
     """JSON has no infinity."""
+    return tuple(float(value) if np.isfinite(value) else None for value in values)
+
+
+def _known(values: np.ndarray) -> tuple[float | None, ...]:
     return tuple(float(value) if np.isfinite(value) else None for value in values)
 
 

@@ -207,7 +207,7 @@ def rollout(
     motion = motion or policy.motion
     model = model if model is not None else policy.model
     clip = policy.reference(motion)
-    simulation = Simulation(model, policy.tracked_ids, clip.qpos[:1], clip.qvel[:1])
+    simulation = Simulation(model, policy.tracked_ids, clip.qpos[:1], clip.qvel[:1], policy.spec.curve)
     link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
     frames = len(clip.qpos)
     states, done = [simulation.state()], []

@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from mimic.robots.actuators import torque_limits
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 
@@ -20,10 +21,19 @@ _DERIVED = ("xpos", "xquat", "cvel", "subtree_com")
 class Simulation:
     """B robots of one model, each with its own state, beginning at `qpos` (B, nq), `qvel` (B, nv).
 
-    Results equal a loop of mj_step over one MjData each, to the last bit. Those that `stop` names stand still from then on.
+    curve: no-load and corner speeds (J,) [rad/s] of motors whose effort falls with speed. Results equal a loop of mj_step over
+    one MjData each, to the last bit. Those that `stop` names stand still from then on.
     """
 
-    def __init__(self, model: mujoco.MjModel, tracked_ids: np.ndarray, qpos: np.ndarray, qvel: np.ndarray) -> None:
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        tracked_ids: np.ndarray,
+        qpos: np.ndarray,
+        qvel: np.ndarray,
+        curve: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        self.curve, self.effort = curve, model.actuator_forcerange[:, 1].copy()
         self.tracked_ids = tracked_ids
         self.batch = Batch(model, len(qpos))
         self.running = np.ones(len(qpos), bool)
@@ -42,9 +52,17 @@ class Simulation:
 
     def step(self, ctrl: np.ndarray, steps: int) -> None:
         """`steps` physics steps with joint position targets `ctrl` (B, J) [rad] held."""
-        if self.running.any():
-            self.batch.ctrl[:] = ctrl
-            self.batch.step(self.running, nstep=steps, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
+        if not self.running.any():
+            return
+        self.batch.ctrl[:] = ctrl
+        stage = int(mujoco.mjtStage.mjSTAGE_VEL)
+        if self.curve is None:
+            self.batch.step(self.running, nstep=steps, stage=stage)
+            return
+        limits = self.batch.expand("actuator_forcerange")
+        for _ in range(steps):
+            limits[:] = np.stack(torque_limits(self.batch.qvel[:, 6:], self.effort, *self.curve), axis=-1)
+            self.batch.step(self.running, nstep=1, stage=stage)
 
     def stop(self, which: np.ndarray) -> None:
         """Take the robots `which` (B,), bool, out for good."""

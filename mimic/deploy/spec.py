@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mimic.config import ActionConfig, SimConfig, TerminationConfig, from_dict, to_dict
 from motions.errors import InputError
 
@@ -117,12 +119,25 @@ class PolicySpec:
     """[rad]; null: no limit. Empty in files of before these limits were written."""
     joint_upper: tuple[float | None, ...] = ()
     """[rad]; as joint_lower."""
+    velocity_limit: tuple[float | None, ...] = ()
+    """[rad/s] no-load speeds of the motors, where `sim.actuator` is "motor": from corner_velocity up to them the effort falls
+    linearly to 0; null: not known, the effort does not fall."""
+    corner_velocity: tuple[float | None, ...] = ()
+    """[rad/s]; as velocity_limit."""
     anchor_chain: tuple[ChainLink, ...] = ()
     """From the root's frame to the anchor body's: the torso's orientation is the root's, turned by these links in order."""
     files: dict[str, SideFile] = field(default_factory=dict)
     """network, model (MJCF), motion (npz); in a bundle, every other file too."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Preset, versions, git commit."""
+
+    @property
+    def curve(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """No-load and corner speeds (J,) [rad/s] of the motors, inf where not known; None for actuators without a curve."""
+        if self.sim.actuator != "motor":
+            return None
+        columns = (self.velocity_limit, self.corner_velocity)
+        return tuple(np.array([np.inf if speed is None else speed for speed in column]) for column in columns)  # type: ignore[return-value]
 
     @property
     def ctrl_dt(self) -> float:
@@ -222,6 +237,9 @@ def _check(spec: PolicySpec, where: str) -> None:
     for link in spec.anchor_chain:
         if link.joint is not None and not 0 <= link.joint < joints:
             raise InputError(f"{where}: anchor_chain names joint {link.joint}; there are {joints}")
+    for name in ("velocity_limit", "corner_velocity"):
+        if len(getattr(spec, name)) != (joints if spec.sim.actuator == "motor" else 0):
+            raise InputError(f"{where}: {name} must hold {joints} numbers or nulls if sim.actuator is motor, else none")
     if not (spec.sim.sim_dt > 0 and spec.sim.n_substeps > 0):
         raise InputError(f"{where}: sim_dt and n_substeps must be above 0")
     if (spec.action.prior, spec.action.feed_forward) not in FORMULAS:
