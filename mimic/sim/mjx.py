@@ -4,6 +4,7 @@ from copy import copy
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from mujoco import mjx
 
 from mimic.robots import Robot
@@ -16,7 +17,7 @@ from motions.rotations import Array
 
 CONTACTS_PER_ENV = 48  # room for contacts of one environment; warp sizes its buffers by it
 CONSTRAINTS_PER_ENV = 256
-SOME_FRICTION = 1e-6  # [N m] MJX makes room for a joint's dry friction only where the model has some
+SOME_FRICTION = 1e-6  # [N m] MJX makes room for a joint's dry friction only where the model has some, and takes 0 for a lock
 
 
 class MjxPhysics:
@@ -38,6 +39,7 @@ class MjxPhysics:
         if dry_friction:
             plain = copy(plain)
             plain.dof_frictionloss[6:] = plain.dof_frictionloss[6:].clip(min=SOME_FRICTION)
+        self.least_friction = np.where(plain.dof_frictionloss > 0, SOME_FRICTION, 0.0).astype(np.float32)
         try:
             self.model = mjx.put_model(plain, impl=impl)
             if impl == "warp":
@@ -85,5 +87,6 @@ class MjxPhysics:
 
     def _varied(self, variation: Variation) -> mjx.Model:
         fields = {n: jnp.asarray(v, jnp.float32) for n, v in varied_fields(self.robot.model, variation, self.anchor_id).items()}
+        fields["dof_frictionloss"] = jnp.maximum(fields["dof_frictionloss"], self.least_friction)
         option = self.model.opt.replace(gravity=fields.pop("opt.gravity"))
         return self.model.replace(opt=option, **fields)
