@@ -28,6 +28,8 @@ class SimConfig:
     """Sliding friction between the robot and the ground."""
     collisions: Collisions = "feet"
     """Which of the robot's geoms touch: feet with the ground only, or every geom the model lets collide."""
+    contact_forces: bool = False
+    """Measure the contact force on each body; not on mjx-jax."""
     actuator: Literal["pd", "motor"] = "pd"
     """pd: torque = clip(kp (target - q) - kd qdot, +-effort). motor: the same, and effort falls with speed as the
     robot's torque-speed curve says, with its dry friction."""
@@ -91,6 +93,10 @@ class RewardConfig:
     body_angvel: float = 1.0
     action_rate: float = -0.01
     """Weight of the squared change of the action."""
+    joint_limit: float = 0.0
+    """Weight of what the joints exceed their soft limits by, summed [rad]."""
+    undesired_contacts: float = 0.0
+    """Weight of the number of bodies, end effectors aside, that touch something; needs `sim.contact_forces`."""
     sigma_anchor_pos: float = 0.3
     """[m]"""
     sigma_anchor_ori: float = 0.4
@@ -103,6 +109,10 @@ class RewardConfig:
     """[m/s]"""
     sigma_body_angvel: float = 3.14
     """[rad/s]"""
+    soft_limit: float = 0.9
+    """Part of a joint's range, about its middle, that lies within its soft limits."""
+    contact_force: float = 1.0
+    """Force [N] above which a body touches."""
     scale: float = 0.1
     """Factor on the whole sum, so that returns stay near one."""
 
@@ -111,8 +121,11 @@ class RewardConfig:
 class TerminationConfig:
     anchor_height: float = 0.25
     """Largest |dz| of the anchor [m]."""
-    anchor_angle: float = 0.8
-    """Largest angle between the anchor and its reference [rad]."""
+    anchor_angle: float | None = 0.8
+    """Largest angle between the anchor and its reference [rad]; None: any."""
+    anchor_gravity: float | None = None
+    """Largest difference between the anchor and its reference in how much of gravity points along their own z, from -1 to 1:
+    blind to heading; None: any."""
     end_effector_height: float = 0.25
     """Largest |dz| of any end effector [m], after re-anchoring."""
 
@@ -128,10 +141,15 @@ class SamplingConfig:
     """Length of a bin [s]."""
     uniform: float = 0.2
     """Share of starts drawn uniformly over all frames."""
+    uniform_failures: float | None = None
+    """Failures per control step, of all environments together, that weigh as much as all uniform starts: their share then grows
+    as failures vanish, whatever `uniform` says. None: the share is `uniform`."""
     from_start: float = 0.1
     """Share of starts on a clip's first frame: what is reached only from there is practised too."""
     decay: float = 0.9
     """Per-iteration decay of the failure average."""
+    blame_start: bool = True
+    """Whether a failure counts not only where it happened but where its episode began, too."""
     episode_s: float = 10.0
     """Longest episode [s]; reaching it truncates."""
 
@@ -255,8 +273,10 @@ class PPOConfig:
     desired_kl: float = 0.03
     anneal_share: float = 0.5
     """Over this last part of the training the desired KL divergence falls linearly to a twentieth: what is learnt settles."""
-    critic_learning_rate: float = 1e-3
-    """Step size of the critic, which no trust region limits."""
+    critic_learning_rate: float | None = 1e-3
+    """Step size of the critic, which no trust region limits; None: the actor's."""
+    value_clip: float | None = None
+    """Largest change of a value from the one of the rollout that lowers the critic's loss; None: any."""
     std_rate: float = 10.0
     """Step size of the action noise's standard deviation, in the actor's: at the same one it hardly moves."""
     discount: float = 0.95

@@ -60,6 +60,11 @@ def check_config(config: Config) -> None:
     if ppo.paired and config.num_envs % 2:
         raise InputError(f"num_envs is {config.num_envs}, expected an even number: environments explore in pairs (ppo.paired)")
     check_randomize(config.randomize)
+    if config.reward.undesired_contacts and not (sim.contact_forces and sim.collisions == "all"):
+        raise InputError(
+            f"reward.undesired_contacts is {config.reward.undesired_contacts:g}, which needs every body to touch and to feel it: "
+            f"sim.contact_forces true and sim.collisions all, got {sim.contact_forces} and {sim.collisions}"
+        )
     observation = config.observation
     if observation.history < 0:
         raise InputError(f"observation.history is {observation.history}, expected 0 or more control steps")

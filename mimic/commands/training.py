@@ -190,7 +190,8 @@ def parse_train(argv: list[str]) -> Train:
     """Two steps: the preset's name, or the run to resume, gives the defaults that the other options are parsed against."""
     import tyro
 
-    presets = "\n".join(f"  {name:12} {(make.__doc__ or '').strip().splitlines()[0]}" for name, make in PRESETS.items())
+    width = max(map(len, PRESETS))
+    presets = "\n".join(f"  {name:{width}} {(make.__doc__ or '').strip().splitlines()[0]}" for name, make in PRESETS.items())
     if not argv or argv[0] in ("-h", "--help"):
         print(
             f"usage: mimic train PRESET [options]\n\n{Train.__doc__}\n\npresets:\n{presets}\n\n"

@@ -113,13 +113,20 @@ def annealed(progress: Array, share: float) -> Array:
 def ppo_loss(
     params: Params, batch: Batch, old_log_std: Array, networks: Networks, config: PPOConfig
 ) -> tuple[Array, dict[str, Array]]:
-    """Clipped surrogate + squared value error - entropy bonus, on normalized observations."""
+    """Clipped surrogate + squared value error - entropy bonus, on normalized observations.
+
+    With `value_clip` the value error is the larger one of the value and of the value kept within +-value_clip of the rollout's.
+    """
     mean, log_std = networks.policy(params, batch.obs)
     ratio = jnp.exp(gaussian_log_prob(batch.action, mean, log_std) - batch.log_prob)
     clipped = jnp.clip(ratio, 1.0 - config.clip_ratio, 1.0 + config.clip_ratio)
     policy_loss = -jnp.mean(jnp.minimum(ratio * batch.advantage, clipped * batch.advantage))
     value = networks.value(params, batch.obs)
-    value_loss = jnp.mean(jnp.square(value - batch.value_target))
+    value_error = jnp.square(value - batch.value_target)
+    if config.value_clip is not None:
+        near = batch.value + jnp.clip(value - batch.value, -config.value_clip, config.value_clip)
+        value_error = jnp.maximum(value_error, jnp.square(near - batch.value_target))
+    value_loss = jnp.mean(value_error)
     entropy = jnp.sum(log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e))
     loss = policy_loss + value_loss - config.entropy_coef * entropy
     kl = jnp.mean(gaussian_kl(batch.mean, old_log_std, mean, log_std))
@@ -209,7 +216,8 @@ def make_learner(config: Config, task: Task) -> Learner:
             kl = log["loss/kl"]
             factor = jnp.where(kl > 2.0 * wanted_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * wanted_kl, LR_STEP, 1.0))
             learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)
-            rates = {"actor": learning_rate, "log_std": ppo.std_rate * learning_rate, "critic": ppo.critic_learning_rate}
+            critic_rate = learning_rate if ppo.critic_learning_rate is None else ppo.critic_learning_rate
+            rates = {"actor": learning_rate, "log_std": ppo.std_rate * learning_rate, "critic": critic_rate}
             updates, opt_state = _directions(optimizer, grads, opt_state)
             params = {name: jax.tree.map(lambda p, u: p - rates[name] * u, params[name], updates[name]) for name in params}  # noqa: B023
             average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)

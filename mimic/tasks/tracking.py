@@ -12,9 +12,10 @@ from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import prior_targets
 from mimic.mdp.resets import displace, kick
-from mimic.mdp.rewards import action_rate, total_reward, tracking_rewards
+from mimic.mdp.rewards import action_rate, joint_limit, soft_range, total_reward, touching, tracking_rewards
 from mimic.mdp.terminations import fallen
 from mimic.robots import Robot
+from mimic.robots.contacts import sensed_bodies
 from mimic.sim.physics import Physics, PhysicsState
 from mimic.sim.randomize import Chance
 from mimic.tasks.hardware import Hardware, Wire
@@ -80,15 +81,18 @@ class Tracking:
         self.priors = jnp.asarray(_prior_table(library, robot, config))
         self.hardware = Hardware(config, robot)
         self.joint_range = robot.body.joint_range.astype(np.float32)
+        self.soft_range = soft_range(self.joint_range, config.reward.soft_limit)
+        self.undesired = [i for i, name in enumerate(sensed_bodies(robot.model)) if name not in robot.end_effectors]
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
         return Curriculum(sampling.init_sampler(self.bins), jnp.asarray(self.config.randomize.start_level, jnp.float32))
 
     def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array) -> Curriculum:
-        """Learn from `failed` (...) of one iteration: a failure counts where it happened and where its episode began, `place`
-        (..., 2)."""
-        failures = sampling.count_failures(self.bins, place, jnp.broadcast_to(failed[..., None], place.shape))
+        """Learn from `failed` (T, ...) of one iteration: a failure counts where it happened and, if `blame_start`, where its
+        episode began, too; `place` (T, ..., 2)."""
+        blamed = place if self.config.sampling.blame_start else place[..., :1]
+        failures = sampling.count_failures(self.bins, blamed, jnp.broadcast_to(failed[..., None], blamed.shape)) / len(failed)
         sampler = sampling.update_sampler(curriculum.sampler, failures, self.config.sampling)
         config = self.config.randomize
         fastest = (1.0 - config.start_level) / max(config.ramp_share * self.config.num_iterations, 1.0)
@@ -143,7 +147,7 @@ class Tracking:
         next_state = EnvState(physics, clip, frame, env_state.start, action, env_state.step_count + 1, wire, history)
 
         terms = tracking_rewards(state, reference, anchor=self.anchor, config=self.config.reward)
-        terms["action_rate"] = action_rate(action, env_state.last_action)
+        terms |= self._costs(physics, action, env_state.last_action)
         reward = jnp.where(invalid, 0.0, total_reward(terms, self.config.reward))
         terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, self.config.termination)
         at_end = frame >= self.library.clip_length[clip] - 1
@@ -151,6 +155,15 @@ class Tracking:
         place = jnp.stack([self._packed(clip, frame), env_state.start])
         log = {f"reward/{name}": value for name, value in terms.items()} | self._errors(state, reference)
         return next_state, StepResult(reward, terminated, truncated, invalid, place, log)
+
+    def _costs(self, physics: PhysicsState, action: Array, last_action: Array) -> dict[str, Array]:
+        """What has a price, by name."""
+        config, costs = self.config.reward, {"action_rate": action_rate(action, last_action)}
+        if config.joint_limit:
+            costs["joint_limit"] = joint_limit(physics.kinematics.qpos[7:], self.soft_range)
+        if config.undesired_contacts:
+            costs["undesired_contacts"] = touching(physics.contact_forces[np.array(self.undesired, int)], config.contact_force)
+        return costs
 
     def target(self, clip: Array, frame: Array, action: Array) -> Array:
         """Joint position targets (J,) [rad] of an action that leads to `frame`."""
