@@ -45,16 +45,17 @@ def g1_beyondmimic() -> Config:
     Theirs is 30 000 iterations of 4096 environments, for a GPU. On a CPU: `--num-envs 256 --env-steps 20000000`; a rollout of
     fewer environments is a smaller batch, nothing else changes.
 
-    What differs still. Physics: MuJoCo's, with one friction (their static one) and no restitution; bodies and friction are drawn
-    anew for every episode, not once for each environment. Pushes come with a constant probability, every 2 s in the mean, not
-    1-3 s after the last. An error of the measured orientation is one rotation, not noise on its six numbers; the critic's joint
-    positions lack the offset. Joints start within their limits, not the soft ones. A clip's end truncates the episode; theirs
-    goes on elsewhere. The failure average is updated once per rollout. Learner: the step size moves by 1.2, not 1.5; gradients of
-    actor and critic are clipped apart; the log of the noise is learnt; networks start orthogonal, the actor's last layer small;
-    normalized observations are bounded.
+    What differs still. Physics: MuJoCo's, with one friction (their static one) and no restitution; friction and centre of mass
+    are drawn for each episode, not once for each environment. Pushes come with a constant probability, every 2 s in the mean, not
+    1-3 s after the last; angular ones are in the root's axes. Contacts are those of the last physics step, not of the last three.
+    An error of the measured orientation is one rotation, not noise on its six numbers; the critic's joint positions lack the
+    offset. Joints start within their limits, not the soft ones. A clip's end truncates the episode; theirs goes on from another
+    start. Uniform starts are by length, and the failure average is updated once per rollout. Learner: the step size moves by 1.2,
+    not 1.5; gradients of actor, critic and noise are clipped apart; the log of the noise is learnt; networks start orthogonal, the
+    actor's last layer small; normalized observations are bounded, their statistics known from a first rollout.
     """
     sim = SimConfig(friction=1.0, collisions="all", contact_forces=True)
-    kick = {"linvel": (0.5, 0.5, 0.2), "angvel": (0.52, 0.52, 0.78)}
+    linvel, angvel = (0.5, 0.5, 0.2), (0.52, 0.52, 0.78)
     actor = (
         "command", "motion_anchor_pos_b", "motion_anchor_ori_b", "base_lin_vel", "base_ang_vel",
         "joint_pos", "joint_vel", "actions",
@@ -85,7 +86,7 @@ def g1_beyondmimic() -> Config:
         sampling=SamplingConfig(
             bin_s=1.0, uniform_failures=0.1, from_start=0.0, decay=0.999**ppo.rollout_length, blame_start=False, episode_s=10.0
         ),
-        reset=ResetConfig(**kick, pos=(0.05, 0.05, 0.01), tilt=(0.1, 0.1, 0.2), joints=0.1),
+        reset=ResetConfig(linvel, angvel, pos=(0.05, 0.05, 0.01), tilt=(0.1, 0.1, 0.2), joints=0.1),
         randomize=RandomizeConfig(
             nominal_share=0.0,
             start_level=1.0,
@@ -95,7 +96,7 @@ def g1_beyondmimic() -> Config:
             noise=NoiseConfig(
                 base_pos=0.25, base_ori=0.05, base_lin_vel=0.5, base_ang_vel=0.2, joint_pos=0.01, joint_vel=0.5
             ),
-            push=PushConfig(interval_s=2.0, **kick),
+            push=PushConfig(interval_s=2.0, linvel=linvel, angvel=angvel),
         ),
         network=NetworkConfig(hidden=(512, 256, 128), init_std=1.0),
         ppo=ppo,

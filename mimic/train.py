@@ -57,6 +57,13 @@ def check_config(config: Config) -> None:
     for name, (value, bound) in least.items():
         if not value >= bound:
             raise InputError(f"{name} is {value}, expected at least {bound:g}")
+    positive = {
+        "sampling.uniform_failures": sampling.uniform_failures, "ppo.value_clip": ppo.value_clip,
+        "ppo.critic_learning_rate": ppo.critic_learning_rate, "reward.soft_limit": config.reward.soft_limit,
+    }  # fmt: skip
+    for name, value in positive.items():
+        if value is not None and not value > 0:
+            raise InputError(f"{name} is {value:g}, expected a number above 0")
     if ppo.paired and config.num_envs % 2:
         raise InputError(f"num_envs is {config.num_envs}, expected an even number: environments explore in pairs (ppo.paired)")
     check_randomize(config.randomize)

@@ -19,7 +19,7 @@ from tiny import tiny_motion, tiny_robot
 
 import mimic.train
 from mimic.checkpoint import Checkpoints
-from mimic.config import Config, NetworkConfig, ObservationConfig, PPOConfig, RewardConfig, SimConfig
+from mimic.config import Config, NetworkConfig, ObservationConfig, PPOConfig, RewardConfig, SamplingConfig, SimConfig
 from mimic.learning.networks import actor_layers
 from mimic.learning.ppo import TrainState, make_learner
 from mimic.pipeline import trained_policy
@@ -289,6 +289,8 @@ def test_learning_that_diverges_stops_the_run(tmp_path: Path, monkeypatch: pytes
         ({"num_envs": 3, "ppo": PPOConfig(paired=True)}, "num_envs is 3, expected an even number"),
         ({"num_envs": 6, "ppo": PPOConfig(rollout_length=3)}, "6 x 3 does not divide into 4 minibatches"),
         ({"ppo": PPOConfig(num_epochs=0)}, "ppo.num_epochs is 0"),
+        ({"sampling": SamplingConfig(uniform_failures=0.0)}, "sampling.uniform_failures is 0, expected a number above 0"),
+        ({"ppo": PPOConfig(value_clip=-1.0)}, "ppo.value_clip is -1"),
         ({"reward": RewardConfig(undesired_contacts=-0.1)}, "needs every body .* sim.contact_forces true and sim.collisions all"),
         (
             {"reward": RewardConfig(undesired_contacts=-0.1), "sim": SimConfig(contact_forces=True)},

@@ -37,6 +37,11 @@ class MjxPhysics:
         self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
         self.anchor_id = robot.model.body(robot.anchor_body).id
         self.sensed = len(sensed_bodies(robot.model))
+        if self.sensed and impl == "jax":
+            raise InputError(
+                "backend mjx-jax has no sensor for contact forces by body: use native or mjx-warp, or train without "
+                "(--sim.no-contact-forces --reward.undesired-contacts 0)"
+            )
         plain = robot.model
         if dry_friction:
             plain = copy(plain)

@@ -19,6 +19,7 @@ from mimic.robots.contacts import sensed_bodies
 from mimic.sim.physics import Physics, PhysicsState
 from mimic.sim.randomize import Chance
 from mimic.tasks.hardware import Hardware, Wire
+from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array
@@ -82,7 +83,13 @@ class Tracking:
         self.hardware = Hardware(config, robot)
         self.joint_range = robot.body.joint_range.astype(np.float32)
         self.soft_range = soft_range(self.joint_range, config.reward.soft_limit)
-        self.undesired = [i for i, name in enumerate(sensed_bodies(robot.model)) if name not in robot.end_effectors]
+        sensed = sensed_bodies(robot.model)
+        self.undesired = [i for i, name in enumerate(sensed) if name not in robot.end_effectors]
+        if config.reward.undesired_contacts and not sensed:
+            raise InputError(
+                f"reward.undesired_contacts is {config.reward.undesired_contacts:g}, but the model of {robot.name!r} measures no "
+                f"contact forces: load it with sim.contact_forces"
+            )
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
@@ -161,7 +168,7 @@ class Tracking:
         config, costs = self.config.reward, {"action_rate": action_rate(action, last_action)}
         if config.joint_limit:
             costs["joint_limit"] = joint_limit(physics.kinematics.qpos[7:], self.soft_range)
-        if config.undesired_contacts:
+        if config.undesired_contacts and physics.contact_forces is not None:
             costs["undesired_contacts"] = touching(physics.contact_forces[np.array(self.undesired, int)], config.contact_force)
         return costs
 
