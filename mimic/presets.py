@@ -42,17 +42,17 @@ def g1_ros() -> Config:
 def g1_beyondmimic() -> Config:
     """Unitree G1 by BeyondMimic's formulation: its terms, weights, ranges and learner, to compare ours against.
 
-    Theirs is 30 000 iterations of 4096 environments, for a GPU. On a CPU: `--num-envs 256 --env-steps 20000000`; a rollout of
-    fewer environments is a smaller batch, nothing else changes.
+    Theirs is 30 000 iterations of 4096 environments, for a GPU. On a CPU: `--num-envs 256 --env-steps 20000000`; the batches
+    are then smaller, and failures, which are counted over all environments, weigh less against the uniform starts.
 
     What differs still. Physics: MuJoCo's, with one friction (their static one) and no restitution; friction and centre of mass
     are drawn for each episode, not once for each environment. Pushes come with a constant probability, every 2 s in the mean, not
     1-3 s after the last; angular ones are in the root's axes. Contacts are those of the last physics step, not of the last three.
     An error of the measured orientation is one rotation, not noise on its six numbers; the critic's joint positions lack the
     offset. Joints start within their limits, not the soft ones. A clip's end truncates the episode; theirs goes on from another
-    start. Uniform starts are by length, and the failure average is updated once per rollout. Learner: the step size moves by 1.2,
-    not 1.5; gradients of actor, critic and noise are clipped apart; the log of the noise is learnt; networks start orthogonal, the
-    actor's last layer small; normalized observations are bounded, their statistics known from a first rollout.
+    start. Uniform starts are by length, and the failure average is updated once per rollout. Learner: the step size
+    moves by 1.2, not 1.5; gradients of actor, critic and noise are clipped apart; the log of the noise is learnt; networks start
+    orthogonal, the actor's last layer small; normalized observations are bounded, their statistics known from a first rollout.
     """
     sim = SimConfig(friction=1.0, collisions="all", contact_forces=True)
     linvel, angvel = (0.5, 0.5, 0.2), (0.52, 0.52, 0.78)
