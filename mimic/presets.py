@@ -141,6 +141,16 @@ def g1_deploy() -> Config:
     )  # fmt: skip
 
 
+def h1_deploy() -> Config:
+    """Unitree H1, 19 joints, as g1_deploy."""
+    return replace(g1_deploy(), preset="h1_deploy", robot="h1")
+
+
+def t1_deploy() -> Config:
+    """Booster T1, 29 joints, as g1_deploy."""
+    return replace(g1_deploy(), preset="t1_deploy", robot="t1")
+
+
 DEPLOY = RandomizeConfig(
     friction=(0.4, 2.0),
     mass=(0.85, 1.25),
@@ -162,7 +172,8 @@ DEPLOY = RandomizeConfig(
 )
 
 PRESETS: dict[str, Callable[[], Config]] = {
-    preset.__name__: preset for preset in (g1, g1_ros, g1_deploy, g1_beyondmimic, g1_beyondmimic_wose, humanoid)
+    preset.__name__: preset
+    for preset in (g1, g1_ros, g1_deploy, g1_beyondmimic, g1_beyondmimic_wose, h1_deploy, t1_deploy, humanoid)
 }
 
 

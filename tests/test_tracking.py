@@ -225,10 +225,10 @@ def test_jit_is_no_jit():
 
 @pytest.fixture
 def robots_of_presets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
-    """Where the G1's model is; without it the preset is skipped."""
+    """Where the makers' models are; without them the preset is skipped."""
 
     def load(config: Config):
-        if config.robot == "g1":
+        if config.robot != "humanoid":
             monkeypatch.setenv("MIMIC_ROBOTS", str(request.getfixturevalue("shared_robots")))
         return load_robot(config.robot, sim=config.sim)
 
