@@ -90,10 +90,7 @@ class SimRobot:
         for file in (self.json, self.log):
             require_writable_file(file)
         require_above(duration=self.duration)
-        if not 0 <= self.loss < 1:
-            raise InputError(f"--loss {self.loss:g}: expected a part, from 0 to below 1")
-        if not 0 <= self.latency_ms <= MAX_LATENCY_MS:
-            raise InputError(f"--latency-ms {self.latency_ms:g}: expected 0 to {MAX_LATENCY_MS:g}")
+        check_link(self.latency_ms, self.loss)
         body = Body(Policy.load(self.bundle / NETWORK), from_default=self.from_default, seed=self.seed)
         process = RobotProcess(body, self.host, self.port, latency_s=self.latency_ms / 1e3, loss=self.loss, seed=self.seed)
         say(
@@ -116,3 +113,58 @@ def require_above(**numbers: float | None) -> None:
     for name, value in numbers.items():
         if value is not None and not value > 0:
             raise InputError(f"--{name.replace('_', '-')} {value:g}: expected a number above 0")
+
+
+@dataclass(frozen=True)
+class Rehearse:
+    """Rehearse a policy bundle: `mimic serve` and `mimic sim-robot` as two processes on this machine, and a verdict."""
+
+    bundle: Annotated[Path, POSITIONAL]
+    out: Path = Path("rehearsal")
+    """Folder for what both say and record."""
+    latency_ms: float = 10.0
+    """Delay of every packet, in each direction [ms]."""
+    loss: float = 0.01
+    """Part of the packets that is lost, in each direction."""
+    seed: int = 0
+    """Of the losses, and of where the robot's compass and odometry begin."""
+    duration: float | None = None
+    """Seconds; the clip is tracked again and again. None: once."""
+    from_default: bool = False
+    """Start in the default pose and be let go at rest, rather than in the clip's first frame and its motion."""
+    blend_s: float = 2.0
+    """Shortest safe start [s]."""
+
+    def run(self) -> int:
+        from mimic.deploy.policy import BundleError, read_bundle
+        from mimic.deploy.rehearsal import rehearse, verdict
+        from mimic.runs import require_writable
+
+        check_link(self.latency_ms, self.loss)
+        require_above(duration=self.duration, blend_s=self.blend_s)
+        require_writable(self.out)
+        try:
+            spec, _, clip = read_bundle(self.bundle)  # damage is told before two processes start
+        except BundleError as error:
+            raise InputError(str(error)) from error
+        clip_s = len(clip["qpos"]) / spec["control_rate_hz"]
+        say(f"{self.bundle}: {spec['robot']}, {self.duration or self.blend_s + clip_s:.0f} s of real time; logs in {self.out}")
+        robot = ["--latency-ms", str(self.latency_ms), "--loss", str(self.loss), "--seed", str(self.seed)]
+        robot += ["--from-default"] if self.from_default else []
+        robot += ["--duration", str(self.duration)] if self.duration is not None else []
+        serve = ["--blend-s", str(self.blend_s), *(["--repeat"] if self.duration is not None else [])]
+        served, lived = rehearse(self.bundle, self.out, serve, robot)
+        checks = verdict(served, lived)
+        for check in checks:
+            print(f"{'ok' if check.passed else 'FAILED':6}  {check.what:9}  {check.says}")
+        passed = all(check.passed for check in checks)
+        print(f"{self.bundle}: {'the rehearsal passed' if passed else 'the rehearsal FAILED: do not plug this in'}")
+        return 0 if passed else EXIT_FAILED
+
+
+def check_link(latency_ms: float, loss: float) -> None:
+    """Raises `InputError` for a link that cannot be."""
+    if not 0 <= loss < 1:
+        raise InputError(f"--loss {loss:g}: expected a part, from 0 to below 1")
+    if not 0 <= latency_ms <= MAX_LATENCY_MS:
+        raise InputError(f"--latency-ms {latency_ms:g}: expected 0 to {MAX_LATENCY_MS:g}")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 MAGIC, VERSION = b"MIMC", 1
-HEAD = struct.Struct("<4sHHHxxQQd")  # magic, version, kind, joints, -, session, sequence, time [s]
+HEAD = struct.Struct("<4sHHHxxxxxxQQd")  # magic, version, kind, joints, -, session, sequence, time [s]
 CRC = struct.Struct("<I")
 COMMAND_HEAD = struct.Struct("<Hxxi")  # state, -, frame
 MAX_PACKET = 60_000  # a UDP packet holds no more
@@ -41,6 +41,7 @@ class Packet:
     frame), the table of a hello, or the text of a refusal."""
 
     kind: int
+    joints: int
     session: int
     sequence: int
     time: float
@@ -58,10 +59,11 @@ def encode_state(session: int, sequence: int, time: float, state: dict[str, np.n
     return _packet(STATE, len(state["joint_pos"]), session, sequence, time, body)
 
 
-def encode_command(session: int, sequence: int, time: float, state: int, frame: int, parts: dict[str, np.ndarray]) -> bytes:
-    """What each joint is to do: `COMMAND_FIELDS` as float32."""
-    body = b"".join(np.asarray(parts[name], "<f4").tobytes() for name in COMMAND_FIELDS)
-    return _packet(COMMAND, len(parts["target"]), session, sequence, time, COMMAND_HEAD.pack(state, frame) + body)
+def encode_command(session: int, sequence: int, time: float, command: dict[str, Any]) -> bytes:
+    """What each joint is to do: state, frame, and `COMMAND_FIELDS` as float32."""
+    body = COMMAND_HEAD.pack(command["state"], command["frame"])
+    body += b"".join(np.asarray(command[name], "<f4").tobytes() for name in COMMAND_FIELDS)
+    return _packet(COMMAND, len(command["target"]), session, sequence, time, body)
 
 
 def encode_text(kind: int, session: int, sequence: int, time: float, text: str) -> bytes:
@@ -90,7 +92,7 @@ def decode(data: bytes) -> Packet:
         raise PacketError("malformed", f"kind {kind}, time {time}")
     body = data[HEAD.size : -CRC.size]
     read = {HELLO: _read_hello, STATE: _read_state, COMMAND: _read_command}.get(kind, _read_text)
-    return Packet(kind, session, sequence, time, read(body, joints))
+    return Packet(kind, joints, session, sequence, time, read(body, joints))
 
 
 def _read_hello(body: bytes, joints: int) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def _read_hello(body: bytes, joints: int) -> dict[str, Any]:
         table = json.loads(body)
         names, rate = table["joint_names"], table["control_rate_hz"]
         values = {key: table[key] for key in ("joint_lower", "joint_upper", "effort")}
-        good = len(names) == joints and all(isinstance(name, str) for name in names) and _is_number(rate)
+        good = isinstance(names, list) and len(names) == joints and all(isinstance(name, str) for name in names) and _is_number(rate)
         good = good and all(isinstance(v, list) and all(x is None or _is_number(x) for x in v) for v in values.values())
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise PacketError("malformed", f"a hello that lacks or mistypes something: {error}") from error
@@ -169,8 +171,5 @@ class Inbox:
             raise PacketError("session", f"a {_KINDS[packet.kind]} of session {packet.session}, this is {self.session}")
         if packet.sequence <= self._sequence:
             raise PacketError("replayed", f"number {packet.sequence} after {self._sequence}: late, doubled or replayed")
-        if (
-            packet.kind in (STATE, COMMAND)
-            and len(packet.content[("joint_pos", "target")[packet.kind == COMMAND]]) != self.joints
-        ):
-            raise PacketError("joints", f"another number of joints, expected {self.joints}")
+        if packet.kind in (STATE, COMMAND) and packet.joints != self.joints:
+            raise PacketError("joints", f"a {_KINDS[packet.kind]} of {packet.joints} joints, expected {self.joints}")

@@ -91,7 +91,7 @@ class RobotRun:
         save_motion(motion, path)
         with np.load(path, allow_pickle=False) as data:
             fields = dict(data) | arrays
-        np.savez_compressed(path, **fields)
+        np.savez_compressed(path, **fields)  # pyright: ignore[reportArgumentType]
 
 
 class RobotProcess:

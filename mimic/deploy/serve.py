@@ -79,6 +79,11 @@ class Served:
         say(f"ended: {self.ended}")
 
 
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """For JSON, which has no NaN."""
+    return [round(value, 5) if np.isfinite(value) else None for value in values.tolist()]
+
+
 def _spread(values: list[float]) -> dict[str, float | None]:
     if not values:
         return {"p50": None, "p99": None, "max": None}
@@ -211,11 +216,10 @@ class Server:
                 yield packet, sender
 
     def _send(self, command: Command, now: float) -> None:
-        parts = {name: getattr(command, name) for name in COMMAND_FIELDS}
         assert self.inbox.session is not None
         assert self._robot is not None
         self._sequence += 1
-        packet = encode_command(self.inbox.session, self._sequence, now, command.state, command.frame, parts)
+        packet = encode_command(self.inbox.session, self._sequence, now, vars(command))
         with contextlib.suppress(OSError):  # a robot that has left, or a full buffer: as good as a lost packet
             self.socket.sendto(packet, self._robot)
 
@@ -234,8 +238,8 @@ class Server:
         line |= {"late_ms": round(served.late_ms[-1], 3), "step_ms": round(served.step_ms[-1], 3)}
         if self._sample is not None:
             line |= {"age_ms": round(served.age_ms[-1], 3)}
-            line |= {"joint_pos": np.round(self._sample["joint_pos"].astype(float), 5).tolist()}
-        self._write(line | {"target": np.round(command.target.astype(float), 5).tolist()})
+            line |= {"joint_pos": _numbers(self._sample["joint_pos"])}
+        self._write(line | {"target": _numbers(command.target)})
 
     def _write(self, line: dict[str, Any]) -> None:
         if self.log is not None:
