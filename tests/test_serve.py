@@ -123,20 +123,20 @@ def test_another_robot_is_refused_and_told_why(bundle: Path):
 def test_a_robot_that_falls_silent_is_held_damped_and_stopped(bundle: Path, tmp_path: Path):
     path = tmp_path / "log.jsonl"
     with path.open("w") as log, Serving(bundle, log) as rig:
-        rig.server.controller.safety = Safety(blend_s=0.04, damp_s=0.1)
+        rig.server.controller.safety = Safety(blend_s=0.04, damp_s=0.1, max_age_s=0.5, hold_s=0.5)
         rig.hello()
-        rig.state(root_pos=[np.nan] * 3)
-        states = [rig.answer().content["state"]]
-        while rig.thread.is_alive():
-            try:
-                states.append(rig.answer().content["state"])
-            except TimeoutError:
-                break
-    assert rig.served.by_fault
+        told = State.WAIT
+        while told != State.RUN:
+            rig.state()
+            told = rig.answer().content["state"]
+        rig.thread.join(20)  # it leaves by itself
+        assert rig.served.by_fault
     changes = [change["to"] for change in rig.served.changes]
-    assert changes[-2:] == ["DAMP", "STOP"] or states[-1] == State.WAIT
+    assert [change for change in changes if change not in ("BLEND", "RUN")] == ["HOLD", "DAMP", "STOP"]
+    assert "old, over 0.5 s; held for" in rig.served.ended
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["to"] for line in lines if "to" in line] == changes
+    assert sum("state" in line for line in lines) == len(rig.served.late_ms)
 
 
 def test_a_link_delays_and_loses_to_order():

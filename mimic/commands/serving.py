@@ -8,7 +8,7 @@ from mimic.arguments import EXIT_FAILED, POSITIONAL, say, write_json
 from motions.errors import InputError
 
 PORT, NETWORK = 9870, "policy.onnx"
-MAX_LATENCY_MS = 1000.0
+MAX_LATENCY_MS, MAX_PORT = 1000.0, 65535
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Serve:
         for file in (self.json, self.log):
             require_writable_file(file)
         require_above(duration=self.duration, blend_s=self.blend_s)
+        check_address(self.port)
         try:
             controller = Controller(self.bundle, Safety(blend_s=self.blend_s), repeat=self.repeat)
             with (
@@ -90,7 +91,8 @@ class SimRobot:
         for file in (self.json, self.log):
             require_writable_file(file)
         require_above(duration=self.duration)
-        check_link(self.latency_ms, self.loss)
+        check_address(self.port)
+        check_link(self.latency_ms, self.loss, self.seed)
         body = Body(Policy.load(self.bundle / NETWORK), from_default=self.from_default, seed=self.seed)
         process = RobotProcess(body, self.host, self.port, latency_s=self.latency_ms / 1e3, loss=self.loss, seed=self.seed)
         say(
@@ -106,13 +108,6 @@ class SimRobot:
             lived.save(self.log, body.policy)
             say(f"wrote {self.log}")
         return 0 if body.rows and all(row["success_height"] for row in body.rows) else EXIT_FAILED
-
-
-def require_above(**numbers: float | None) -> None:
-    """Raise `InputError` for a number of seconds that is not above 0."""
-    for name, value in numbers.items():
-        if value is not None and not value > 0:
-            raise InputError(f"--{name.replace('_', '-')} {value:g}: expected a number above 0")
 
 
 @dataclass(frozen=True)
@@ -140,7 +135,7 @@ class Rehearse:
         from mimic.deploy.rehearsal import rehearse, verdict
         from mimic.runs import require_writable
 
-        check_link(self.latency_ms, self.loss)
+        check_link(self.latency_ms, self.loss, self.seed)
         require_above(duration=self.duration, blend_s=self.blend_s)
         require_writable(self.out)
         try:
@@ -162,9 +157,24 @@ class Rehearse:
         return 0 if passed else EXIT_FAILED
 
 
-def check_link(latency_ms: float, loss: float) -> None:
+def require_above(**numbers: float | None) -> None:
+    """Raise `InputError` for a number of seconds that is not above 0."""
+    for name, value in numbers.items():
+        if value is not None and not value > 0:
+            raise InputError(f"--{name.replace('_', '-')} {value:g}: expected a number above 0")
+
+
+def check_address(port: int) -> None:
+    """Raises `InputError` for a port that cannot be."""
+    if not 0 <= port <= MAX_PORT:
+        raise InputError(f"--port {port}: expected 0 to {MAX_PORT}")
+
+
+def check_link(latency_ms: float, loss: float, seed: int) -> None:
     """Raises `InputError` for a link that cannot be."""
     if not 0 <= loss < 1:
         raise InputError(f"--loss {loss:g}: expected a part, from 0 to below 1")
     if not 0 <= latency_ms <= MAX_LATENCY_MS:
         raise InputError(f"--latency-ms {latency_ms:g}: expected 0 to {MAX_LATENCY_MS:g}")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: expected 0 or more")

@@ -100,7 +100,9 @@ def _read_hello(body: bytes, joints: int) -> dict[str, Any]:
         table = json.loads(body)
         names, rate = table["joint_names"], table["control_rate_hz"]
         values = {key: table[key] for key in ("joint_lower", "joint_upper", "effort")}
-        good = isinstance(names, list) and len(names) == joints and all(isinstance(name, str) for name in names) and _is_number(rate)
+        good = (
+            isinstance(names, list) and len(names) == joints and all(isinstance(name, str) for name in names) and _is_number(rate)
+        )
         good = good and all(isinstance(v, list) and all(x is None or _is_number(x) for x in v) for v in values.values())
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise PacketError("malformed", f"a hello that lacks or mistypes something: {error}") from error

@@ -20,7 +20,6 @@ import numpy as np
 
 from mimic.deploy.messages import (
     BYE,
-    COMMAND_FIELDS,
     HELLO,
     MAX_PACKET,
     REFUSAL,
