@@ -200,9 +200,10 @@ class RobotProcess:
     def _leave(self, run: RobotRun) -> None:
         """Say goodbye (three times: it may be lost) and sum up."""
         self.robot.finish()
-        for _ in range(3):
+        goodbyes = [self._packet(partial(encode_text, BYE), run.ended or "it was ended", monotonic()) for _ in range(3)]
+        for data in (*self.uplink.due(math.inf), *goodbyes):
             with contextlib.suppress(OSError):
-                self.socket.send(self._packet(partial(encode_text, BYE), run.ended or "it was ended", monotonic()))
+                self.socket.send(data)
         self.socket.close()
         run.seconds = monotonic() - self._begin
         run.packets = {
