@@ -89,8 +89,11 @@ def test_it_needs_nothing_of_ours_and_is_short(bundle: Path, tmp_path: Path):
     assert done.stdout.strip() == "WAIT no message from the robot", done.stderr
 
 
-def test_it_does_what_the_policy_does_in_simulation(bundle: Path):
+@pytest.mark.parametrize("history", [0, 2])
+def test_it_does_what_the_policy_does_in_simulation(history: int, tmp_path: Path):
     """Step by step with the sim-robot, whose compass and odometry begin anywhere, against `rollout` of the same policy."""
+    observed = dataclasses.replace(CONFIG.observation, history=history)
+    bundle = tiny_bundle(tmp_path, dataclasses.replace(CONFIG, observation=observed))
     policy = Policy.load(bundle / "policy.onnx")
     run = rollout(policy)
     controller, robot, now = Controller(bundle, SOON), SimRobot(policy, seed=1), 0.0
