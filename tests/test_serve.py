@@ -9,9 +9,11 @@ import threading
 import time
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 from commands import call, refusal
+from scipy.spatial.transform import Rotation
 from test_deploy import CONFIG
 from tiny import tiny_motion
 from tiny_bundle import tiny_bundle
@@ -20,9 +22,10 @@ from mimic.deploy.messages import BYE, REFUSAL, STATE_FIELDS, decode, encode_hel
 from mimic.deploy.policy import BundleError, Controller, Safety, State
 from mimic.deploy.radio import Link, RobotProcess
 from mimic.deploy.serve import Server
-from mimic.deploy.sim2sim import Policy
-from mimic.deploy.sim_robot import SimRobot
+from mimic.deploy.sim2sim import Policy, read_state
+from mimic.deploy.sim_robot import SimRobot, laid_on
 from motions.errors import InputError
+from motions.kinematics import KinematicState
 from motions.motion import load_motion
 
 FRAMES = 31  # at the control rate: 0.6 s
@@ -170,6 +173,25 @@ def test_held_until_it_may_run_and_again(bundle: Path):
     robot.obey(command)
     np.testing.assert_allclose(robot.data.qpos[:7], first[:7], atol=1e-9)
     assert robot.held
+
+
+def test_a_looping_clip_is_judged_from_where_it_began_again(bundle: Path, tmp_path: Path):
+    """The next time around the whole world may be turned and moved: the errors are those of the first time."""
+    policy = Policy.load(bundle / "policy.onnx")
+    clip = policy.reference(policy.motion)
+    turn = Rotation.from_rotvec([0, 0, 1.0])
+    data, states = mujoco.MjData(policy.model), []
+    for qpos, qvel in zip(clip.qpos, clip.qvel):
+        data.qpos[:], data.qvel[:] = qpos, qvel
+        data.qpos[:3] = turn.apply(qpos[:3]) + np.array([4, 5, 0])
+        data.qpos[3:7] = (turn * Rotation.from_quat(qpos[3:7], scalar_first=True)).as_quat(scalar_first=True)
+        data.qvel[:3] = turn.apply(qvel[:3])
+        states.append(read_state(policy.model, data, policy.tracked_ids))
+    moved = KinematicState(*(np.stack(column) for column in zip(*states)))
+    for name, values in laid_on(moved, clip, policy.spec.anchor)._asdict().items():
+        expected = getattr(clip, name)
+        same = np.sum(values * expected, axis=-1, keepdims=True) if name == "xquat" else values
+        np.testing.assert_allclose(same, np.ones_like(same) if name == "xquat" else expected, atol=1e-4, err_msg=name)
 
 
 def reports(out: Path) -> tuple[dict, dict]:

@@ -14,7 +14,7 @@ from mimic.deploy.policy import State
 from mimic.deploy.sim2sim import Policy, read_state
 from mimic.metrics import clip_metrics
 from motions.kinematics import KinematicState
-from motions.rotations import quat_mul, quat_rotate
+from motions.rotations import quat_conj, quat_mul, quat_rotate, yaw_quat
 
 
 class SimRobot:
@@ -65,9 +65,13 @@ class SimRobot:
 
     def obey(self, command: dict[str, Any]) -> None:
         """Take a command to the motors. RUN lets the robot go; BLEND after that holds it again."""
+        began_again = command["state"] == State.RUN and command["frame"] < self.command["frame"]
         self.command = command
         if self.held and command["state"] == State.RUN:
             self._hold(False)
+            self._steps, self.states = 0, [self._state()]
+        elif began_again:  # a clip that loops
+            self._finish()
             self._steps, self.states = 0, [self._state()]
         elif not self.held and command["state"] == State.BLEND:
             self._finish()
@@ -112,7 +116,7 @@ class SimRobot:
             states = KinematicState(*(np.stack(column) for column in zip(*self.states, strict=True)))
             reference = KinematicState(*(part[: len(self.states)] for part in self.clip))
             row = clip_metrics(
-                self.policy.motion.name, len(self.clip.qpos), states, reference,
+                self.policy.motion.name, len(self.clip.qpos), laid_on(states, reference, spec.anchor), reference,
                 anchor=spec.anchor, end_effectors=spec.end_effector_indices, termination=spec.termination,
             )  # fmt: skip
             self.rows.append(row)
@@ -133,3 +137,21 @@ class SimRobot:
         flags = self.model.opt.disableflags
         self.model.opt.disableflags = flags | contact if held else flags & ~contact
         self.model.opt.gravity[:] = 0.0 if held else self._gravity
+
+
+def laid_on(states: KinematicState, reference: KinematicState, anchor: int) -> KinematicState:
+    """`states` (F, ...) turned and moved as a whole so that they begin facing, and standing, where the reference does.
+
+    What a robot that went through a looping clip before is compared with; one that was just let go is there already.
+    """
+    turn = yaw_quat(quat_mul(reference.xquat[0, anchor], quat_conj(states.xquat[0, anchor])))
+    shift = (reference.qpos[0, :3] - quat_rotate(turn, states.qpos[0, :3])) * np.array([1, 1, 0], np.float32)
+    root = quat_rotate(turn, states.qpos[:, :3]) + shift, quat_mul(turn, states.qpos[:, 3:7])
+    return KinematicState(
+        qpos=np.concatenate([*root, states.qpos[:, 7:]], axis=1),
+        qvel=np.concatenate([quat_rotate(turn, states.qvel[:, :3]), states.qvel[:, 3:]], axis=1),
+        xpos=quat_rotate(turn, states.xpos) + shift,
+        xquat=quat_mul(turn, states.xquat),
+        xlinvel=quat_rotate(turn, states.xlinvel),
+        xangvel=quat_rotate(turn, states.xangvel),
+    )
