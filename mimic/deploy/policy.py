@@ -229,7 +229,7 @@ class Controller:
 
     def _run(self, values: dict[str, np.ndarray]) -> None:
         frames, loop = len(self._reference), bool(self.spec["motion"]["loop"])
-        if self.repeat and round(self._mode_s / self.ctrl_dt) >= frames - 1 + loop:
+        if self.repeat and round((self._mode_s - (0.0 if loop else 0.5)) / self.ctrl_dt) >= frames:  # it rests for half a second
             if not loop:
                 return self._begin_blend("the clip has ended: again")
             self._mode_s -= frames * self.ctrl_dt
