@@ -20,7 +20,6 @@ COMMANDS: dict[str, type] = {
     for command in (
         Demo, Train, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Stress,
         Rehearse, Serve, SimRobot, Play, Bench, Inspect, Doctor,
-        Serve, SimRobot, Play, Bench, Inspect, Doctor,
     )
 }  # fmt: skip
 

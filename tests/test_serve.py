@@ -20,10 +20,11 @@ from tiny_bundle import tiny_bundle
 
 from mimic.deploy.messages import BYE, REFUSAL, STATE_FIELDS, decode, encode_hello, encode_state, encode_text
 from mimic.deploy.policy import BundleError, Controller, Safety, State
-from mimic.deploy.radio import Link, RobotProcess
+from mimic.deploy.radio import Radio, RobotProcess
 from mimic.deploy.serve import Server
-from mimic.deploy.sim2sim import Policy, read_state
+from mimic.deploy.sim2sim import Policy
 from mimic.deploy.sim_robot import SimRobot, laid_on
+from mimic.deploy.simulation import read_state
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.motion import load_motion
@@ -143,7 +144,7 @@ def test_a_robot_that_falls_silent_is_held_damped_and_stopped(bundle: Path, tmp_
 
 
 def test_a_link_delays_and_loses_to_order():
-    link = Link(0.01, 0.2, np.random.default_rng(0))
+    link = Radio(0.01, 0.2, np.random.default_rng(0))
     for i in range(1000):
         link.put(b"%d" % i, now=0.001 * i)
     assert link.due(0.0099) == []

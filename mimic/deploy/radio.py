@@ -40,7 +40,7 @@ TOLD = ("target", "kp", "kd", "torque", "state", "frame")
 
 
 @dataclass
-class Link:
+class Radio:
     """One direction of a radio link: every packet comes `latency_s` later, or with probability `loss` not at all."""
 
     latency_s: float
@@ -102,7 +102,7 @@ class RobotProcess:
         self.robot, self.session = robot, secrets.randbits(64)
         self.inbox = Inbox(len(robot.policy.spec.joint_names), self.session)
         rng = np.random.default_rng(seed)
-        self.uplink, self.downlink = Link(latency_s, loss, rng), Link(latency_s, loss, rng)
+        self.uplink, self.downlink = Radio(latency_s, loss, rng), Radio(latency_s, loss, rng)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self.socket.connect((host, port))

@@ -11,7 +11,8 @@ import numpy as np
 
 from mimic.deploy.messages import COMMAND_FIELDS
 from mimic.deploy.policy import State
-from mimic.deploy.sim2sim import Policy, read_state
+from mimic.deploy.sim2sim import Policy
+from mimic.deploy.simulation import read_state
 from mimic.metrics import clip_metrics
 from motions.kinematics import KinematicState
 from motions.rotations import quat_conj, quat_mul, quat_rotate, yaw_quat
