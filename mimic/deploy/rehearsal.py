@@ -17,7 +17,7 @@ from mimic.deploy.check import Check
 from motions.errors import InputError
 
 STEP_MS, JITTER_MS = 1.0, 2.0  # largest 99th percentiles of a step's length and of its beginning's delay
-LEAVE_S = 15.0  # time that one has to end after the other did, or after it was told to
+LEAVE_S = 5.0  # time that one has to end after the other did, or after it was told to
 
 
 def rehearse(bundle: Path, out: Path, serve: Sequence[str], robot: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:

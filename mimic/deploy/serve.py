@@ -128,7 +128,8 @@ class Server:
         """
         served = Served()
         self._greet(say)
-        if self._asked_to_stop:
+        if self._robot is None:
+            served.ended = f"{self._asked_to_stop} before a robot came"
             return served
         begin = monotonic()
         self.controller.on_change = lambda before, after, reason: self._changed(served, begin, before, after, reason, say)
