@@ -91,10 +91,15 @@ def test_it_needs_nothing_of_ours_and_is_short(bundle: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("history", [0, 2])
 def test_it_does_what_the_policy_does_in_simulation(history: int, tmp_path: Path):
-    """Step by step with the sim-robot, whose compass and odometry begin anywhere, against `rollout` of the same policy."""
+    """Step by step with the sim-robot, whose compass and odometry begin anywhere, against `rollout` of the same policy; with
+    a history also with motors whose torque falls with speed."""
     observed = dataclasses.replace(CONFIG.observation, history=history)
     bundle = tiny_bundle(tmp_path, dataclasses.replace(CONFIG, observation=observed))
     policy = Policy.load(bundle / "policy.onnx")
+    if history:
+        motor = dataclasses.replace(policy.spec.sim, actuator="motor")
+        spec = dataclasses.replace(policy.spec, sim=motor, velocity_limit=(0.8,) * 4, corner_velocity=(0.0,) * 4)
+        policy = dataclasses.replace(policy, spec=spec)
     run = rollout(policy)
     controller, robot, now = Controller(bundle, SOON), SimRobot(policy, seed=1), 0.0
     asked = []

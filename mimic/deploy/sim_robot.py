@@ -14,6 +14,7 @@ from mimic.deploy.policy import State
 from mimic.deploy.sim2sim import Policy
 from mimic.deploy.simulation import read_state
 from mimic.metrics import clip_metrics
+from mimic.robots.actuators import limit_torques
 from motions.kinematics import KinematicState
 from motions.rotations import quat_conj, quat_mul, quat_rotate, yaw_quat
 
@@ -35,7 +36,7 @@ class SimRobot:
         self.rows: list[dict[str, Any]] = []
         self.states: list[KinematicState] = []
         self._steps = 0  # physics steps since it was let go
-        self._gravity = self.model.opt.gravity.copy()
+        self._gravity, self._effort = self.model.opt.gravity.copy(), np.array(policy.spec.effort)
         half, x, y = np.random.default_rng(seed).uniform([-np.pi / 2, -1, -1], [np.pi / 2, 1, 1])
         self._turn, self._shift = np.array([np.cos(half), 0.0, 0.0, np.sin(half)]), np.array([x, y, 0.0])
         self._place()
@@ -95,6 +96,9 @@ class SimRobot:
         """One physics step."""
         if self.held and not self.from_default:
             return
+        curve = self.policy.spec.curve
+        if curve is not None:
+            limit_torques(self.model, self.data, self._effort, *curve)
         mujoco.mj_step(self.model, self.data)
         if self.held:
             self.data.qpos[:7], self.data.qvel[:6] = self.clip.qpos[0, :7], 0.0
