@@ -8,6 +8,7 @@ from mimic.arguments import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, parse_arg
 from mimic.commands.mocap import Convert, Retarget
 from mimic.commands.motions import Fetch, Motions, run_motions
 from mimic.commands.robot import Robot
+from mimic.commands.serving import Rehearse, Serve, SimRobot
 from mimic.commands.stress import Stress
 from mimic.commands.tools import Bench, Doctor, Inspect
 from mimic.commands.training import CheckBundle, Demo, Evaluate, Export, Play, Train, parse_train
@@ -17,8 +18,8 @@ from motions.errors import InputError, unknown_name
 COMMANDS: dict[str, type] = {
     re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower(): command
     for command in (
-        Demo, Train, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play, Stress, Bench, Inspect,
-        Doctor,
+        Demo, Train, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play, Stress,
+        Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
     )
 }  # fmt: skip
 
