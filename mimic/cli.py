@@ -4,6 +4,7 @@ import sys
 import warnings
 
 from mimic.arguments import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, parse_arguments, say
+from mimic.commands.distill import Distill, parse_distill
 from mimic.commands.mocap import Convert, Retarget
 from mimic.commands.motions import Fetch, Motions, run_motions
 from mimic.commands.robot import Robot
@@ -15,7 +16,23 @@ from motions.errors import InputError, unknown_name
 
 COMMANDS: dict[str, type] = {
     command.__name__.lower(): command
-    for command in (Demo, Train, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, Play, Stress, Bench, Inspect, Doctor)
+    for command in (
+        Demo,
+        Train,
+        Distill,
+        Evaluate,
+        Retarget,
+        Convert,
+        Motions,
+        Fetch,
+        Robot,
+        Export,
+        Play,
+        Stress,
+        Bench,
+        Inspect,
+        Doctor,
+    )
 }
 
 
@@ -57,6 +74,8 @@ def _run(argv: list[str]) -> int:
         raise unknown_name("command", name, COMMANDS)
     if name == "train":
         return parse_train(rest).run()
+    if name == "distill":
+        return parse_distill(rest).run()
     if name == "motions":
         return run_motions(rest)
     return parse_arguments(COMMANDS[name], rest, f"mimic {name}").run()

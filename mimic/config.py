@@ -269,6 +269,20 @@ class PPOConfig:
 
 
 @dataclass(frozen=True)
+class DistillConfig:
+    """How a student learns from its teacher (`mimic distill`); rollouts, epochs, minibatches, gradient clipping, the last part
+    of a falling step size and the average of the weights are as `ppo` says."""
+
+    learning_rate: float = 1e-3
+    mixed_share: float = 0.3
+    """Over this first part of the training the teacher acts in ever fewer of the control steps: in all, then in none."""
+    kept_rollouts: int = 8
+    """Rollouts that are learnt from, the newest included."""
+    noise: float = 0.1
+    """Standard deviation of the noise on the student's actions while it practises: it is shown its way back, too."""
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that defines a training run."""
 
@@ -301,6 +315,8 @@ class Config:
     """Physics engine: native (C MuJoCo on CPU threads), mjx-jax, or mjx-warp (NVIDIA). None: the best one present."""
     device: str = "auto"
     """Where the learner runs: auto, cpu, gpu or tpu."""
+    teacher: str | None = None
+    """The run this one is a student of; `mimic distill` sets it."""
     save_every_s: float = 60.0
     """Seconds between checkpoints."""
     sim: SimConfig = field(default_factory=SimConfig)
@@ -313,6 +329,7 @@ class Config:
     randomize: RandomizeConfig = field(default_factory=RandomizeConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
 
     @property
     def of_files(self) -> dict[str, Any]:
