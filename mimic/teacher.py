@@ -1,6 +1,7 @@
 """Teachers: taken from a finished run, checked against the student to be, kept in the student's run folder."""
 
 import json
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,5 +83,5 @@ def load_teacher(run_folder: Path) -> TaughtBy:
             return TaughtBy(config, layers, arrays["mean"], arrays["std"])
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(f"the teacher kept in {folder} cannot be read: {error}") from error

@@ -307,6 +307,7 @@ def test_what_cannot_be_distilled(teacher_run: Path, tmp_path: Path, capsys: pyt
         (["--preset", "g2"], "unknown preset 'g2'"),
         (["--run-dir", teacher_run], "is the teacher's own folder"),
         (["--resume", "--run-dir", tmp_path / "none"], "is not a run folder"),
+        (["--resume", "--run-dir", teacher_run], "is no student's run"),
         (["--distill.noise", "-1"], "distill.noise is -1"),
         (["--resume", "--overwrite", "--run-dir", teacher_run], "exclude each other"),
     ):

@@ -44,6 +44,8 @@ class Distill:
         check_config(config)
         choose_backend(config.backend, config.device)
         if self.resume:
+            if open_run(folder).config.teacher is None:
+                raise InputError(f"{folder} is no student's run: mimic train --resume goes on with it")
             run, ignored = resume_run(folder, config)
             for line in ignored:
                 say(f"kept from the run folder, the command line's is not used: {line}")
