@@ -65,6 +65,8 @@ class ObservationConfig:
     )
     """What the policy sees, in this order (`mimic.mdp.observations.TERMS`). The two errors could be inferred from the others;
     shown as such, feedback is learnt in less than half the env-steps."""
+    true_state: bool = False
+    """Whether the actor sees the true state, not what the robot measures of it: for teachers (`mimic distill`)."""
     critic: tuple[str, ...] = ("body_pos_b", "clip_time", "phase")
     """Terms the critic sees beyond the actor's, always of the true state."""
     critic_sees_actor: bool = True

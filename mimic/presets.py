@@ -56,6 +56,19 @@ def g1_deploy() -> Config:
     )  # fmt: skip
 
 
+def g1_teacher() -> Config:
+    """A teacher for students of g1_deploy: in the same world it sees its true state, and what is wrong with its robot."""
+    config = g1_deploy()
+    # where it is in the world it does not see: its student could not know what is done about it
+    actor = (*config.observation.actor, "base_lin_vel", "tracking_errors", "randomization")
+    critic = ("motion_anchor_pos_b", "body_pos_b", "clip_time", "phase")
+    return replace(
+        config,
+        preset="g1_teacher",
+        observation=replace(config.observation, actor=actor, critic=critic, history=0, true_state=True),
+    )
+
+
 DEPLOY = RandomizeConfig(
     friction=(0.4, 2.0),
     mass=(0.85, 1.25),
@@ -76,7 +89,7 @@ DEPLOY = RandomizeConfig(
     push=PushConfig(linvel=(0.5, 0.5, 0.2), angvel=(0.5, 0.5, 0.5)),
 )
 
-PRESETS: dict[str, Callable[[], Config]] = {preset.__name__: preset for preset in (g1, g1_ros, g1_deploy, humanoid)}
+PRESETS: dict[str, Callable[[], Config]] = {preset.__name__: preset for preset in (g1, g1_ros, g1_deploy, g1_teacher, humanoid)}
 
 
 def make_preset(name: str) -> Config:

@@ -11,11 +11,14 @@ from mimic.config import Config, from_dict, to_dict
 from mimic.learning.distill import Teacher
 from mimic.learning.networks import Layers
 from mimic.runs import differences
+from mimic.sim.randomize import SHOWN
 from motions.errors import InputError
 
 FOLDER, CONFIG, ACTOR = "teacher", "config.json", "actor.npz"  # within the student's run folder
 SHARED = ("robot", "motion", "quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping", "action", "sim")
 FREE = ("sim.actuator",)  # of these, what a student may have otherwise: its motors
+
+PLACE = ("motion_anchor_pos_b", "future")  # terms that show how far the robot has drifted
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,23 @@ def check_student(student: Config, teacher: Config) -> None:
     if lines:
         raise InputError(f"a student acts as its teacher does, on its robot and motions; what differs: {'; '.join(lines)}")
     if "randomization" in teacher.observation.actor:
-        delays = [(c.randomize.action_delay[1], c.randomize.observation_delay[1]) for c in (student, teacher)]
-        if max(*delays[0], 1) != max(*delays[1], 1):
+        drawn = [({name: to_dict(config)["randomize"][name] for name in SHOWN}) for config in (student, teacher)]
+        lines = [line for _, line in differences(drawn[0], drawn[1], "randomize.", whose="the teacher")]
+        if lines:
             raise InputError(
-                f"the teacher observes the delays in parts of its longest, {max(delays[1])} physics steps; "
-                f"the student's is {max(delays[0])}: give both the same randomize.action_delay and .observation_delay"
+                f"the teacher observes what is drawn, and knows its own ranges only; what differs: {'; '.join(lines)}"
             )
 
 
 def unlike_teacher(student: Config, teacher: Config) -> list[str]:
     """The parts of the randomization that the student has otherwise than its teacher had, by name."""
     return [name for name, _ in differences(to_dict(student)["randomize"], to_dict(teacher)["randomize"])]
+
+
+def unknowable(student: Config, teacher: Config) -> list[str]:
+    """The terms by which the teacher knows where in the world it is, if the student has none of them."""
+    seen = [name for name in PLACE if name in teacher.observation.actor]
+    return [] if any(name in student.observation.actor for name in PLACE) else seen
 
 
 def save_teacher(teacher: TaughtBy, run_folder: Path) -> None:

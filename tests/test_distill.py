@@ -24,8 +24,9 @@ from mimic.learning.distill import Lesson, Taught, Teacher, make_student
 from mimic.learning.networks import Layers, actor_layers, actor_params
 from mimic.learning.normalizer import normalize
 from mimic.learning.ppo import TrainState
+from mimic.presets import make_preset
 from mimic.runs import create_run, open_run, read_metrics
-from mimic.teacher import TaughtBy, check_student, load_teacher, save_teacher, student_config, unlike_teacher
+from mimic.teacher import TaughtBy, check_student, load_teacher, save_teacher, student_config, unknowable, unlike_teacher
 from mimic.train import check_config, make_task
 from motions.errors import InputError
 
@@ -177,12 +178,33 @@ def test_a_student_has_its_teachers_robot_and_actions_and_its_own_senses():
         ({"robot": "h1"}, {}, r"robot: 'h1' \(the teacher has 'tiny'\)"),
         ({"motion": ("b.npz",)}, {}, r"motion: \('b.npz',\)"),
         ({}, {"observation": STUDENT.observation}, "observes 2 past control steps.*--observation.history 0"),
-        ({}, {"observation": ObservationConfig(actor=("randomization",))}, r"its longest, 0 physics steps; the student's is 6"),
+        (
+            {},
+            {"observation": ObservationConfig(actor=("randomization",))},
+            r"randomize.encoder_bias: 0.1 \(the teacher has 0.0\)",
+        ),
     ],
 )
 def test_a_teacher_that_cannot_teach_is_refused(student: dict, teacher: dict, says: str):
     with pytest.raises(InputError, match=says):
         check_student(dataclasses.replace(STUDENT, **student), dataclasses.replace(TEACHER, **teacher))
+
+
+def test_what_a_student_cannot_know_is_named():
+    assert unknowable(STUDENT, TEACHER) == ["future"]
+    assert unknowable(TEACHER, TEACHER) == []
+    teacher, student = make_preset("g1_teacher"), make_preset("g1_deploy")
+    check_student(student, teacher)
+    assert unknowable(student, teacher) == unlike_teacher(student, teacher) == []
+
+
+def test_a_teacher_in_training_sees_what_it_sees_when_it_teaches():
+    """The true state, though late, biased encoders would show another."""
+    task = make_task(
+        dataclasses.replace(STUDENT, observation=dataclasses.replace(SIGHT, true_state=True)), ROBOT, (MOTION,), "native"
+    )
+    state = task.reset(jax.random.key(1), task.init_curriculum())
+    np.testing.assert_array_equal(task.observe(state)[0], task.observe_true(state, SIGHT))
 
 
 def test_other_motors_are_the_students_own_affair():

@@ -20,9 +20,9 @@ class Distill:
     """Teach a student that sees only what a robot measures to act as a trained policy does (DAgger).
 
     The teacher is the averaged policy of a run; it sees the true state, and with the observation term `randomization` what is
-    wrong with its robot. Robot, motions, simulation and actions are the teacher's; observation, randomization, starts, network
-    and length are of the student's --preset (default: g1_deploy) or given one by one. The student's folder is a run like any
-    other: evaluate, export, play and stress take it.
+    wrong with its robot: `mimic train g1_teacher` makes one. Robot, motions, simulation and actions are the teacher's;
+    observation, randomization, starts, network and length are of the student's --preset (default: g1_deploy) or given one by
+    one. The student's folder is a run like any other: evaluate, export, play and stress take it.
     """
 
     config: Config
@@ -35,7 +35,7 @@ class Distill:
         from mimic.pipeline import teacher_of
         from mimic.runs import create_run, open_run, refuse_occupied, require_writable, resume_run
         from mimic.sim.physics import choose_backend
-        from mimic.teacher import check_student, save_teacher, unlike_teacher
+        from mimic.teacher import check_student, save_teacher, unknowable, unlike_teacher
         from mimic.train import check_config
 
         if self.resume and self.overwrite:
@@ -60,6 +60,9 @@ class Distill:
         unlike = unlike_teacher(config, taught_by.config)
         if unlike:
             say(f"the teacher was trained with another randomization ({', '.join(unlike)}): where it falls, so will its student")
+        place = unknowable(config, taught_by.config)
+        if place:
+            say(f"the teacher sees how far it has drifted ({', '.join(place)}), its student does not: better a teacher without")
         run = create_run(folder, config, taught_by.robot, taught_by.motions, overwrite=self.overwrite)
         save_teacher(teacher, folder)
         return train_and_measure(run, None)

@@ -158,7 +158,7 @@ class Tracking:
     def observe(self, env_state: EnvState) -> tuple[Array, Array]:
         """(what the actor sees, what the critic sees beyond it)."""
         observation = self.config.observation
-        actor = observe(observation.actor, self._observed(env_state, env_state.wire.sensed), self.layout)
+        actor = observe(observation.actor, self._observed(env_state, self._seen(env_state)), self.layout)
         if env_state.history is not None:
             actor = jnp.concatenate([actor, env_state.history.reshape(-1)])
         return actor, observe(observation.critic, self._observed(env_state, env_state.physics.kinematics), self.layout)
@@ -169,7 +169,10 @@ class Tracking:
         return observe(observation.actor, observed, self.layout)
 
     def _remembered(self, env_state: EnvState) -> Array:
-        return observe(self.config.observation.history_terms, self._observed(env_state, env_state.wire.sensed), self.layout)
+        return observe(self.config.observation.history_terms, self._observed(env_state, self._seen(env_state)), self.layout)
+
+    def _seen(self, env_state: EnvState) -> KinematicState:
+        return env_state.physics.kinematics if self.config.observation.true_state else env_state.wire.sensed
 
     def _observed(self, env_state: EnvState, state: KinematicState, future_frames: tuple[int, ...] | None = None) -> Observed:
         clip, frame = env_state.clip, env_state.frame
