@@ -67,6 +67,8 @@ class ObservationConfig:
     )
     """What the policy sees, in this order (`mimic.mdp.observations.TERMS`). The two errors could be inferred from the others;
     shown as such, feedback is learnt in less than half the env-steps."""
+    true_state: bool = False
+    """Whether the actor sees the true state, not what the robot measures of it: for teachers (`mimic distill`)."""
     critic: tuple[str, ...] = ("body_pos_b", "clip_time", "phase")
     """Terms the critic sees beyond the actor's, always of the true state."""
     critic_sees_actor: bool = True
@@ -212,11 +214,11 @@ class RandomizeConfig:
 
     nominal_share: float = 0.1
     """Share of episodes with the model as it is: no draw, no delay."""
-    start_level: float = 0.3
+    start_level: float = 0.1
     """Part of every range, noise and shove that is used at the start of the training ..."""
     ramp_share: float = 0.2
     """... growing to the whole over this part of it at the soonest ..."""
-    ramp_falls: float = 0.6
+    ramp_falls: float = 0.2
     """... and shrinking while there are more falls per second than this."""
     friction: Range = (1.0, 1.0)
     """Of the ground."""
@@ -291,6 +293,20 @@ class PPOConfig:
 
 
 @dataclass(frozen=True)
+class DistillConfig:
+    """How a student learns from its teacher (`mimic distill`); rollouts, epochs, minibatches, gradient clipping, the last part
+    of a falling step size and the average of the weights are as `ppo` says."""
+
+    learning_rate: float = 1e-3
+    mixed_share: float = 0.3
+    """Over this first part of the training the teacher acts in ever fewer of the control steps: in all, then in none."""
+    kept_rollouts: int = 8
+    """Rollouts that are learnt from, the newest included."""
+    noise: float = 0.1
+    """Standard deviation of the noise on the student's actions while it practises: it is shown its way back, too."""
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that defines a training run."""
 
@@ -323,6 +339,8 @@ class Config:
     """Physics engine: native (C MuJoCo on CPU threads), mjx-jax, or mjx-warp (NVIDIA). None: the best one present."""
     device: str = "auto"
     """Where the learner runs: auto, cpu, gpu or tpu."""
+    teacher: str | None = None
+    """The run this one is a student of; `mimic distill` sets it."""
     save_every_s: float = 60.0
     """Seconds between checkpoints."""
     sim: SimConfig = field(default_factory=SimConfig)
@@ -335,6 +353,7 @@ class Config:
     randomize: RandomizeConfig = field(default_factory=RandomizeConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
 
     @property
     def of_files(self) -> dict[str, Any]:

@@ -141,14 +141,10 @@ def g1_deploy() -> Config:
     )  # fmt: skip
 
 
-def h1_deploy() -> Config:
-    """Unitree H1, 19 joints, as g1_deploy."""
-    return replace(g1_deploy(), preset="h1_deploy", robot="h1")
-
-
-def t1_deploy() -> Config:
-    """Booster T1, 29 joints, as g1_deploy."""
-    return replace(g1_deploy(), preset="t1_deploy", robot="t1")
+PRESETS: dict[str, Callable[[], Config]] = {
+    preset.__name__: preset
+    for preset in (g1, g1_ros, g1_deploy, g1_teacher, g1_beyondmimic, g1_beyondmimic_wose, h1_deploy, t1_deploy, humanoid)
+}
 
 
 DEPLOY = RandomizeConfig(
@@ -171,10 +167,14 @@ DEPLOY = RandomizeConfig(
     push=PushConfig(interval_s=3.0, linvel=(0.45, 0.45, 0.1), angvel=(0.2, 0.2, 0.2)),
 )
 
+<<<<<<< HEAD
 PRESETS: dict[str, Callable[[], Config]] = {
     preset.__name__: preset
     for preset in (g1, g1_ros, g1_deploy, g1_beyondmimic, g1_beyondmimic_wose, h1_deploy, t1_deploy, humanoid)
 }
+=======
+PRESETS: dict[str, Callable[[], Config]] = {preset.__name__: preset for preset in (g1, g1_ros, g1_deploy, g1_teacher, humanoid)}
+>>>>>>> distill
 
 
 def make_preset(name: str) -> Config:

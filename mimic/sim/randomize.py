@@ -14,6 +14,7 @@ from motions.errors import InputError
 from motions.rotations import Array
 
 COMMON = ("friction", "mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn once for all joints or bodies
+SHOWN = (*COMMON, "com", "gravity_tilt", "encoder_bias", "target_offset", "action_delay", "observation_delay")  # in `drawn`
 
 
 class Episode(NamedTuple):

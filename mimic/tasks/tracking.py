@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mimic.config import Config
+from mimic.config import Config, ObservationConfig
 from mimic.mdp import sampling
 from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.observations import BodyLayout, Observed, observe
@@ -182,17 +182,25 @@ class Tracking:
     def observe(self, env_state: EnvState) -> tuple[Array, Array]:
         """(what the actor sees, what the critic sees beyond it)."""
         observation = self.config.observation
-        actor = observe(observation.actor, self._observed(env_state, env_state.wire.sensed), self.layout)
+        actor = observe(observation.actor, self._observed(env_state, self._seen(env_state)), self.layout)
         if env_state.history is not None:
             actor = jnp.concatenate([actor, env_state.history.reshape(-1)])
         return actor, observe(observation.critic, self._observed(env_state, env_state.physics.kinematics), self.layout)
 
-    def _remembered(self, env_state: EnvState) -> Array:
-        return observe(self.config.observation.history_terms, self._observed(env_state, env_state.wire.sensed), self.layout)
+    def observe_true(self, env_state: EnvState, observation: ObservationConfig) -> Array:
+        """What an actor of `observation`, one without history, sees of the true state: nothing late, nothing noisy; (N,)."""
+        observed = self._observed(env_state, env_state.physics.kinematics, observation.future_frames)
+        return observe(observation.actor, observed, self.layout)
 
-    def _observed(self, env_state: EnvState, state: KinematicState) -> Observed:
+    def _remembered(self, env_state: EnvState) -> Array:
+        return observe(self.config.observation.history_terms, self._observed(env_state, self._seen(env_state)), self.layout)
+
+    def _seen(self, env_state: EnvState) -> KinematicState:
+        return env_state.physics.kinematics if self.config.observation.true_state else env_state.wire.sensed
+
+    def _observed(self, env_state: EnvState, state: KinematicState, future_frames: tuple[int, ...] | None = None) -> Observed:
         clip, frame = env_state.clip, env_state.frame
-        offsets = jnp.asarray(self.config.observation.future_frames, jnp.int32)
+        offsets = jnp.asarray(self.config.observation.future_frames if future_frames is None else future_frames, jnp.int32)
         return Observed(
             state=state,
             reference=self.library.lookup(clip, frame),
