@@ -17,34 +17,12 @@ from mimic.compile_cache import enable_compile_cache
 from motions.errors import InputError, unknown_name
 
 COMMANDS: dict[str, type] = {
-<<<<<<< HEAD
     re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower(): command
     for command in (
-        Demo, Train, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play, Stress,
+        Demo, Train, Distill, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play, Stress,
         Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
     )
 }  # fmt: skip
-=======
-    command.__name__.lower(): command
-    for command in (
-        Demo,
-        Train,
-        Distill,
-        Evaluate,
-        Retarget,
-        Convert,
-        Motions,
-        Fetch,
-        Robot,
-        Export,
-        Play,
-        Stress,
-        Bench,
-        Inspect,
-        Doctor,
-    )
-}
->>>>>>> distill
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -141,10 +141,27 @@ def g1_deploy() -> Config:
     )  # fmt: skip
 
 
-PRESETS: dict[str, Callable[[], Config]] = {
-    preset.__name__: preset
-    for preset in (g1, g1_ros, g1_deploy, g1_teacher, g1_beyondmimic, g1_beyondmimic_wose, h1_deploy, t1_deploy, humanoid)
-}
+def h1_deploy() -> Config:
+    """Unitree H1, 19 joints, as g1_deploy."""
+    return replace(g1_deploy(), preset="h1_deploy", robot="h1")
+
+
+def t1_deploy() -> Config:
+    """Booster T1, 29 joints, as g1_deploy."""
+    return replace(g1_deploy(), preset="t1_deploy", robot="t1")
+
+
+def g1_teacher() -> Config:
+    """A teacher for students of g1_deploy: in the same world it sees its true state, and what is wrong with its robot."""
+    config = g1_deploy()
+    # where it is in the world it does not see: its student could not know what is done about it
+    actor = (*config.observation.actor, "base_lin_vel", "tracking_errors", "randomization")
+    critic = ("motion_anchor_pos_b", "body_pos_b", "clip_time", "phase")
+    return replace(
+        config,
+        preset="g1_teacher",
+        observation=replace(config.observation, actor=actor, critic=critic, history=0, true_state=True),
+    )
 
 
 DEPLOY = RandomizeConfig(
@@ -167,14 +184,10 @@ DEPLOY = RandomizeConfig(
     push=PushConfig(interval_s=3.0, linvel=(0.45, 0.45, 0.1), angvel=(0.2, 0.2, 0.2)),
 )
 
-<<<<<<< HEAD
 PRESETS: dict[str, Callable[[], Config]] = {
     preset.__name__: preset
-    for preset in (g1, g1_ros, g1_deploy, g1_beyondmimic, g1_beyondmimic_wose, h1_deploy, t1_deploy, humanoid)
+    for preset in (g1, g1_ros, g1_deploy, g1_teacher, g1_beyondmimic, g1_beyondmimic_wose, h1_deploy, t1_deploy, humanoid)
 }
-=======
-PRESETS: dict[str, Callable[[], Config]] = {preset.__name__: preset for preset in (g1, g1_ros, g1_deploy, g1_teacher, humanoid)}
->>>>>>> distill
 
 
 def make_preset(name: str) -> Config:
