@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from motions.errors import InputError
@@ -39,13 +40,33 @@ class Checkpoints:
         one before it is tried; with `discard` it is deleted once that worked, so that the run can write it again.
         Raises `InputError`, and deletes nothing, when there are checkpoints and none of them can be read.
         """
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _without_keys(like))
+        target = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, _without_keys(like)))
+        newest = self._newest(lambda iteration: self._manager.restore(iteration, args=target), warn, discard=discard)
+        return None if newest is None else (_with_keys(newest[0], like), newest[1])
+
+    def restore_parts(self, names: tuple[str, ...], warn: Callable[[str], None]) -> dict[str, Any] | None:
+        """The parts `names` of the newest state that can be read, as nested dicts of numpy arrays, whatever the rest holds: one
+        that another version of the trainer wrote will do. None if there is no checkpoint; else as `restore`."""
+
+        def read(iteration: int) -> dict[str, Any]:
+            reader, path = ocp.PyTreeCheckpointer(), self._manager.directory / str(iteration) / "default"
+            stored = reader.metadata(path).item_metadata.tree
+            like = {name: jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), stored[name]) for name in names}
+            plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+            return reader.restore(path, args=ocp.args.PyTreeRestore(item=like, restore_args=plain, partial_restore=True))
+
+        newest = self._newest(read, warn)
+        return None if newest is None else newest[0]
+
+    def _newest(
+        self, read: Callable[[int], Any], warn: Callable[[str], None], *, discard: bool = False
+    ) -> tuple[Any, int] | None:
         damaged: list[int] = []
         reason = ""
         for iteration in sorted(self._manager.all_steps(), reverse=True):
             with _no_reports_from_abandoned_tasks():
                 try:
-                    plain = self._manager.restore(iteration, args=ocp.args.StandardRestore(target))
+                    found = read(iteration)
                 except Exception as error:  # orbax raises many types for damaged files; each means: try the one before
                     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
                     damaged.append(iteration)
@@ -54,7 +75,7 @@ class Checkpoints:
                 warn(f"checkpoint {bad} is damaged; using the one before it, {iteration}")
                 if discard:
                     self._manager.delete(bad)
-            return _with_keys(plain, like), iteration
+            return found, iteration
         if damaged:
             raise InputError(f"none of the checkpoints in {self._manager.directory} can be read ({reason})")
         return None

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import numpy as np
 
+from mimic.checkpoint import Checkpoints
 from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.sim2sim import Policy
@@ -16,7 +16,6 @@ from mimic.learning.networks import Layers, actor_layers
 from mimic.robots import Robot, load_robot
 from mimic.runs import Run, git_commit
 from mimic.teacher import TaughtBy
-from mimic.train import learner_of, make_task, restore_state
 from motions.errors import InputError
 from motions.motion import Motion
 
@@ -28,13 +27,16 @@ def trained_policy(run: Run, say: Callable[[str], None]) -> tuple[Layers, np.nda
 
     Raises `InputError` when the run has no readable checkpoint.
     """
-    with jax.default_device(jax.devices("cpu")[0]):
-        learner = learner_of(run, make_task(run.config, run.robot, run.motions, "native"))
-        state = restore_state(run, learner, say)
-    if state is None:
+    checkpoints = Checkpoints(run.checkpoints)
+    try:
+        parts = checkpoints.restore_parts(("average", "normalizer"), say)
+    finally:
+        checkpoints.close()
+    if parts is None:
         raise InputError(f"{run.folder} has no readable checkpoint: train it first")
-    mean, std = (np.asarray(part)[: learner.actor_size] for part in (state.normalizer.mean, state.normalizer.std))
-    return actor_layers(state.average), mean, std
+    layers = actor_layers(parts["average"])
+    actor_size = len(layers[0][0])
+    return layers, parts["normalizer"]["mean"][:actor_size], parts["normalizer"]["std"][:actor_size]
 
 
 def teacher_of(run: Run, say: Callable[[str], None]) -> TaughtBy:

@@ -82,6 +82,18 @@ def test_the_newest_comes_back_to_the_last_bit(folder: Path, like: Any):
     assert said == []
 
 
+def test_parts_come_back_whatever_the_rest_is(folder: Path):
+    """What a deployer needs, from a state whose structure this version does not know."""
+    checkpoints = Checkpoints(folder)
+    parts = checkpoints.restore_parts(("params", "normalizer"), pytest.fail)
+    checkpoints.close()
+    assert parts is not None
+    assert sorted(parts) == ["normalizer", "params"]
+    np.testing.assert_array_equal(parts["params"]["actor"]["kernel"], STATE.params["actor"]["kernel"])
+    np.testing.assert_array_equal(parts["normalizer"]["mean"], STATE.normalizer.mean)
+    assert isinstance(parts["normalizer"]["std"], np.ndarray)
+
+
 def test_an_empty_folder_holds_none(tmp_path: Path):
     assert restore(tmp_path / "none") == (None, [])
 
