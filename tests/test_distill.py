@@ -61,7 +61,7 @@ def test_the_label_is_what_the_exported_teacher_would_do_in_the_true_state(tmp_p
     task = make_task(STUDENT, ROBOT, (MOTION,), "native")
     trained = dataclasses.replace(STUDENT, observation=dataclasses.replace(SIGHT, true_state=True))
     seer = make_task(trained, ROBOT, (MOTION,), "native")
-    taught = Taught(task, Teacher(SIGHT, *actor), 0.5)
+    taught = Taught(task, Teacher(SIGHT, *actor), 1.0)
     lesson = taught.init_curriculum()._replace(led=jnp.zeros(()))
     state, rng = taught.reset(jax.random.key(1), lesson), np.random.default_rng(1)
     clip = policy.reference(MOTION)
@@ -130,7 +130,7 @@ def test_the_student_learns_what_its_teacher_does(states: list[tuple[TrainState,
 
 def test_the_teacher_leads_less_and_less(states: list[tuple[TrainState, dict[str, float]]]):
     """Linearly, to nothing at the middle of the training."""
-    led = [log["rollout/led"] for _, log in states]
+    led = [log["curriculum/led"] for _, log in states]
     assert led[0] == 1.0
     assert led[15] == pytest.approx(1.0 - 15 / 30, abs=1e-6)
     assert not any(led[31:])
@@ -148,7 +148,7 @@ def test_the_last_rollouts_are_remembered(states: list[tuple[TrainState, dict[st
 
 def test_who_acts_is_drawn_in_every_step():
     """Of a share of .25: that many steps end where the teacher would have gone, the others where the policy would."""
-    taught = Taught(Blurred(), WALK, 0.5)
+    taught = Taught(Blurred(), WALK, 1.0)
     lesson = Lesson(jnp.zeros(()), jnp.asarray(0.25))
     state = ReachState(jnp.zeros(2), jnp.asarray([0.6, 0.3]), jnp.zeros((), int))
 
@@ -306,7 +306,7 @@ def test_a_student_is_a_run_that_goes_on_where_it_stopped(
     assert json.loads((student / "comparison.json").read_text()).keys() == {"teacher", "student"}
     rows, policy = read_metrics(run.metrics_path), (student / "policy.onnx").read_bytes()
     assert [row["iteration"] for row in rows] == [2, 3, 4, 5, 6]
-    assert rows[-1]["rollout/led"] == 0.0
+    assert rows[-1]["curriculum/led"] == 0.0
 
     for lost in ("5", "6"):
         shutil.rmtree(run.checkpoints / lost)
