@@ -97,13 +97,14 @@ def _practised(run: Run, taught_by: TaughtBy, say: Callable[[str], None]) -> dic
             ),
             run.robot, run.motions, backend,
         )  # fmt: skip
-        whole = jax.jit(lambda state, led: _whole_clips(Taught(task, taught_by.actor, 0.0), learner.networks, state, led))
+        taught, steps = Taught(task, taught_by.actor, 0.0), int(np.asarray(task.library.clip_length).max()) - 1
+        whole = jax.jit(lambda state, led: _whole_clips(taught, learner.networks, state, led, steps))
         found = {who: whole(state, jnp.asarray(led)) for who, led in (("teacher", 1.0), ("student", 0.0))}
     return {who: (float(success), float(error_mm)) for who, (success, error_mm) in found.items()}
 
 
-def _whole_clips(taught: Taught, networks: Any, state: TrainState, led: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Every environment from a clip's first frame: share that reaches its last, and E_mpbpe [mm]."""
+def _whole_clips(taught: Taught, networks: Any, state: TrainState, led: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
+    """`steps` control steps of every environment, from a clip's first frame: share that reaches its last, E_mpbpe [mm]."""
     task = taught.task
     lesson = Lesson(task.init_curriculum(), led)
     params = state.average | {"log_std": jnp.full(task.action_size, STILL)}
@@ -111,7 +112,7 @@ def _whole_clips(taught: Taught, networks: Any, state: TrainState, led: jax.Arra
     env_state = jax.vmap(taught.reset, (0, None))(jax.random.split(key_reset, task.config.num_envs), lesson)
     _, rollout = collect(
         taught, networks, params, state.normalizer, env_state, lesson, key_run,
-        length=int(max(task.library.clip_length)) - 1, obs_clip=task.config.observation.clip,
+        length=steps, obs_clip=task.config.observation.clip,
     )  # fmt: skip
     terminated, truncated = rollout.transitions.terminated, rollout.transitions.truncated
     return completed(terminated, truncated).mean(), rollout.log["error/e_mpbpe_mm"]

@@ -54,20 +54,22 @@ class Taught:
     """`task` with a teacher beside the policy.
 
     What is observed "beyond the actor's" is the teacher's action there. In a share of the control steps, at random, it is also
-    what is done instead of the policy's: all of them at first, then fewer, none after `mixed_share` of the training.
+    what is done instead of the policy's: all of them at first, then fewer, none after `led_iterations`.
     """
 
-    def __init__(self, task: Any, teacher: Teacher, mixed_share: float) -> None:
-        self.task, self.teacher, self.mixed_share = task, teacher, mixed_share
+    def __init__(self, task: Any, teacher: Teacher, led_iterations: float) -> None:
+        self.task, self.teacher, self.led_iterations = task, teacher, led_iterations
         self.action_size = task.action_size
 
     def init_curriculum(self) -> Lesson:
         return Lesson(self.task.init_curriculum(), jnp.ones(()))
 
-    def update_curriculum(self, curriculum: Lesson, place: Array, failed: Array, progress: Array) -> Lesson:
-        led = jnp.clip(1.0 - progress / max(self.mixed_share, 1e-6), 0.0, 1.0)
-        inner = self.task.update_curriculum(curriculum.curriculum, place, failed, progress)
-        return Lesson(inner, jnp.asarray(led, jnp.float32))
+    def update_curriculum(self, curriculum: Lesson, place: Array, failed: Array) -> Lesson:
+        led = jnp.maximum(curriculum.led - 1.0 / max(self.led_iterations, 1.0), 0.0)
+        return Lesson(self.task.update_curriculum(curriculum.curriculum, place, failed), led)
+
+    def curriculum_log(self, curriculum: Lesson) -> dict[str, Array]:
+        return self.task.curriculum_log(curriculum.curriculum) | {"curriculum/led": curriculum.led}
 
     def reset(self, key: Array, curriculum: Lesson) -> Any:
         return self.task.reset(key, curriculum.curriculum)
@@ -108,7 +110,7 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
     The normalizer runs over the actor's observation and, behind it, the labels, whose statistics nobody uses.
     """
     ppo, distill = config.ppo, config.distill
-    taught = Taught(task, teacher, distill.mixed_share)
+    taught = Taught(task, teacher, distill.mixed_share * config.num_iterations)
     optimizer = optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.scale_by_adam())
     actor_shape, _ = jax.eval_shape(lambda: taught.observe(taught.reset(jax.random.key(0), taught.init_curriculum())))
     actor_size, obs_size = actor_shape.shape[0], actor_shape.shape[0] + task.action_size
@@ -166,16 +168,16 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
         learning_rate = distill.learning_rate * annealed(progress, ppo.anneal_share)
         memory = _remember(state.opt_state, transitions.obs, state.iteration)
         (params, moments, average), losses = _update(state, memory, learning_rate, key_update)
-        log = collected.log | {
+        log = collected.log | taught.curriculum_log(state.curriculum)
+        log |= {
             "loss/imitation": losses.mean(),
             "loss/learning_rate": learning_rate,
             "error/imitation_rms": jnp.sqrt(jnp.mean(jnp.square(transitions.mean - label))),
             "rollout/label_rms": jnp.sqrt(jnp.mean(jnp.square(label))),
-            "rollout/led": state.curriculum.led,
             "rollout/reward": transitions.reward.mean(),
             "rollout/terminated": transitions.terminated.mean(),
         }
-        lesson = taught.update_curriculum(state.curriculum, transitions.place, transitions.terminated, progress)
+        lesson = taught.update_curriculum(state.curriculum, transitions.place, transitions.terminated)
         normalizer = update_normalizer(state.normalizer, transitions.obs)
         memory = memory._replace(moments=moments)
         next_state = TrainState(
