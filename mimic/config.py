@@ -91,6 +91,8 @@ class RewardConfig:
     body_angvel: float = 1.0
     action_rate: float = -0.01
     """Weight of the squared change of the action."""
+    action_acceleration: float = 0.0
+    """Weight of the squared change of that change, a_t - 2 a_(t-1) + a_(t-2)."""
     sigma_anchor_pos: float = 0.3
     """[m]"""
     sigma_anchor_ori: float = 0.4
@@ -128,12 +130,27 @@ class SamplingConfig:
     """Length of a bin [s]."""
     uniform: float = 0.2
     """Share of starts drawn uniformly over all frames."""
+    cap: float | None = None
+    """Most that a bin is drawn, as a multiple of its share of the frames; None: no bound."""
     from_start: float = 0.1
     """Share of starts on a clip's first frame: what is reached only from there is practised too."""
     decay: float = 0.9
     """Per-iteration decay of the failure average."""
     episode_s: float = 10.0
     """Longest episode [s]; reaching it truncates."""
+
+
+@dataclass(frozen=True)
+class CurriculumConfig:
+    """What changes while the policy learns, beside where episodes start and the level of the randomization."""
+
+    tolerance_decay: float | None = None
+    """Decay per control step of the running mean of each tracking error; a reward's width shrinks to it, as KungfuBot's
+    does with .999. None: widths stay as configured."""
+    loose_bounds: float = 1.0
+    """Factor on the bounds of termination at the start of the training ..."""
+    tighten_share: float = 0.5
+    """... falling linearly to 1 over this first part of it."""
 
 
 @dataclass(frozen=True)
@@ -311,6 +328,7 @@ class Config:
     reward: RewardConfig = field(default_factory=RewardConfig)
     termination: TerminationConfig = field(default_factory=TerminationConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     reset: ResetConfig = field(default_factory=ResetConfig)
     randomize: RandomizeConfig = field(default_factory=RandomizeConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)

@@ -167,7 +167,7 @@ def make_learner(config: Config, task: Task) -> Learner:
         transitions: Transition = collected.transitions
         batch = _make_batch(state, transitions)
         (params, opt_state, learning_rate, average), log = _update(state, batch, key_update)
-        curriculum = task.update_curriculum(state.curriculum, transitions.place, transitions.terminated)
+        curriculum = task.update_curriculum(state.curriculum, transitions.place, transitions.terminated, transitions.errors)
         log = jax.tree.map(jnp.mean, log) | collected.log | task.curriculum_log(curriculum)
         log["rollout/reward"] = transitions.reward.mean()
         log["rollout/terminated"] = transitions.terminated.mean()
