@@ -53,7 +53,7 @@ def bin_probabilities(sampler: SamplerState, bins: Bins, config: SamplingConfig)
     total = sampler.failures.sum()
     by_failure = jnp.where(total > 1e-6, sampler.failures / jnp.maximum(total, 1e-6), by_length)
     probabilities = (1.0 - config.uniform) * by_failure + config.uniform * by_length
-    return probabilities if config.cap is None else capped(probabilities, config.cap * by_length)
+    return probabilities if config.cap is None else capped(probabilities, jnp.asarray(config.cap * by_length))
 
 
 def capped(probabilities: Array, bounds: Array) -> Array:

@@ -24,11 +24,13 @@ from mimic.mdp.rewards import (
     tracking_rewards,
     update_tolerance,
 )
+from mimic.mdp.symmetry import Mirror
 from mimic.mdp.terminations import fallen
 from mimic.robots import Robot
 from mimic.sim.physics import Physics, PhysicsState
 from mimic.sim.randomize import Chance
 from mimic.tasks.hardware import Hardware, Wire
+from mimic.tasks.symmetry import find_mirror
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array
@@ -212,6 +214,10 @@ class Tracking:
         if env_state.history is not None:
             actor = jnp.concatenate([actor, env_state.history.reshape(-1)])
         return actor, observe(observation.critic, self._observed(env_state, env_state.physics.kinematics), self.layout)
+
+    def mirror(self) -> Mirror:
+        """The left-right mirror images of what the actor sees and does. Raises `InputError` where there are none."""
+        return find_mirror(self.robot, self.config.observation)
 
     def _remembered(self, env_state: EnvState) -> Array:
         return observe(self.config.observation.history_terms, self._observed(env_state, env_state.wire.sensed), self.layout)
