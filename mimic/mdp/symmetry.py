@@ -150,12 +150,12 @@ def _random_pairs(mirror: StateMirror, future_frames: int) -> list[tuple[Observe
 
     pairs, unknown = [], np.array(np.nan)
     for _ in range(SAMPLES):
-        parts = state(), state(), state(future_frames)
+        now, reference, future = state(), state(), state(future_frames)
         action = rng.normal(size=joints)
-        seen = Observed(*parts, action, rng.uniform(size=()), rng.uniform(size=()), rng.normal(size=1))
-        images = (mirrored_state(part, mirror) for part in parts)
+        seen = Observed(now, reference, future, action, rng.uniform(size=()), rng.uniform(size=()), rng.normal(size=1))
+        now, reference, future = (mirrored_state(part, mirror) for part in (now, reference, future))
         acted = mirror.joints.sign * action[mirror.joints.joint]
-        pairs.append((seen, Observed(*images, acted, unknown, unknown, unknown[None])))
+        pairs.append((seen, Observed(now, reference, future, acted, unknown, unknown, unknown[None])))
     return pairs
 
 

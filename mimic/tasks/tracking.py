@@ -123,7 +123,7 @@ class Tracking:
         bearable = failed.mean() / self.config.sim.ctrl_dt < config.ramp_falls
         level = curriculum.level + jnp.where(bearable, fastest, -fastest)
         tolerance, looseness = curriculum.tolerance, curriculum.looseness
-        if tolerance is not None:
+        if tolerance is not None and changes.tolerance_decay is not None:
             tolerance = update_tolerance(tolerance, errors.mean(axis=1), changes.tolerance_decay)
         if looseness is not None:
             tightening = (changes.loose_bounds - 1.0) / max(changes.tighten_share * self.config.num_iterations, 1.0)
