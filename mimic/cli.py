@@ -5,9 +5,11 @@ import sys
 import warnings
 
 from mimic.arguments import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, parse_arguments, say
+from mimic.commands.distill import Distill, parse_distill
 from mimic.commands.mocap import Convert, Retarget
 from mimic.commands.motions import Fetch, Motions, run_motions
 from mimic.commands.robot import Robot
+from mimic.commands.serving import Rehearse, Serve, SimRobot
 from mimic.commands.stress import Stress
 from mimic.commands.tools import Bench, Doctor, Inspect
 from mimic.commands.training import CheckBundle, Demo, Evaluate, Export, Play, Train, parse_train
@@ -17,8 +19,8 @@ from motions.errors import InputError, unknown_name
 COMMANDS: dict[str, type] = {
     re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower(): command
     for command in (
-        Demo, Train, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play, Stress, Bench, Inspect,
-        Doctor,
+        Demo, Train, Distill, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play, Stress,
+        Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
     )
 }  # fmt: skip
 
@@ -61,6 +63,8 @@ def _run(argv: list[str]) -> int:
         raise unknown_name("command", name, COMMANDS)
     if name == "train":
         return parse_train(rest).run()
+    if name == "distill":
+        return parse_distill(rest).run()
     if name == "motions":
         return run_motions(rest)
     return parse_arguments(COMMANDS[name], rest, f"mimic {name}").run()

@@ -28,6 +28,8 @@ class SimConfig:
     """Sliding friction between the robot and the ground."""
     collisions: Collisions = "feet"
     """Which of the robot's geoms touch: feet with the ground only, or every geom the model lets collide."""
+    contact_forces: bool = False
+    """Measure the contact force on each body; not on mjx-jax."""
     actuator: Literal["pd", "motor"] = "pd"
     """pd: torque = clip(kp (target - q) - kd qdot, +-effort). motor: the same, and effort falls with speed as the
     robot's torque-speed curve says, with its dry friction."""
@@ -65,6 +67,8 @@ class ObservationConfig:
     )
     """What the policy sees, in this order (`mimic.mdp.observations.TERMS`). The two errors could be inferred from the others;
     shown as such, feedback is learnt in less than half the env-steps."""
+    true_state: bool = False
+    """Whether the actor sees the true state, not what the robot measures of it: for teachers (`mimic distill`)."""
     critic: tuple[str, ...] = ("body_pos_b", "clip_time", "phase")
     """Terms the critic sees beyond the actor's, always of the true state."""
     critic_sees_actor: bool = True
@@ -93,6 +97,10 @@ class RewardConfig:
     """Weight of the squared change of the action."""
     action_acceleration: float = 0.0
     """Weight of the squared change of that change, a_t - 2 a_(t-1) + a_(t-2)."""
+    joint_limit: float = 0.0
+    """Weight of what the joints exceed their soft limits by, summed [rad]."""
+    undesired_contacts: float = 0.0
+    """Weight of the number of bodies, end effectors aside, that touch something; needs `sim.contact_forces`."""
     sigma_anchor_pos: float = 0.3
     """[m]"""
     sigma_anchor_ori: float = 0.4
@@ -105,6 +113,10 @@ class RewardConfig:
     """[m/s]"""
     sigma_body_angvel: float = 3.14
     """[rad/s]"""
+    soft_limit: float = 0.9
+    """Part of a joint's range, about its middle, that lies within its soft limits."""
+    contact_force: float = 1.0
+    """Force [N] above which a body touches."""
     scale: float = 0.1
     """Factor on the whole sum, so that returns stay near one."""
 
@@ -113,8 +125,11 @@ class RewardConfig:
 class TerminationConfig:
     anchor_height: float = 0.25
     """Largest |dz| of the anchor [m]."""
-    anchor_angle: float = 0.8
-    """Largest angle between the anchor and its reference [rad]."""
+    anchor_angle: float | None = 0.8
+    """Largest angle between the anchor and its reference [rad]; None: any."""
+    anchor_gravity: float | None = None
+    """Largest difference between the anchor and its reference in how much of gravity points along their own z, from -1 to 1:
+    blind to heading; None: any."""
     end_effector_height: float = 0.25
     """Largest |dz| of any end effector [m], after re-anchoring."""
 
@@ -130,12 +145,17 @@ class SamplingConfig:
     """Length of a bin [s]."""
     uniform: float = 0.2
     """Share of starts drawn uniformly over all frames."""
+    uniform_failures: float | None = None
+    """Failures per control step, of all environments together, that weigh as much as all uniform starts: their share then grows
+    as failures vanish, whatever `uniform` says. None: the share is `uniform`."""
     cap: float | None = None
     """Most that a bin is drawn, as a multiple of its share of the frames; None: no bound."""
     from_start: float = 0.1
     """Share of starts on a clip's first frame: what is reached only from there is practised too."""
     decay: float = 0.9
     """Per-iteration decay of the failure average."""
+    blame_start: bool = True
+    """Whether a failure counts not only where it happened but where its episode began, too."""
     episode_s: float = 10.0
     """Longest episode [s]; reaching it truncates."""
 
@@ -211,11 +231,11 @@ class RandomizeConfig:
 
     nominal_share: float = 0.1
     """Share of episodes with the model as it is: no draw, no delay."""
-    start_level: float = 0.3
+    start_level: float = 0.1
     """Part of every range, noise and shove that is used at the start of the training ..."""
     ramp_share: float = 0.2
     """... growing to the whole over this part of it at the soonest ..."""
-    ramp_falls: float = 0.6
+    ramp_falls: float = 0.2
     """... and shrinking while there are more falls per second than this."""
     friction: Range = (1.0, 1.0)
     """Of the ground."""
@@ -272,8 +292,10 @@ class PPOConfig:
     desired_kl: float = 0.03
     anneal_share: float = 0.5
     """Over this last part of the training the desired KL divergence falls linearly to a twentieth: what is learnt settles."""
-    critic_learning_rate: float = 1e-3
-    """Step size of the critic, which no trust region limits."""
+    critic_learning_rate: float | None = 1e-3
+    """Step size of the critic, which no trust region limits; None: the actor's."""
+    value_clip: float | None = None
+    """Largest change of a value from the one of the rollout that lowers the critic's loss; None: any."""
     std_rate: float = 10.0
     """Step size of the action noise's standard deviation, in the actor's: at the same one it hardly moves."""
     discount: float = 0.95
@@ -290,6 +312,20 @@ class PPOConfig:
     loss: add |pi(M o) - M pi(o)|^2, with M the mirror image."""
     symmetry_coef: float = 1.0
     """Weight of that loss."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """How a student learns from its teacher (`mimic distill`); rollouts, epochs, minibatches, gradient clipping, the last part
+    of a falling step size and the average of the weights are as `ppo` says."""
+
+    learning_rate: float = 1e-3
+    mixed_share: float = 0.3
+    """Over this first part of the training the teacher acts in ever fewer of the control steps: in all, then in none."""
+    kept_rollouts: int = 8
+    """Rollouts that are learnt from, the newest included."""
+    noise: float = 0.1
+    """Standard deviation of the noise on the student's actions while it practises: it is shown its way back, too."""
 
 
 @dataclass(frozen=True)
@@ -325,6 +361,8 @@ class Config:
     """Physics engine: native (C MuJoCo on CPU threads), mjx-jax, or mjx-warp (NVIDIA). None: the best one present."""
     device: str = "auto"
     """Where the learner runs: auto, cpu, gpu or tpu."""
+    teacher: str | None = None
+    """The run this one is a student of; `mimic distill` sets it."""
     save_every_s: float = 60.0
     """Seconds between checkpoints."""
     sim: SimConfig = field(default_factory=SimConfig)
@@ -338,6 +376,7 @@ class Config:
     randomize: RandomizeConfig = field(default_factory=RandomizeConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
 
     @property
     def of_files(self) -> dict[str, Any]:

@@ -12,15 +12,14 @@ from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
-from mimic.learning.networks import actor_layers
-from mimic.learning.ppo import make_learner
+from mimic.learning.networks import Layers, actor_layers
 from mimic.robots import Robot, load_robot
 from mimic.runs import Run, git_commit
-from mimic.train import make_task, restore_state
+from mimic.teacher import TaughtBy
+from mimic.train import learner_of, make_task, restore_state
 from motions.errors import InputError
 from motions.motion import Motion
 
-Layers = list[tuple[np.ndarray, np.ndarray]]
 POLICY, EVALUATION = "policy.onnx", "evaluation.json"
 
 
@@ -30,12 +29,17 @@ def trained_policy(run: Run, say: Callable[[str], None]) -> tuple[Layers, np.nda
     Raises `InputError` when the run has no readable checkpoint.
     """
     with jax.default_device(jax.devices("cpu")[0]):
-        learner = make_learner(run.config, make_task(run.config, run.robot, run.motions, "native"))
+        learner = learner_of(run, make_task(run.config, run.robot, run.motions, "native"))
         state = restore_state(run, learner, say)
     if state is None:
         raise InputError(f"{run.folder} has no readable checkpoint: train it first")
     mean, std = (np.asarray(part)[: learner.actor_size] for part in (state.normalizer.mean, state.normalizer.std))
     return actor_layers(state.average), mean, std
+
+
+def teacher_of(run: Run, say: Callable[[str], None]) -> TaughtBy:
+    """The run's newest policy as a teacher, as `trained_policy` reads it."""
+    return TaughtBy(run.config, *trained_policy(run, say))
 
 
 def export_run(run: Run, out: Path, say: Callable[[str], None]) -> list[Path]:

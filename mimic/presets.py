@@ -3,7 +3,21 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from mimic.config import Config, NoiseConfig, PushConfig, RandomizeConfig, ResetConfig
+from mimic.config import (
+    ActionConfig,
+    Config,
+    NetworkConfig,
+    NoiseConfig,
+    ObservationConfig,
+    PPOConfig,
+    PushConfig,
+    RandomizeConfig,
+    ResetConfig,
+    RewardConfig,
+    SamplingConfig,
+    SimConfig,
+    TerminationConfig,
+)
 from motions.errors import unknown_name
 
 
@@ -23,6 +37,78 @@ def g1_ros() -> Config:
         observation=replace(config.observation, actor=terms),
         reset=ResetConfig(linvel=(0.5, 0.5, 0.2), angvel=(0.52, 0.52, 0.78)),
     )
+
+
+def g1_beyondmimic() -> Config:
+    """Unitree G1 by BeyondMimic's formulation: its terms, weights, ranges and learner, to compare ours against.
+
+    Theirs is 30 000 iterations of 4096 environments, for a GPU. On a CPU: `--num-envs 256 --env-steps 20000000`; the batches
+    are then smaller, and failures, which are counted over all environments, weigh less against the uniform starts.
+
+    What differs still. Physics: MuJoCo's, with one friction (their static one) and no restitution; friction and centre of mass
+    are drawn for each episode, not once for each environment. Pushes come with a constant probability, every 2 s in the mean, not
+    1-3 s after the last; angular ones are in the root's axes. Contacts are those of the last physics step, not of the last three.
+    An error of the measured orientation is one rotation, not noise on its six numbers; the critic's joint positions lack the
+    offset. Joints start within their limits, not the soft ones. A clip's end truncates the episode; theirs goes on from another
+    start. Uniform starts are by length, and the failure average is updated once per rollout. Learner: the step size
+    moves by 1.2, not 1.5; gradients of actor, critic and noise are clipped apart; the log of the noise is learnt; networks start
+    orthogonal, the actor's last layer small; normalized observations are bounded, their statistics known from a first rollout.
+    """
+    sim = SimConfig(friction=1.0, collisions="all", contact_forces=True)
+    linvel, angvel = (0.5, 0.5, 0.2), (0.52, 0.52, 0.78)
+    actor = (
+        "command", "motion_anchor_pos_b", "motion_anchor_ori_b", "base_lin_vel", "base_ang_vel",
+        "joint_pos", "joint_vel", "actions",
+    )  # fmt: skip
+    ppo = PPOConfig(
+        rollout_length=24, num_epochs=5, num_minibatches=4, learning_rate=1e-3, min_learning_rate=1e-5, max_learning_rate=1e-2,
+        desired_kl=0.01, anneal_share=0.0, critic_learning_rate=None, std_rate=1.0, value_clip=0.2, discount=0.99,
+        gae_lambda=0.95, clip_ratio=0.2, entropy_coef=0.005, max_grad_norm=1.0, paired=False, average_decay=0.0,
+    )  # fmt: skip
+    num_envs = 4096
+    return Config(
+        preset="g1_beyondmimic",
+        robot="g1",
+        num_envs=num_envs,
+        env_steps=30_000 * num_envs * ppo.rollout_length,
+        sim=sim,
+        action=ActionConfig(prior="default", feed_forward="none", scale=0.25),
+        observation=ObservationConfig(actor=actor, critic=(*actor, "body_pos_b", "body_ori_b"), critic_sees_actor=False),
+        reward=RewardConfig(
+            anchor_pos=0.5, anchor_ori=0.5, body_pos=1.0, body_ori=1.0, body_linvel=1.0, body_angvel=1.0,
+            action_rate=-0.1, joint_limit=-10.0, undesired_contacts=-0.1,
+            sigma_anchor_pos=0.3, sigma_anchor_ori=0.4, sigma_body_pos=0.3, sigma_body_ori=0.4, sigma_body_linvel=1.0,
+            sigma_body_angvel=3.14, soft_limit=0.9, contact_force=1.0, scale=sim.ctrl_dt,
+        ),
+        termination=TerminationConfig(
+            anchor_height=0.25, anchor_angle=None, anchor_gravity=0.8, end_effector_height=0.25
+        ),
+        sampling=SamplingConfig(
+            bin_s=1.0, uniform_failures=0.1, from_start=0.0, decay=0.999**ppo.rollout_length, blame_start=False, episode_s=10.0
+        ),
+        reset=ResetConfig(linvel, angvel, pos=(0.05, 0.05, 0.01), tilt=(0.1, 0.1, 0.2), joints=0.1),
+        randomize=RandomizeConfig(
+            nominal_share=0.0,
+            start_level=1.0,
+            friction=(0.3 / sim.friction, 1.6 / sim.friction),
+            com=(0.025, 0.05, 0.05),
+            encoder_bias=0.01,  # moves the measured position and the target together, as their offset of the default pose does
+            noise=NoiseConfig(
+                base_pos=0.25, base_ori=0.05, base_lin_vel=0.5, base_ang_vel=0.2, joint_pos=0.01, joint_vel=0.5
+            ),
+            push=PushConfig(interval_s=2.0, linvel=linvel, angvel=angvel),
+        ),
+        network=NetworkConfig(hidden=(512, 256, 128), init_std=1.0),
+        ppo=ppo,
+    )  # fmt: skip
+
+
+def g1_beyondmimic_wose() -> Config:
+    """`g1_beyondmimic` without state estimation: its actor knows neither where it is nor how fast it moves."""
+    config = g1_beyondmimic()
+    unknown = ("motion_anchor_pos_b", "base_lin_vel")
+    known = tuple(term for term in config.observation.actor if term not in unknown)
+    return replace(config, preset="g1_beyondmimic_wose", observation=replace(config.observation, actor=known))
 
 
 def humanoid() -> Config:
@@ -55,6 +141,29 @@ def g1_deploy() -> Config:
     )  # fmt: skip
 
 
+def h1_deploy() -> Config:
+    """Unitree H1, 19 joints, as g1_deploy."""
+    return replace(g1_deploy(), preset="h1_deploy", robot="h1")
+
+
+def t1_deploy() -> Config:
+    """Booster T1, 29 joints, as g1_deploy."""
+    return replace(g1_deploy(), preset="t1_deploy", robot="t1")
+
+
+def g1_teacher() -> Config:
+    """A teacher for students of g1_deploy: in the same world it sees its true state, and what is wrong with its robot."""
+    config = g1_deploy()
+    # where it is in the world it does not see: its student could not know what is done about it
+    actor = (*config.observation.actor, "base_lin_vel", "tracking_errors", "randomization")
+    critic = ("motion_anchor_pos_b", "body_pos_b", "clip_time", "phase")
+    return replace(
+        config,
+        preset="g1_teacher",
+        observation=replace(config.observation, actor=actor, critic=critic, history=0, true_state=True),
+    )
+
+
 DEPLOY = RandomizeConfig(
     friction=(0.4, 2.0),
     mass=(0.85, 1.25),
@@ -75,7 +184,10 @@ DEPLOY = RandomizeConfig(
     push=PushConfig(interval_s=3.0, linvel=(0.45, 0.45, 0.1), angvel=(0.2, 0.2, 0.2)),
 )
 
-PRESETS: dict[str, Callable[[], Config]] = {preset.__name__: preset for preset in (g1, g1_ros, g1_deploy, humanoid)}
+PRESETS: dict[str, Callable[[], Config]] = {
+    preset.__name__: preset
+    for preset in (g1, g1_ros, g1_deploy, g1_teacher, g1_beyondmimic, g1_beyondmimic_wose, h1_deploy, t1_deploy, humanoid)
+}
 
 
 def make_preset(name: str) -> Config:

@@ -134,15 +134,17 @@ def resume_run(folder: Path, config: Config) -> tuple[Run, list[str]]:
     return replace(run, config=wanted, resumed=True), ignored
 
 
-def differences(new: dict[str, Any], old: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """(key, "key: new (the folder has old)") of every leaf that differs."""
+def differences(
+    new: dict[str, Any], old: dict[str, Any], prefix: str = "", *, whose: str = "the folder"
+) -> list[tuple[str, str]]:
+    """(key, "key: new (the folder has old)") of every leaf that differs; `whose`: where the old ones come from."""
     found = []
     for key, value in new.items():
         name, other = prefix + key, old.get(key)
         if isinstance(value, dict) and isinstance(other, dict):
-            found += differences(value, other, name + ".")
+            found += differences(value, other, name + ".", whose=whose)
         elif (list(value) if isinstance(value, tuple) else value) != (list(other) if isinstance(other, tuple) else other):
-            found.append((name, f"{name}: {value!r} (the folder has {other!r})"))
+            found.append((name, f"{name}: {value!r} ({whose} has {other!r})"))
     return found
 
 

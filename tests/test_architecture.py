@@ -33,6 +33,8 @@ ARROWS: dict[str, set[str]] = {
     "mimic.view": {"motions", "mimic.metrics"},
     "mimic.deploy": {"motions", "mimic.config", "mimic.learning", "mimic.mdp", "mimic.metrics", "mimic.robots"},
     "mimic.deploy.spec": {"motions", "mimic.config"},
+    "mimic.deploy.policy": set(),
+    "mimic.deploy.messages": set(),
     "mimic.deploy.simulation": {"motions", "mimic.robots.actuators"},
     "mimic.deploy.sim2sim": {"motions", "mimic.mdp", "mimic.deploy.spec", "mimic.deploy.simulation"},
 }
@@ -50,6 +52,9 @@ WITHOUT_JAX = (
     "motions.fetch",
     "mimic.commands.motions",
     "mimic.deploy.sim2sim",
+    "mimic.deploy.serve",
+    "mimic.deploy.radio",
+    "mimic.deploy.rehearsal",
     "mimic.config",
     "mimic.robots",
     "mimic.metrics",

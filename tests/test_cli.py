@@ -27,8 +27,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture):
     assert call("--help") == 0
     overview = capsys.readouterr().out
     assert [name for name in COMMANDS if f"\n  {name} " in overview] == [
-        "demo", "train", "evaluate", "retarget", "convert", "motions", "fetch", "robot",
-        "export", "check-bundle", "play", "stress", "bench", "inspect", "doctor",
+        "demo", "train", "distill", "evaluate", "retarget", "convert", "motions", "fetch", "robot",
+        "export", "check-bundle", "play", "stress", "rehearse", "serve", "sim-robot", "bench", "inspect", "doctor",
     ]  # fmt: skip
     assert call() == 2
     assert call("--version") == 0

@@ -95,9 +95,10 @@ def test_pairs_lose_their_mean_until_one_of_them_is_reset():
     np.testing.assert_allclose(pair_centred(jnp.asarray(advantage), jnp.asarray(ended)), expected, atol=1e-6)
 
 
-def test_loss_in_numpy():
+@pytest.mark.parametrize("value_clip", [None, 0.4])
+def test_loss_in_numpy(value_clip: float | None):
     rng = np.random.default_rng(0)
-    config = PPOConfig(clip_ratio=0.2, entropy_coef=0.3)
+    config = PPOConfig(clip_ratio=0.2, entropy_coef=0.3, value_clip=value_clip)
     networks = make_networks(NetworkConfig(hidden=(6,)), 2, actor_size=3)
     shapes = jax.eval_shape(lambda key: networks.init(key, 5), jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape, scale=0.5), jnp.float32), shapes)
@@ -116,7 +117,12 @@ def test_loss_in_numpy():
     assert (ratio < 0.8).any()
     policy_loss = -np.mean([min(r * a, min(max(r, 0.8), 1.2) * a) for r, a in zip(ratio, advantage)])
     new_value = network(actor_layers({"actor": params["critic"]}), obs)[:, 0]
-    value_loss = np.mean((new_value - target) ** 2)
+    errors = [[(v - t) ** 2] for v, t in zip(new_value, target)]
+    if value_clip is not None:
+        for i, (v, old, t) in enumerate(zip(new_value, value, target)):
+            errors[i].append((min(max(v, old - value_clip), old + value_clip) - t) ** 2)
+        assert {np.argmax(pair) for pair in errors} == {0, 1}
+    value_loss = np.mean([max(pair) for pair in errors])
     entropy = sum(norm(0, s).entropy() for s in std)
     variances = np.exp(2 * old_log_std), std**2
     kl = np.log(std) - old_log_std + (variances[0] + (old_mean - mean) ** 2) / (2 * variances[1]) - 0.5
@@ -204,6 +210,19 @@ def test_jit_is_no_jit(chain):
         assert float(plain_log[name]) == pytest.approx(float(value), rel=1e-3, abs=1e-5), name
     for a, b in zip(jax.tree.leaves(plain.params), jax.tree.leaves(jitted.params)):
         np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_without_a_step_size_of_its_own_the_critic_takes_the_actors():
+    """Adam's first step is the step size in every weight that has a gradient."""
+    config = toy_config(64, rollout_length=4, num_epochs=1, num_minibatches=1, learning_rate=3e-4, critic_learning_rate=None)
+    learner = make_learner(config, Chain())
+    state = jax.jit(learner.init)(jax.random.key(0))
+    after, *_ = jax.jit(learner.iterate)(state)
+    steps = [
+        max(float(jnp.abs(a - b).max()) for a, b in zip(jax.tree.leaves(after.params[name]), jax.tree.leaves(state.params[name])))
+        for name in ("actor", "critic")
+    ]
+    np.testing.assert_allclose(steps, float(after.learning_rate), rtol=1e-2)
 
 
 @pytest.mark.parametrize("paired", [False, True])

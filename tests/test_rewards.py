@@ -16,9 +16,12 @@ from mimic.mdp.rewards import (
     action_acceleration,
     action_rate,
     init_tolerance,
+    joint_limit,
+    soft_range,
     squared_errors,
     squared_widths,
     total_reward,
+    touching,
     tracking_rewards,
     update_tolerance,
 )
@@ -164,6 +167,18 @@ def test_a_narrower_width_asks_for_more():
     assert float(tracking_rewards(errors, squared_widths(CONFIG) / 4)["anchor_pos"]) == pytest.approx(0.36788, abs=1e-5)
 
 
+def test_soft_limits_by_hand():
+    """-1 .. 3: nine tenths about 1 are -.8 .. 2.8. A joint without limits has none."""
+    soft = soft_range(np.array([[-1.0, 3.0], [-np.inf, np.inf], [0.0, 0.5]]), 0.9)
+    np.testing.assert_allclose(soft, [[-0.8, 2.8], [-np.inf, np.inf], [0.025, 0.475]])
+    assert float(joint_limit(jnp.array([2.8, 9.0, 0.1]), soft)) == pytest.approx(0, abs=1e-6)
+    assert float(joint_limit(jnp.array([-1.0, -9.0, 0.6]), soft)) == pytest.approx(0.2 + 0.125, abs=1e-6)
+
+
+def test_what_touches_is_counted():
+    assert float(touching(jnp.array([0.0, 0.99, 1.0, 1.01, 300.0]), 1.0)) == 2
+
+
 def test_total_is_the_scaled_weighted_sum():
     config = RewardConfig(anchor_pos=0.5, body_pos=2.0, action_rate=-0.1, scale=10.0)
     terms = {"anchor_pos": jnp.array(0.5), "body_pos": jnp.array(0.25), "action_rate": jnp.array(3.0)}
@@ -173,4 +188,12 @@ def test_total_is_the_scaled_weighted_sum():
 def test_every_term_has_a_weight_and_a_width():
     names = {field.name for field in dataclasses.fields(RewardConfig)}
     assert set(rewards(random_state(0), random_state(1))) == set(TERMS)
-    assert names >= {*TERMS, *(f"sigma_{name}" for name in TERMS), "action_rate", "action_acceleration", "scale"}
+    assert names >= {
+        *TERMS,
+        *(f"sigma_{name}" for name in TERMS),
+        "action_rate",
+        "action_acceleration",
+        "joint_limit",
+        "undesired_contacts",
+        "scale",
+    }

@@ -53,6 +53,14 @@ def test_probabilities_by_hand():
     np.testing.assert_allclose(without_failures, [0.75, 0.25], atol=1e-6)
 
 
+def test_uniform_starts_that_weigh_as_much_as_some_failures():
+    """p ~ failures + .5 length/sum: 1 + .375 and 3 + .125 of 4.5; with no failures left all starts are uniform."""
+    bins = Bins(*(np.array(x, np.int32) for x in ([0, 0], [0, 30], [30, 10], [0, 30])))
+    config = SamplingConfig(uniform_failures=0.5)
+    for failures, expected in (([1.0, 3.0], [1.375 / 4.5, 3.125 / 4.5]), ([0.0, 0.0], [0.75, 0.25])):
+        np.testing.assert_allclose(bin_probabilities(SamplerState(jnp.array(failures)), bins, config), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("failures", [[0, 0, 0, 0, 0, 0, 0], [0, 5, 0, 0, 1, 0, 2], [0, 0, 0, 0, 0, 0, 1e-9]])
 def test_starts_are_distributed_as_asked(failures: list[float]):
     """A chi-square test over all single frames that can be started from."""

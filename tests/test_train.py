@@ -19,7 +19,16 @@ from tiny import tiny_motion, tiny_robot
 
 import mimic.train
 from mimic.checkpoint import Checkpoints
-from mimic.config import Config, CurriculumConfig, NetworkConfig, ObservationConfig, PPOConfig, RewardConfig, SamplingConfig
+from mimic.config import (
+    Config,
+    CurriculumConfig,
+    NetworkConfig,
+    ObservationConfig,
+    PPOConfig,
+    RewardConfig,
+    SamplingConfig,
+    SimConfig,
+)
 from mimic.learning.networks import actor_layers
 from mimic.learning.ppo import TrainState, make_learner
 from mimic.pipeline import trained_policy
@@ -298,6 +307,13 @@ def test_learning_that_diverges_stops_the_run(tmp_path: Path, monkeypatch: pytes
         ({"curriculum": CurriculumConfig(tighten_share=-1.0)}, "curriculum.tighten_share is -1, expected a share"),
         ({"sampling": SamplingConfig(cap=0.9)}, "sampling.cap is 0.9, expected 1 .* or more"),
         ({"sampling": SamplingConfig(cap=2.0, uniform=0.0)}, "sampling.uniform is 0, expected a share above 0"),
+        ({"sampling": SamplingConfig(uniform_failures=0.0)}, "sampling.uniform_failures is 0, expected a number above 0"),
+        ({"ppo": PPOConfig(value_clip=-1.0)}, "ppo.value_clip is -1"),
+        ({"reward": RewardConfig(undesired_contacts=-0.1)}, "needs every body .* sim.contact_forces true and sim.collisions all"),
+        (
+            {"reward": RewardConfig(undesired_contacts=-0.1), "sim": SimConfig(contact_forces=True)},
+            "reward.undesired_contacts is -0.1, .* got True and feet",
+        ),
         ({"observation": ObservationConfig(critic=("phases",))}, r"unknown observation term 'phases'. Did you mean 'phase'\?"),
     ],
 )

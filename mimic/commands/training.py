@@ -61,6 +61,8 @@ class Train:
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite exclude each other")
         config, folder = self.config, self.folder
+        if config.teacher is not None and not self.resume:
+            raise InputError(f"`mimic train` has no teacher: mimic distill {config.teacher}")
         check_config(config)
         choose_backend(config.backend, config.device)
         quality = None
@@ -81,6 +83,7 @@ class Train:
 
 def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
     """Train, then print what the controller can do; video, plots and report go to the run folder."""
+    from mimic.compare import compare, print_comparison
     from mimic.evaluate import print_evaluation
     from mimic.pipeline import evaluate_run
     from mimic.reporting import report_run
@@ -95,6 +98,8 @@ def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
     )
     evaluation = evaluate_run(run, None, say)
     print_evaluation(evaluation, run.config.sim.collisions)
+    if run.config.teacher is not None:
+        print_comparison(compare(run, evaluation, say))
     report_run(run, evaluation, quality, say)
     say(f"everything is in {run.folder}: report.html, video.mp4, policy.onnx")
     return 0
@@ -198,7 +203,8 @@ def parse_train(argv: list[str]) -> Train:
     """Two steps: the preset's name, or the run to resume, gives the defaults that the other options are parsed against."""
     import tyro
 
-    presets = "\n".join(f"  {name:12} {(make.__doc__ or '').strip().splitlines()[0]}" for name, make in PRESETS.items())
+    width = max(map(len, PRESETS))
+    presets = "\n".join(f"  {name:{width}} {(make.__doc__ or '').strip().splitlines()[0]}" for name, make in PRESETS.items())
     if not argv or argv[0] in ("-h", "--help"):
         print(
             f"usage: mimic train PRESET [options]\n\n{Train.__doc__}\n\npresets:\n{presets}\n\n"

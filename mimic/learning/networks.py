@@ -11,6 +11,7 @@ from mimic.config import NetworkConfig
 from motions.rotations import Array
 
 Params = dict[str, Any]
+Layers = list[tuple[np.ndarray, np.ndarray]]  # (kernel (in, out), bias (out,)) from input to output
 
 
 class MLP(nn.Module):
@@ -57,13 +58,18 @@ def make_networks(config: NetworkConfig, action_size: int, actor_size: int, crit
     return Networks(actor, critic, config.init_std, actor_size, 0 if critic_sees_actor else actor_size)
 
 
-def actor_layers(params: Params) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The actor as plain numpy: (kernel (in, out), bias (out,)) from input to output."""
+def actor_layers(params: Params) -> Layers:
+    """The actor as plain numpy."""
     layers = params["actor"]["params"]
     return [
         (np.asarray(layers[name]["kernel"]), np.asarray(layers[name]["bias"]))
         for name in sorted(layers, key=lambda name: int(name.rsplit("_", 1)[1]))
     ]
+
+
+def actor_params(layers: Layers) -> Params:
+    """What `MLP.apply` takes, of the layers that `actor_layers` gave."""
+    return {"params": {f"Dense_{i}": {"kernel": kernel, "bias": bias} for i, (kernel, bias) in enumerate(layers)}}
 
 
 def gaussian_log_prob(action: Array, mean: Array, log_std: Array) -> Array:

@@ -119,6 +119,7 @@ def ppo_loss(
     With `mirror`, what `config.symmetry` says: the surrogate's mean over the samples and their mirror images, or the squared
     asymmetry of the policy on top. A mirrored sample is one of the mirrored policy in the mirrored world, so it was as likely
     and is as good as the sample itself. (Mittal et al. 2024; Yu et al. 2018) The critic judges only what happened.
+    With `value_clip` the value error is the larger one of the value and of the value kept within +-value_clip of the rollout's.
     """
     mean, log_std = networks.policy(params, batch.obs)
 
@@ -134,7 +135,11 @@ def ppo_loss(
         if config.symmetry == "augment":
             policy_loss = 0.5 * (policy_loss + surrogate(mirror.action.of(batch.action), mirrored_mean))
     value = networks.value(params, batch.obs)
-    value_loss = jnp.mean(jnp.square(value - batch.value_target))
+    value_error = jnp.square(value - batch.value_target)
+    if config.value_clip is not None:
+        near = batch.value + jnp.clip(value - batch.value, -config.value_clip, config.value_clip)
+        value_error = jnp.maximum(value_error, jnp.square(near - batch.value_target))
+    value_loss = jnp.mean(value_error)
     entropy = jnp.sum(log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e))
     loss = policy_loss + value_loss - config.entropy_coef * entropy
     kl = jnp.mean(gaussian_kl(batch.mean, old_log_std, mean, log_std))
@@ -238,7 +243,8 @@ def make_learner(config: Config, task: Task) -> Learner:
             kl = log["loss/kl"]
             factor = jnp.where(kl > 2.0 * wanted_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * wanted_kl, LR_STEP, 1.0))
             learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)
-            rates = {"actor": learning_rate, "log_std": ppo.std_rate * learning_rate, "critic": ppo.critic_learning_rate}
+            critic_rate = learning_rate if ppo.critic_learning_rate is None else ppo.critic_learning_rate
+            rates = {"actor": learning_rate, "log_std": ppo.std_rate * learning_rate, "critic": critic_rate}
             updates, opt_state = _directions(optimizer, grads, opt_state)
             params = {name: jax.tree.map(lambda p, u: p - rates[name] * u, params[name], updates[name]) for name in params}  # noqa: B023
             average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)

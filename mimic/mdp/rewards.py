@@ -1,4 +1,4 @@
-"""Tracking rewards, each in [0, 1] and 1 at the reference: functions of a state and its reference. (BeyondMimic)"""
+"""Tracking rewards, each in [0, 1] and 1 at the reference, and what is paid for: functions of a state. (BeyondMimic)"""
 
 from typing import NamedTuple
 
@@ -79,6 +79,22 @@ def action_rate(action: Array, last_action: Array) -> Array:
 def action_acceleration(action: Array, last_action: Array, action_before: Array) -> Array:
     """Squared L2 norm of the second difference of the action, a_t - 2 a_(t-1) + a_(t-2)."""
     return jnp.sum(jnp.square(action - 2.0 * last_action + action_before))
+
+
+def soft_range(joint_range: np.ndarray, share: float) -> np.ndarray:
+    """The part `share` of each joint's range (J, 2) [rad] about its middle; an unlimited joint keeps none."""
+    middle = np.nan_to_num(joint_range).mean(axis=1, keepdims=True)  # 0 between minus and plus infinity
+    return middle + share * (joint_range - middle)
+
+
+def joint_limit(joints: Array, soft: np.ndarray) -> Array:
+    """What joint positions (J,) exceed their soft limits (J, 2) by, summed [rad]."""
+    return jnp.sum(jnp.maximum(joints - soft[:, 1], 0.0) + jnp.maximum(soft[:, 0] - joints, 0.0))
+
+
+def touching(forces: Array, least: float) -> Array:
+    """How many of the forces (C,) are above `least` [N]."""
+    return jnp.sum(forces > least, dtype=jnp.float32)
 
 
 def total_reward(terms: dict[str, Array], config: RewardConfig) -> Array:

@@ -22,7 +22,7 @@ class Bins(NamedTuple):
 
 
 class SamplerState(NamedTuple):
-    """failures (S,): moving average of failures per iteration."""
+    """failures (S,): moving average of failures per control step, of all environments together."""
 
     failures: Array
 
@@ -45,14 +45,17 @@ def init_sampler(bins: Bins) -> SamplerState:
 
 
 def bin_probabilities(sampler: SamplerState, bins: Bins, config: SamplingConfig) -> Array:
-    """(1 - uniform) failures / sum + uniform length / sum; (S,). Without any failure: by length alone.
+    """(1 - u) failures / sum + u length / sum; (S,). Without any failure: by length alone.
 
+    u is `uniform`, or uniform_failures / (uniform_failures + sum of failures): p ~ failures + uniform_failures length / sum.
     No bin gets more than `cap` times its share of the frames.
     """
     by_length = bins.length / bins.length.sum()
     total = sampler.failures.sum()
     by_failure = jnp.where(total > 1e-6, sampler.failures / jnp.maximum(total, 1e-6), by_length)
-    probabilities = (1.0 - config.uniform) * by_failure + config.uniform * by_length
+    added = config.uniform_failures
+    uniform = config.uniform if added is None else added / (added + total)
+    probabilities = (1.0 - uniform) * by_failure + uniform * by_length
     return probabilities if config.cap is None else capped(probabilities, jnp.asarray(config.cap * by_length))
 
 
@@ -87,5 +90,5 @@ def count_failures(bins: Bins, packed_frame: Array, failed: Array) -> Array:
 
 
 def update_sampler(sampler: SamplerState, failures: Array, config: SamplingConfig) -> SamplerState:
-    """Exponential moving average of the failures of one iteration."""
+    """Exponential moving average, with the failures per control step of one iteration."""
     return SamplerState(config.decay * sampler.failures + (1.0 - config.decay) * failures)

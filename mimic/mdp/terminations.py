@@ -17,14 +17,24 @@ def fallen(
 ) -> Array:
     """Whether the body has lost its reference, bool (...); numpy and JAX, any leading axes. (after BeyondMimic)
 
-    True where the anchor's height or orientation, or the height of any end effector, is further from the reference
-    than `looseness` times what `config` allows. Heights need no re-anchoring: `anchored_targets` keeps the reference's z.
-    `anchor` and `end_effectors` index the tracked bodies. A state that is not finite has fallen.
+    True where the anchor's height or orientation (its angle, or only what gravity shows of it), or the height of any end
+    effector, is further from the reference than `looseness` times what `config` allows. Heights need no re-anchoring:
+    `anchored_targets` keeps the reference's z. `anchor` and `end_effectors` index the tracked bodies. A state that is not
+    finite has fallen.
     """
     xp = namespace(state.xpos, reference.xpos)
     height_error = xp.abs(state.xpos[..., 2] - reference.xpos[..., 2])  # (..., K) [m]
-    angle = quat_angle(state.xquat[..., anchor, :], reference.xquat[..., anchor, :])  # (...) [rad]
-    holds = (height_error[..., anchor] <= looseness * config.anchor_height) & (angle <= looseness * config.anchor_angle)
+    holds = height_error[..., anchor] <= looseness * config.anchor_height
+    quat, reference_quat = state.xquat[..., anchor, :], reference.xquat[..., anchor, :]
+    if config.anchor_angle is not None:
+        holds = holds & (quat_angle(quat, reference_quat) <= looseness * config.anchor_angle)
+    if config.anchor_gravity is not None:
+        holds = holds & (xp.abs(_gravity_z(quat) - _gravity_z(reference_quat)) <= looseness * config.anchor_gravity)
     if len(end_effectors) > 0:
         holds = holds & (xp.max(height_error[..., list(end_effectors)], axis=-1) <= looseness * config.end_effector_height)
     return ~holds  # rather than `error > bound`, which a NaN would pass
+
+
+def _gravity_z(quat: Array) -> Array:
+    """How much of gravity's direction points along the own z axis of a body at `quat` (..., 4): -1 upright, 1 upside down."""
+    return 2.0 * (quat[..., 1] ** 2 + quat[..., 2] ** 2) - 1.0

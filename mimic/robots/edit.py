@@ -5,6 +5,7 @@ import numpy as np
 
 from mimic.config import SimConfig
 from mimic.robots.clean import FLOOR
+from mimic.robots.contacts import add_contact_sensors
 from mimic.robots.traits import Traits
 
 
@@ -16,6 +17,8 @@ def finish(spec: mujoco.MjSpec, traits: Traits, sim: SimConfig) -> None:
     _set_options(spec, sim)
     _set_actuators(spec, traits, dry=sim.actuator == "motor")
     _set_contacts(spec, traits, sim)
+    if sim.contact_forces:
+        add_contact_sensors(spec)
 
 
 def _set_options(spec: mujoco.MjSpec, sim: SimConfig) -> None:

@@ -9,6 +9,7 @@ from mujoco import mjx
 
 from mimic.robots import Robot
 from mimic.robots.actuators import torque_limits
+from mimic.robots.contacts import net_forces, sensed_bodies
 from mimic.sim.physics import Drive, PhysicsState
 from mimic.sim.variation import Variation, varied_fields
 from motions.errors import InputError
@@ -35,6 +36,12 @@ class MjxPhysics:
         self.motors = motors
         self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
         self.anchor_id = robot.model.body(robot.anchor_body).id
+        self.sensed = len(sensed_bodies(robot.model))
+        if self.sensed and impl == "jax":
+            raise InputError(
+                "backend mjx-jax has no sensor for contact forces by body: use native or mjx-warp, or train without "
+                "(--sim.no-contact-forces --reward.undesired-contacts 0)"
+            )
         plain = robot.model
         if dry_friction:
             plain = copy(plain)
@@ -52,7 +59,8 @@ class MjxPhysics:
             raise InputError(f"backend mjx-{impl} cannot start: {error}. Is the extra `cuda` installed?") from error
 
     def init(self, kinematics: KinematicState) -> PhysicsState:
-        return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32))
+        forces = jnp.zeros(self.sensed, jnp.float32) if self.sensed else None
+        return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32), forces)
 
     def place(self, qpos: Array, qvel: Array) -> PhysicsState:
         return self.init(kinematic_state(self.robot.body, qpos, qvel, self.tracked_ids))
@@ -60,7 +68,8 @@ class MjxPhysics:
     def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
         data = self.advance(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, drive)
         kinematics = kinematic_state(self.robot.body, data.qpos, data.qvel, self.tracked_ids)
-        return PhysicsState(kinematics, data.qacc_warmstart)
+        forces = net_forces(self.robot.model, data.sensordata) if self.sensed else None
+        return PhysicsState(kinematics, data.qacc_warmstart, forces)
 
     def advance(self, qpos: Array, qvel: Array, qacc_warmstart: Array, drive: Drive) -> mjx.Data:
         """The physics alone: `n_substeps` steps."""

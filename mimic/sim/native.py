@@ -11,6 +11,7 @@ from mujoco.batch import Batch
 
 from mimic.robots import Robot
 from mimic.robots.actuators import torque_limits
+from mimic.robots.contacts import net_forces, sensed_bodies
 from mimic.sim.physics import Drive, PhysicsState
 from mimic.sim.variation import Variation, variable_model, varied_fields
 from motions.kinematics import KinematicState
@@ -41,10 +42,12 @@ class NativePhysics:
         self.motors = motors
         self.nthread = nthread
         self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
+        self.sensed = len(sensed_bodies(robot.model))
         self._engines: dict[Any, _Engine] = {}
 
     def init(self, kinematics: KinematicState) -> PhysicsState:
-        return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32))
+        forces = jnp.zeros(self.sensed, jnp.float32) if self.sensed else None
+        return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32), forces)
 
     def place(self, qpos: Array, qvel: Array) -> PhysicsState:
         row = jnp.concatenate([qpos, qvel]).astype(jnp.float32)
@@ -62,19 +65,19 @@ class NativePhysics:
     @property
     def _sizes(self) -> list[int]:
         model, bodies = self.robot.model, len(self.tracked_ids)
-        return [model.nq, model.nv, model.nv, 3 * bodies, 4 * bodies, 3 * bodies, 3 * bodies]
+        return [model.nq, model.nv, model.nv, 3 * bodies, 4 * bodies, 3 * bodies, 3 * bodies, self.sensed]
 
     @property
     def _out_type(self) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((sum(self._sizes),), jnp.float32)
 
     def _unpack(self, out: Array) -> PhysicsState:
-        qpos, qvel, warmstart, xpos, xquat, xlinvel, xangvel = jnp.split(out, np.cumsum(self._sizes)[:-1])
+        qpos, qvel, warmstart, xpos, xquat, xlinvel, xangvel, forces = jnp.split(out, np.cumsum(self._sizes)[:-1])
         bodies = len(self.tracked_ids)
         kinematics = KinematicState(
             qpos, qvel, xpos.reshape(bodies, 3), xquat.reshape(bodies, 4), xlinvel.reshape(bodies, 3), xangvel.reshape(bodies, 3)
         )
-        return PhysicsState(kinematics, warmstart)
+        return PhysicsState(kinematics, warmstart, forces if self.sensed else None)
 
     def _place(self, rows: Array) -> np.ndarray:
         """A few at a time: starts are many, and a simulation holds much memory."""
@@ -108,13 +111,14 @@ class _Engine:
         self.time, self.torque, self.push = map(self.batch.bind, ("time", "qfrc_applied", "xfrc_applied"))
         self.xpos, self.xquat = self.batch.bind("xpos"), self.batch.bind("xquat")
         self.cvel, self.subtree_com = self.batch.bind("cvel"), self.batch.bind("subtree_com")
+        self.sensordata = self.batch.bind("sensordata") if sensed_bodies(robot.model) else None
         self.tracked_ids = tracked_ids
         self.root_ids = robot.model.body_rootid[tracked_ids]
         self.fields: dict[str, np.ndarray] = {}
         self.varied: np.ndarray | None = None  # the variations now in `fields`, a row per simulation
 
     def step(self, row: _Row, n_substeps: int) -> np.ndarray:
-        """One control step of the batch: (B, nq + 2 nv + 13 K) float32, NaN where the physics broke."""
+        """One control step of the batch: (B, nq + 2 nv + 13 K + C) float32, NaN where the physics broke."""
         self.qpos[:], self.qvel[:], self.warmstart[:] = row.qpos, row.qvel, row.qacc_warmstart
         self.time[:] = 1.0
         drive = row.drive
@@ -173,7 +177,9 @@ class _Engine:
         angular = cvel[:, :, :3]
         # cvel's linear part is the velocity at the tree's centre of mass; move it to the body's origin
         linear = cvel[:, :, 3:] + np.cross(angular, xpos - self.subtree_com[:, self.root_ids])
-        parts = (self.qpos, self.qvel, self.warmstart, xpos, self.xquat[:, ids], linear, angular)
+        parts = [self.qpos, self.qvel, self.warmstart, xpos, self.xquat[:, ids], linear, angular]
+        if self.sensordata is not None:
+            parts.append(net_forces(self.model, self.sensordata))
         out = np.concatenate([part.reshape(self.nsim, -1) for part in parts], axis=1, dtype=np.float32, casting="unsafe")
         # MuJoCo puts a simulation that has exploded back to its rest pose, and its clock to 0: that must not pass for a state
         out[self.time.reshape(-1) < 1.0] = np.nan

@@ -15,10 +15,13 @@ class PhysicsState(NamedTuple):
     """All a simulation carries from one control step to the next, on every engine.
 
     kinematics: the pose, its velocities and those of the tracked bodies; qacc_warmstart (nv): the solver's first guess.
+    contact_forces (C,) [N]: of the last physics step on `mimic.robots.contacts.sensed_bodies`, 0 at the start; None for a model
+    that measures none.
     """
 
     kinematics: KinematicState
     qacc_warmstart: Array
+    contact_forces: Array | None = None
 
 
 class Push(NamedTuple):

@@ -14,6 +14,7 @@ from motions.errors import InputError
 from motions.rotations import Array
 
 COMMON = ("friction", "mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn once for all joints or bodies
+SHOWN = (*COMMON, "com", "gravity_tilt", "encoder_bias", "target_offset", "action_delay", "observation_delay")  # in `drawn`
 
 
 class Episode(NamedTuple):
@@ -85,18 +86,10 @@ def draw_episode(key: Array, level: Array, config: RandomizeConfig, robot: Robot
 
     With probability `nominal_share` everything is nominal.
     """
-    model, joints = robot.model, len(robot.joint_names)
-    key_nominal, key_common, key_spread, key_shift, key_delay = jax.random.split(key, 5)
+    joints = len(robot.joint_names)
+    key_nominal, key_factors, key_shift, key_action, key_observation = jax.random.split(key, 5)
     level = jnp.where(jax.random.bernoulli(key_nominal, config.nominal_share), 0.0, level)
-
-    ranges = jnp.array([getattr(config, name) for name in COMMON])
-    common = 1.0 + level * (jax.random.uniform(key_common, (len(COMMON),), minval=ranges[:, 0], maxval=ranges[:, 1]) - 1.0)
-    by_name = dict(zip(COMMON, common, strict=True))
-    sizes = {"mass": model.nbody, "inertia": model.nbody, "armature": joints, "kp": joints, "kd": joints, "effort": joints}
-    own = 1.0 + level * config.spread * jax.random.uniform(key_spread, (sum(sizes.values()),), minval=-1.0)
-    starts = dict(zip(sizes, jnp.split(own, [sum(list(sizes.values())[: i + 1]) for i in range(len(sizes) - 1)]), strict=True))
-    factors = {name: by_name[name] * starts[name] for name in sizes}
-
+    common, factors = _draw_factors(key_factors, level, config, robot)
     shift = level * jax.random.uniform(key_shift, (5 + 4 * joints,), minval=-1.0)
     com, tilt, bias, offset, friction, damping = jnp.split(shift, [3, 5, 5 + joints, 5 + 2 * joints, 5 + 3 * joints])
     encoder_bias, target_offset = config.encoder_bias * bias, config.target_offset * offset
@@ -105,19 +98,32 @@ def draw_episode(key: Array, level: Array, config: RandomizeConfig, robot: Robot
         lean = jnp.sin(config.gravity_tilt * tilt)
         down = jnp.concatenate([lean, -jnp.sqrt(1.0 - jnp.sum(jnp.square(lean)))[None]])
         variation = Variation(
-            friction=by_name["friction"], com=jnp.asarray(config.com) * com,
+            com=jnp.asarray(config.com) * com,
             joint_friction=config.joint_friction * jnp.abs(friction) * robot.effort.astype("float32"),
             joint_damping=config.joint_damping * jnp.abs(damping) * robot.kd.astype("float32"),
-            gravity=float(np.linalg.norm(model.opt.gravity)) * down,
+            gravity=float(np.linalg.norm(robot.model.opt.gravity)) * down,
             **factors,
-        )  # fmt: skip
-    key_action, key_observation = jax.random.split(key_delay)
+        )
     action_delay = _draw_delay(key_action, config.action_delay, level)
     observation_delay = _draw_delay(key_observation, config.observation_delay, level)
     longest = max(config.action_delay[1], config.observation_delay[1], 1)
-    parts = (common - 1.0, com, tilt, encoder_bias, target_offset, jnp.stack([action_delay, observation_delay]) / longest)
-    drawn = jnp.concatenate(parts)
+    delays = jnp.stack([action_delay, observation_delay]) / longest
+    drawn = jnp.concatenate([common - 1.0, com, tilt, encoder_bias, target_offset, delays])
     return Episode(level, variation, encoder_bias, target_offset, action_delay, observation_delay, drawn)
+
+
+def _draw_factors(key: Array, level: Array, config: RandomizeConfig, robot: Robot) -> tuple[Array, dict[str, Array]]:
+    """The common factors in the order of `COMMON`, and for each name what of it every body or joint gets."""
+    bodies, joints = (robot.model.nbody,), (len(robot.joint_names),)
+    shapes = {"friction": (), "mass": bodies, "inertia": bodies, "armature": joints, "kp": joints, "kd": joints, "effort": joints}
+    common, factors = [], {}
+    for name, key_name in zip(COMMON, jax.random.split(key, len(COMMON)), strict=True):
+        key_common, key_own = jax.random.split(key_name)
+        low, high = getattr(config, name)
+        common.append(1.0 + level * (jax.random.uniform(key_common, minval=low, maxval=high) - 1.0))
+        own = jax.random.uniform(key_own, shapes[name], minval=-1.0) if shapes[name] else 0.0
+        factors[name] = common[-1] * (1.0 + level * config.spread * own)
+    return jnp.stack(common), factors
 
 
 def _draw_delay(key: Array, bounds: tuple[int, int], level: Array) -> Array:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mimic.config import Config
+from mimic.config import Config, ObservationConfig
 from mimic.mdp import sampling
 from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.observations import BodyLayout, Observed, observe
@@ -18,19 +18,24 @@ from mimic.mdp.rewards import (
     action_acceleration,
     action_rate,
     init_tolerance,
+    joint_limit,
+    soft_range,
     squared_errors,
     squared_widths,
     total_reward,
+    touching,
     tracking_rewards,
     update_tolerance,
 )
 from mimic.mdp.symmetry import Mirror
 from mimic.mdp.terminations import fallen
 from mimic.robots import Robot
+from mimic.robots.contacts import sensed_bodies
 from mimic.sim.physics import Physics, PhysicsState
 from mimic.sim.randomize import Chance
 from mimic.tasks.hardware import Hardware, Wire
 from mimic.tasks.symmetry import find_mirror
+from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array
@@ -99,6 +104,14 @@ class Tracking:
         self.hardware = Hardware(config, robot)
         self.width_sq = squared_widths(config.reward)
         self.joint_range = robot.body.joint_range.astype(np.float32)
+        self.soft_range = soft_range(self.joint_range, config.reward.soft_limit)
+        sensed = sensed_bodies(robot.model)
+        self.undesired = [i for i, name in enumerate(sensed) if name not in robot.end_effectors]
+        if config.reward.undesired_contacts and not sensed:
+            raise InputError(
+                f"reward.undesired_contacts is {config.reward.undesired_contacts:g}, but the model of {robot.name!r} measures no "
+                f"contact forces: load it with sim.contact_forces"
+            )
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
@@ -113,10 +126,11 @@ class Tracking:
     def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array, errors: Array) -> Curriculum:
         """Learn from one iteration, T steps in B environments.
 
-        failed (T, B): a failure counts where it happened and where its episode began, place (T, B, 2). errors (T, B, E): the
-        squared errors of the rewards.
+        failed (T, B): a failure counts where it happened and, if `blame_start`, where its episode began, too; place (T, B, 2).
+        errors (T, B, E): the squared errors of the rewards.
         """
-        failures = sampling.count_failures(self.bins, place, jnp.broadcast_to(failed[..., None], place.shape))
+        blamed = place if self.config.sampling.blame_start else place[..., :1]
+        failures = sampling.count_failures(self.bins, blamed, jnp.broadcast_to(failed[..., None], blamed.shape)) / len(failed)
         sampler = sampling.update_sampler(curriculum.sampler, failures, self.config.sampling)
         config, changes = self.config.randomize, self.config.curriculum
         fastest = (1.0 - config.start_level) / max(config.ramp_share * self.config.num_iterations, 1.0)
@@ -186,8 +200,7 @@ class Tracking:
 
         errors = squared_errors(state, reference, anchor=self.anchor)
         width_sq = self.width_sq if curriculum.tolerance is None else curriculum.tolerance.width_sq
-        terms = tracking_rewards(errors, width_sq)
-        terms["action_rate"] = action_rate(action, env_state.last_action)
+        terms = tracking_rewards(errors, width_sq) | self._costs(physics, action, env_state.last_action)
         if env_state.action_before is not None:
             terms["action_acceleration"] = action_acceleration(action, env_state.last_action, env_state.action_before)
         reward = jnp.where(invalid, 0.0, total_reward(terms, self.config.reward))
@@ -200,6 +213,15 @@ class Tracking:
         error_sq = jnp.stack([errors[name] for name in TERMS])
         return next_state, StepResult(reward, terminated, truncated, invalid, place, error_sq, log)
 
+    def _costs(self, physics: PhysicsState, action: Array, last_action: Array) -> dict[str, Array]:
+        """What has a price, by name."""
+        config, costs = self.config.reward, {"action_rate": action_rate(action, last_action)}
+        if config.joint_limit:
+            costs["joint_limit"] = joint_limit(physics.kinematics.qpos[7:], self.soft_range)
+        if config.undesired_contacts and physics.contact_forces is not None:
+            costs["undesired_contacts"] = touching(physics.contact_forces[np.array(self.undesired, int)], config.contact_force)
+        return costs
+
     def target(self, clip: Array, frame: Array, action: Array) -> Array:
         """Joint position targets (J,) [rad] of an action that leads to `frame`."""
         return self.priors[self._packed(clip, frame)] + self.action_scale * action
@@ -210,7 +232,7 @@ class Tracking:
     def observe(self, env_state: EnvState) -> tuple[Array, Array]:
         """(what the actor sees, what the critic sees beyond it)."""
         observation = self.config.observation
-        actor = observe(observation.actor, self._observed(env_state, env_state.wire.sensed), self.layout)
+        actor = observe(observation.actor, self._observed(env_state, self._seen(env_state)), self.layout)
         if env_state.history is not None:
             actor = jnp.concatenate([actor, env_state.history.reshape(-1)])
         return actor, observe(observation.critic, self._observed(env_state, env_state.physics.kinematics), self.layout)
@@ -219,12 +241,20 @@ class Tracking:
         """The left-right mirror images of what the actor sees and does. Raises `InputError` where there are none."""
         return find_mirror(self.robot, self.config.observation)
 
-    def _remembered(self, env_state: EnvState) -> Array:
-        return observe(self.config.observation.history_terms, self._observed(env_state, env_state.wire.sensed), self.layout)
+    def observe_true(self, env_state: EnvState, observation: ObservationConfig) -> Array:
+        """What an actor of `observation`, one without history, sees of the true state: nothing late, nothing noisy; (N,)."""
+        observed = self._observed(env_state, env_state.physics.kinematics, observation.future_frames)
+        return observe(observation.actor, observed, self.layout)
 
-    def _observed(self, env_state: EnvState, state: KinematicState) -> Observed:
+    def _remembered(self, env_state: EnvState) -> Array:
+        return observe(self.config.observation.history_terms, self._observed(env_state, self._seen(env_state)), self.layout)
+
+    def _seen(self, env_state: EnvState) -> KinematicState:
+        return env_state.physics.kinematics if self.config.observation.true_state else env_state.wire.sensed
+
+    def _observed(self, env_state: EnvState, state: KinematicState, future_frames: tuple[int, ...] | None = None) -> Observed:
         clip, frame = env_state.clip, env_state.frame
-        offsets = jnp.asarray(self.config.observation.future_frames, jnp.int32)
+        offsets = jnp.asarray(self.config.observation.future_frames if future_frames is None else future_frames, jnp.int32)
         return Observed(
             state=state,
             reference=self.library.lookup(clip, frame),

@@ -1,0 +1,108 @@
+"""`mimic distill`: from a teacher that sees everything to a student that sees what a robot measures."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from mimic.arguments import EXIT_INPUT, parse_arguments, say
+from mimic.commands.training import train_and_measure
+from mimic.config import Config
+from mimic.presets import PRESETS, make_preset
+from motions.errors import InputError
+
+DEPLOYABLE = "g1_deploy"  # the preset whose observation, randomization and network a student has unless told otherwise
+
+
+@dataclass(frozen=True)
+class Distill:
+    """Teach a student that sees only what a robot measures to act as a trained policy does (DAgger).
+
+    The teacher is the averaged policy of a run; it sees the true state, and with the observation term `randomization` what is
+    wrong with its robot: `mimic train g1_teacher` makes one. Robot, motions, simulation and actions are the teacher's;
+    observation, randomization, starts, network and length are of the student's --preset (default: g1_deploy) or given one by
+    one. The student's folder is a run like any other: evaluate, export, play and stress take it.
+    """
+
+    config: Config
+    teacher: Path
+    folder: Path
+    resume: bool
+    overwrite: bool
+
+    def run(self) -> int:
+        from mimic.pipeline import teacher_of
+        from mimic.runs import create_run, open_run, refuse_occupied, require_writable, resume_run
+        from mimic.sim.physics import choose_backend
+        from mimic.teacher import check_student, save_teacher, unknowable, unlike_teacher
+        from mimic.train import check_config
+
+        if self.resume and self.overwrite:
+            raise InputError("--resume and --overwrite exclude each other")
+        config, folder = self.config, self.folder
+        check_config(config)
+        choose_backend(config.backend, config.device)
+        if self.resume:
+            if open_run(folder).config.teacher is None:
+                raise InputError(f"{folder} is no student's run: mimic train --resume goes on with it")
+            run, ignored = resume_run(folder, config)
+            for line in ignored:
+                say(f"kept from the run folder, the command line's is not used: {line}")
+            return train_and_measure(run, None)
+        if folder.resolve() == self.teacher.resolve():
+            raise InputError(f"{folder} is the teacher's own folder: give the student another --run-dir")
+        taught_by = open_run(self.teacher)
+        check_student(config, taught_by.config)
+        refuse_occupied(folder, config, overwrite=self.overwrite)
+        require_writable(folder)
+        teacher = teacher_of(taught_by, say)
+        unlike = unlike_teacher(config, taught_by.config)
+        if unlike:
+            say(f"the teacher was trained with another randomization ({', '.join(unlike)}): where it falls, so will its student")
+        place = unknowable(config, taught_by.config)
+        if place:
+            say(f"the teacher sees how far it has drifted ({', '.join(place)}), its student does not: better a teacher without")
+        run = create_run(folder, config, taught_by.robot, taught_by.motions, overwrite=self.overwrite)
+        save_teacher(teacher, folder)
+        return train_and_measure(run, None)
+
+
+def parse_distill(argv: list[str]) -> Distill:
+    """Steps: the teacher's run and the preset, or the run to resume, give the defaults that the options are parsed against."""
+    import tyro
+
+    if not argv or argv[0] in ("-h", "--help"):
+        print(
+            f"usage: mimic distill TEACHER_RUN [--preset NAME] [options]\n\n{Distill.__doc__}\n"
+            f"presets: {', '.join(PRESETS)}\n\n`mimic distill TEACHER_RUN --help` lists all options."
+        )
+        sys.exit(0 if argv else EXIT_INPUT)
+    if argv[0].startswith("-"):
+        raise InputError(f"mimic distill wants the teacher's run folder first, got {argv[0]!r}")
+    teacher = Path(argv[0])
+
+    def parse(defaults: Config) -> Any:
+        @dataclass(frozen=True)
+        class Arguments:
+            __doc__ = Distill.__doc__
+            config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: defaults)
+            run_dir: Path = Path("runs") / f"{teacher.name}-student"
+            """The student's run folder."""
+            resume: bool = False
+            """Go on with the run in the folder; the teacher is kept in it."""
+            overwrite: bool = False
+            """Replace the run in the folder."""
+
+        return parse_arguments(Arguments, argv[1:], f"mimic distill {argv[0]}")
+
+    from mimic.runs import open_run
+    from mimic.teacher import student_config
+
+    parsed = parse(make_preset(DEPLOYABLE))  # for --preset, --run-dir and --resume, whatever else is said
+    preset = make_preset(parsed.config.preset)
+    defaults = open_run(parsed.run_dir if parsed.resume else teacher).config
+    if not parsed.resume:
+        defaults = student_config(preset, defaults, teacher)
+    parsed = parse(defaults)
+    return Distill(parsed.config, teacher, parsed.run_dir, parsed.resume, parsed.overwrite)

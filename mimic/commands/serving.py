@@ -1,0 +1,180 @@
+"""`mimic serve | sim-robot | rehearse`: an exported policy in control of a robot, and the robot to rehearse it with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from mimic.arguments import EXIT_FAILED, POSITIONAL, say, write_json
+from motions.errors import InputError
+
+PORT, NETWORK = 9870, "policy.onnx"
+MAX_LATENCY_MS, MAX_PORT = 1000.0, 65535
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Control a robot by a policy bundle, over UDP: a safe start, then the policy at its rate; Ctrl-C damps and stops it."""
+
+    bundle: Annotated[Path, POSITIONAL]
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for a robot that is another machine."""
+    port: int = PORT
+    duration: float | None = None
+    """Seconds after which the robot is damped and stopped; None: when it leaves, or at Ctrl-C."""
+    repeat: bool = False
+    """When the clip has ended start again, rather than hold its last frame."""
+    reorder: bool = False
+    """Allow a robot that has the policy's joints in another order."""
+    blend_s: float = 2.0
+    """Shortest safe start [s]."""
+    log: Path | None = None
+    """Write every step to this file: a line of JSON each."""
+    json: Path | None = None
+    """Write the report to this file too."""
+
+    def run(self) -> int:
+        from mimic.deploy.policy import BundleError, Controller, Safety
+        from mimic.deploy.serve import Server, interrupts, open_log
+        from mimic.runs import require_writable_file
+
+        for file in (self.json, self.log):
+            require_writable_file(file)
+        require_above(duration=self.duration, blend_s=self.blend_s)
+        check_address(self.port)
+        try:
+            controller = Controller(self.bundle, Safety(blend_s=self.blend_s), repeat=self.repeat)
+            with (
+                open_log(self.log) as log,
+                Server(controller, self.host, self.port, reorder=self.reorder, log=log) as server,
+                interrupts(server),
+            ):
+                served = server.run(self.duration, say)
+        except BundleError as error:
+            raise InputError(str(error)) from error
+        served.report(say)
+        write_json(self.json, served.to_json())
+        return EXIT_FAILED if served.by_fault else 0
+
+
+@dataclass(frozen=True)
+class SimRobot:
+    """Be the robot of a policy bundle, in plain MuJoCo and real time, at the other end of UDP: the partner of `mimic serve`."""
+
+    bundle: Annotated[Path, POSITIONAL]
+    host: str = "127.0.0.1"
+    """Where `mimic serve` listens."""
+    port: int = PORT
+    latency_ms: float = 10.0
+    """Delay of every packet, in each direction [ms]."""
+    loss: float = 0.01
+    """Part of the packets that is lost, in each direction."""
+    seed: int = 0
+    """Of the losses, and of where its compass and its odometry begin."""
+    duration: float | None = None
+    """Seconds to live from the first command on; None: until the clip was tracked once."""
+    from_default: bool = False
+    """Start in the default pose and be let go at rest, rather than in the clip's first frame and its motion."""
+    log: Path | None = None
+    """Write what the body did to this .npz: our motion format, with the commands."""
+    json: Path | None = None
+    """Write the metrics to this file too."""
+
+    def run(self) -> int:
+        from rich.console import Console
+
+        from mimic.deploy.radio import RobotProcess
+        from mimic.deploy.sim2sim import Policy
+        from mimic.deploy.sim_robot import SimRobot as Body
+        from mimic.evaluate import metrics_table
+        from mimic.runs import require_writable_file
+
+        for file in (self.json, self.log):
+            require_writable_file(file)
+        require_above(duration=self.duration)
+        check_address(self.port)
+        check_link(self.latency_ms, self.loss, self.seed)
+        body = Body(Policy.load(self.bundle / NETWORK), from_default=self.from_default, seed=self.seed)
+        process = RobotProcess(body, self.host, self.port, latency_s=self.latency_ms / 1e3, loss=self.loss, seed=self.seed)
+        say(
+            f"{body.policy.spec.robot}, {len(body.policy.spec.joint_names)} joints, calls {self.host}:{self.port}; "
+            f"{self.latency_ms:g} ms and {self.loss:.1%} loss each way"
+        )
+        lived = process.run(self.duration)
+        if body.rows:
+            Console().print(metrics_table(body.rows, "Tracked by the runtime, in plain MuJoCo and real time"))
+        say(f"ended: {lived.ended}; {lived.seconds:.1f} s, of which physics could not keep up with {lived.slipped_s:.2f} s")
+        write_json(self.json, lived.to_json(body.rows))
+        if self.log is not None:
+            lived.save(self.log, body.policy)
+            say(f"wrote {self.log}")
+        return 0 if body.rows and all(row["success_height"] for row in body.rows) else EXIT_FAILED
+
+
+@dataclass(frozen=True)
+class Rehearse:
+    """Rehearse a policy bundle: `mimic serve` and `mimic sim-robot` as two processes on this machine, and a verdict."""
+
+    bundle: Annotated[Path, POSITIONAL]
+    out: Path = Path("rehearsal")
+    """Folder for what both say and record."""
+    latency_ms: float = 10.0
+    """Delay of every packet, in each direction [ms]."""
+    loss: float = 0.01
+    """Part of the packets that is lost, in each direction."""
+    seed: int = 0
+    """Of the losses, and of where the robot's compass and odometry begin."""
+    duration: float | None = None
+    """Seconds; the clip is tracked again and again. None: once."""
+    from_default: bool = False
+    """Start in the default pose and be let go at rest, rather than in the clip's first frame and its motion."""
+    blend_s: float = 2.0
+    """Shortest safe start [s]."""
+
+    def run(self) -> int:
+        from mimic.deploy.policy import BundleError, read_bundle
+        from mimic.deploy.rehearsal import rehearse, verdict
+        from mimic.runs import require_writable
+
+        check_link(self.latency_ms, self.loss, self.seed)
+        require_above(duration=self.duration, blend_s=self.blend_s)
+        require_writable(self.out)
+        try:
+            spec, _, clip = read_bundle(self.bundle)  # damage is told before two processes start
+        except BundleError as error:
+            raise InputError(str(error)) from error
+        clip_s = len(clip["qpos"]) / spec["control_rate_hz"]
+        say(f"{self.bundle}: {spec['robot']}, {self.duration or self.blend_s + clip_s:.0f} s of real time; logs in {self.out}")
+        robot = ["--latency-ms", str(self.latency_ms), "--loss", str(self.loss), "--seed", str(self.seed)]
+        robot += ["--from-default"] if self.from_default else []
+        robot += ["--duration", str(self.duration)] if self.duration is not None else []
+        serve = ["--blend-s", str(self.blend_s), *(["--repeat"] if self.duration is not None else [])]
+        served, lived = rehearse(self.bundle, self.out, serve, robot)
+        checks = verdict(served, lived)
+        for check in checks:
+            print(f"{'ok' if check.passed else 'FAILED':6}  {check.what:9}  {check.says}")
+        passed = all(check.passed for check in checks)
+        print(f"{self.bundle}: {'the rehearsal passed' if passed else 'the rehearsal FAILED: do not plug this in'}")
+        return 0 if passed else EXIT_FAILED
+
+
+def require_above(**numbers: float | None) -> None:
+    """Raise `InputError` for a number of seconds that is not above 0."""
+    for name, value in numbers.items():
+        if value is not None and not value > 0:
+            raise InputError(f"--{name.replace('_', '-')} {value:g}: expected a number above 0")
+
+
+def check_address(port: int) -> None:
+    """Raises `InputError` for a port that cannot be."""
+    if not 0 <= port <= MAX_PORT:
+        raise InputError(f"--port {port}: expected 0 to {MAX_PORT}")
+
+
+def check_link(latency_ms: float, loss: float, seed: int) -> None:
+    """Raises `InputError` for a link that cannot be."""
+    if not 0 <= loss < 1:
+        raise InputError(f"--loss {loss:g}: expected a part, from 0 to below 1")
+    if not 0 <= latency_ms <= MAX_LATENCY_MS:
+        raise InputError(f"--latency-ms {latency_ms:g}: expected 0 to {MAX_LATENCY_MS:g}")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: expected 0 or more")

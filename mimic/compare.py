@@ -1,0 +1,147 @@
+"""Teacher and student side by side: whole clips by the exported files, and in the student's own environments."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from mimic.config import HEIGHT_RULE
+from mimic.deploy.export import export_policy, make_spec
+from mimic.deploy.sim2sim import Policy
+from mimic.evaluate import Evaluation, evaluate_policy
+from mimic.learning.distill import Lesson, Taught
+from mimic.learning.ppo import TrainState
+from mimic.learning.rollout import collect
+from mimic.robots import Robot
+from mimic.runs import Run
+from mimic.sim.physics import choose_backend
+from mimic.teacher import FOLDER, TaughtBy, load_teacher
+from mimic.train import learner_of, make_task, restore_state
+from motions.errors import InputError
+from motions.motion import Motion
+
+COMPARISON = "comparison.json"
+STILL = -20.0  # log standard deviation of an action without noise
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one of the two achieves. nominal: the model as it is, plain C MuJoCo. practised: the student's environments at full
+    randomization, every episode a whole clip; success by the height rule, E_mpbpe [mm]."""
+
+    nominal_success: float
+    nominal_mm: float
+    practised_success: float
+    practised_mm: float
+
+
+def compare(run: Run, evaluation: Evaluation, say: Callable[[str], None]) -> dict[str, Side]:
+    """Teacher and student of a finished distillation, whose own evaluation is `evaluation`; written to the run folder."""
+    taught_by = load_teacher(run.folder)
+    say(f"teacher and student in {run.config.num_envs} of the student's environments, from each clip's beginning to its end")
+    practised = _practised(run, taught_by, say)
+    policy = Policy.load(export_teacher(taught_by, run.robot, run.motions[0], run.folder / FOLDER / "policy.onnx"))
+    means = {"teacher": evaluate_policy(policy, run.motions).mean, "student": evaluation.mean}
+    sides = {who: Side(float(mean["success_height"]), float(mean["e_mpbpe_mm"]), *practised[who]) for who, mean in means.items()}
+    (run.folder / COMPARISON).write_text(json.dumps({who: asdict(side) for who, side in sides.items()}, indent=2) + "\n")
+    return sides
+
+
+def export_teacher(taught_by: TaughtBy, robot: Robot, motion: Motion, out: Any) -> Any:
+    """Write the teacher's policy at `out` as it acts on the model as it is: there the term randomization is all zeros."""
+    nominal = at_nominal(taught_by, robot, motion)
+    return export_policy(nominal.layers, nominal.mean, nominal.std, nominal.config, robot, motion, out)
+
+
+def at_nominal(taught_by: TaughtBy, robot: Robot, motion: Motion) -> TaughtBy:
+    """The same policy without the term randomization, whose zeros become a part of the first layer's bias."""
+    observation = taught_by.config.observation
+    if "randomization" not in observation.actor:
+        return taught_by
+    place = observation.actor.index("randomization")
+    before, after = observation.actor[:place], observation.actor[place + 1 :]
+    config = replace(taught_by.config, observation=replace(observation, actor=before + after))
+    sizes = {term.name: term.size for term in make_spec(config, robot, motion).observation}
+    start = sum(sizes[name] for name in before)
+    hidden = slice(start, start + len(taught_by.mean) - sum(sizes.values()))
+    kernel, bias = taught_by.layers[0]
+    zeros = np.clip(-taught_by.mean[hidden] / taught_by.std[hidden], -observation.clip, observation.clip)
+    first = np.delete(kernel, hidden, axis=0), bias + zeros @ kernel[hidden]
+    mean, std = (np.delete(part, hidden) for part in (taught_by.mean, taught_by.std))
+    return TaughtBy(config, [first, *taught_by.layers[1:]], mean, std)
+
+
+def _practised(run: Run, taught_by: TaughtBy, say: Callable[[str], None]) -> dict[str, tuple[float, float]]:
+    """(success, E_mpbpe [mm]) of both, the same chances for both."""
+    backend, platform = choose_backend(run.config.backend, run.config.device)
+    with jax.default_device(jax.devices(platform)[0]):
+        learner = learner_of(run, make_task(run.config, run.robot, run.motions, backend))
+        state = restore_state(run, learner, say)
+        if state is None:
+            raise InputError(f"{run.folder} has no readable checkpoint: train it first")
+        config = run.config
+        longest_s = max(motion.duration_s for motion in run.motions)
+        task = make_task(
+            replace(
+                config,
+                termination=HEIGHT_RULE,
+                sampling=replace(config.sampling, from_start=1.0, episode_s=longest_s + config.sim.ctrl_dt),
+                randomize=replace(config.randomize, start_level=1.0),
+            ),
+            run.robot, run.motions, backend,
+        )  # fmt: skip
+        whole = jax.jit(lambda state, led: _whole_clips(Taught(task, taught_by.actor, 0.0), learner.networks, state, led))
+        found = {who: whole(state, jnp.asarray(led)) for who, led in (("teacher", 1.0), ("student", 0.0))}
+    return {who: (float(success), float(error_mm)) for who, (success, error_mm) in found.items()}
+
+
+def _whole_clips(taught: Taught, networks: Any, state: TrainState, led: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Every environment from a clip's first frame: share that reaches its last, and E_mpbpe [mm]."""
+    task = taught.task
+    lesson = Lesson(task.init_curriculum(), led)
+    params = state.average | {"log_std": jnp.full(task.action_size, STILL)}
+    key_reset, key_run = jax.random.split(jax.random.key(task.config.seed))
+    env_state = jax.vmap(taught.reset, (0, None))(jax.random.split(key_reset, task.config.num_envs), lesson)
+    _, rollout = collect(
+        taught, networks, params, state.normalizer, env_state, lesson, key_run,
+        length=int(max(task.library.clip_length)) - 1, obs_clip=task.config.observation.clip,
+    )  # fmt: skip
+    terminated, truncated = rollout.transitions.terminated, rollout.transitions.truncated
+    return completed(terminated, truncated).mean(), rollout.log["error/e_mpbpe_mm"]
+
+
+def completed(terminated: jax.Array, truncated: jax.Array) -> jax.Array:
+    """Whether the first end (T, B) of each environment was no fall; (B,)."""
+    first = jnp.argmax(terminated | truncated, axis=0)
+    return ~jnp.take_along_axis(terminated, first[None], axis=0)[0]
+
+
+def print_comparison(sides: dict[str, Side], console: Console | None = None) -> None:
+    """The table for people, the student's part of its teacher's success at the bottom."""
+    table = Table(
+        title="Student beside its teacher (success by the height rule)", title_justify="left", box=SIMPLE_HEAD, show_edge=False
+    )
+    table.add_column("")
+    for world in ("nominal", "the student's\nenvironments"):
+        table.add_column(f"{world}\nsuccess", justify="right")
+        table.add_column("E_mpbpe\n[mm]", justify="right")
+    for who, side in sides.items():
+        nominal, practised = f"{side.nominal_success:.1%}", f"{side.practised_success:.1%}"
+        table.add_row(who, nominal, f"{side.nominal_mm:.1f}", practised, f"{side.practised_mm:.1f}")
+    parts = [
+        _part(getattr(sides["student"], name), getattr(sides["teacher"], name))
+        for name in ("nominal_success", "practised_success")
+    ]
+    table.add_row("student / teacher", parts[0], "", parts[1], "")
+    (console or Console()).print(table)
+
+
+def _part(student: float, teacher: float) -> str:
+    return f"{student / teacher:.1%}" if teacher else "-"

@@ -1,0 +1,216 @@
+"""Teacher to student: DAgger, one jitted iteration of practice and imitation. (Ross et al. 2011, algorithm 3.1)
+
+The student acts in its own environments, from its own observation: what a robot measures, late and noisy. In every state it
+gets into, the teacher, who sees the true state, says what it would have done there; that is what the student learns.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from mimic.config import Config, ObservationConfig
+from mimic.learning.networks import MLP, Layers, Params, actor_params, make_networks
+from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
+from mimic.learning.ppo import Learner, TrainState, annealed
+from mimic.learning.rollout import Offender, Task, collect
+from mimic.mdp.symmetry import Mirror
+from motions.rotations import Array
+
+
+class Teacher(NamedTuple):
+    """A trained actor: what it observes, its layers (kernel (in, out), bias (out,)), and its normalizer's mean and std (N,)."""
+
+    observation: ObservationConfig
+    layers: Layers
+    mean: np.ndarray
+    std: np.ndarray
+
+    def act(self, obs: Array) -> Array:
+        """The mean action (..., J) for its own observation (..., N), not yet normalized."""
+        sizes = tuple(len(bias) for _, bias in self.layers)
+        normalized = jnp.clip((obs - self.mean) / self.std, -self.observation.clip, self.observation.clip)
+        return MLP(sizes, 0.0).apply(actor_params(self.layers), normalized)  # type: ignore[return-value]
+
+
+class Lesson(NamedTuple):
+    """How far the practice has come: the task's own curriculum, and the share of the control steps that the teacher acts in."""
+
+    curriculum: Any
+    led: Array
+
+
+class Practice(Protocol):
+    """A task whose true state can be looked at."""
+
+    def observe_true(self, env_state: Any, observation: ObservationConfig) -> Array:
+        """What an actor of `observation` would see of the true state; (N,)."""
+        ...
+
+
+class Taught:
+    """`task` with a teacher beside the policy.
+
+    What is observed "beyond the actor's" is the teacher's action there. In a share of the control steps, at random, it is also
+    what is done instead of the policy's: all of them at first, then fewer, none after `mixed_share` of the training.
+    """
+
+    def __init__(self, task: Any, teacher: Teacher, mixed_share: float) -> None:
+        self.task, self.teacher, self.mixed_share = task, teacher, mixed_share
+        self.action_size = task.action_size
+
+    def init_curriculum(self) -> Lesson:
+        return Lesson(self.task.init_curriculum(), jnp.ones(()))
+
+    def update_curriculum(self, curriculum: Lesson, place: Array, failed: Array, errors: Array, progress: Array) -> Lesson:
+        led = jnp.clip(1.0 - progress / max(self.mixed_share, 1e-6), 0.0, 1.0)
+        inner = self.task.update_curriculum(curriculum.curriculum, place, failed, errors)
+        return Lesson(inner, jnp.asarray(led, jnp.float32))
+
+    def curriculum_log(self, curriculum: Lesson) -> dict[str, Array]:
+        return self.task.curriculum_log(curriculum.curriculum)
+
+    def mirror(self) -> Mirror:
+        return self.task.mirror()
+
+    def reset(self, key: Array, curriculum: Lesson) -> Any:
+        return self.task.reset(key, curriculum.curriculum)
+
+    def chance(self, key: Array) -> tuple[Any, Array]:
+        key_task, key_led = jax.random.split(key)
+        return self.task.chance(key_task), jax.random.uniform(key_led)
+
+    def step(self, env_state: Any, action: Array, chance: tuple[Any, Array], curriculum: Lesson) -> tuple[Any, Any]:
+        chance_task, drawn = chance
+        applied = jnp.where(drawn < curriculum.led, self.label(env_state), action)
+        return self.task.step(env_state, applied, chance_task, curriculum.curriculum)
+
+    def observe(self, env_state: Any) -> tuple[Array, Array]:
+        return self.task.observe(env_state)[0], self.label(env_state)
+
+    def label(self, env_state: Any) -> Array:
+        """What the teacher would do; (J,)."""
+        return self.teacher.act(self.task.observe_true(env_state, self.teacher.observation))
+
+
+class Memory(NamedTuple):
+    """The optimizer's moments, and the last rollouts, which it learns from: obs (K, T B, N), label (K, T B, J)."""
+
+    moments: Any
+    obs: Array
+    label: Array
+
+
+def imitation_loss(params: Params, obs: Array, label: Array, actor: Callable[[Params, Array], Array]) -> Array:
+    """Mean over samples and joints of the squared difference to the teacher's action; normalized obs (N, D), label (N, J)."""
+    return jnp.mean(jnp.square(actor(params, obs) - label))
+
+
+def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
+    """DAgger on `task` as `config` says, towards `teacher`.
+
+    The normalizer runs over the actor's observation and, behind it, the labels, whose statistics nobody uses.
+    """
+    ppo, distill = config.ppo, config.distill
+    taught = Taught(task, teacher, distill.mixed_share)
+    optimizer = optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.scale_by_adam())
+    actor_shape, _ = jax.eval_shape(lambda: taught.observe(taught.reset(jax.random.key(0), taught.init_curriculum())))
+    actor_size, obs_size = actor_shape.shape[0], actor_shape.shape[0] + task.action_size
+    networks = make_networks(config.network, task.action_size, actor_size)
+    updates, batch_size = ppo.num_epochs * ppo.num_minibatches, config.steps_per_iteration // ppo.num_minibatches
+
+    def actor(params: Params, obs: Array) -> Array:
+        return networks.policy(params, obs)[0]
+
+    def rollout(state: TrainState, key: Array) -> tuple[Any, Any]:
+        return collect(
+            taught, networks, state.params, state.normalizer, state.env_state, state.curriculum, key,
+            length=ppo.rollout_length, obs_clip=config.observation.clip,
+        )  # fmt: skip
+
+    def init(key: Array) -> TrainState:
+        key_params, key_reset, key_first, key_train = jax.random.split(key, 4)
+        params = {
+            "actor": networks.actor.init(key_params, jnp.zeros(actor_size)),
+            "log_std": jnp.full(task.action_size, jnp.log(distill.noise)),
+        }
+        kept = (distill.kept_rollouts, config.steps_per_iteration)
+        lesson = taught.init_curriculum()
+        state = TrainState(
+            params=params,
+            average=params,
+            opt_state=Memory(
+                optimizer.init(params["actor"]), jnp.zeros((*kept, actor_size)), jnp.zeros((*kept, task.action_size))
+            ),
+            learning_rate=jnp.asarray(distill.learning_rate),
+            normalizer=init_normalizer(obs_size),
+            env_state=jax.vmap(taught.reset, (0, None))(jax.random.split(key_reset, config.num_envs), lesson),
+            curriculum=lesson,
+            key=key_train,
+            iteration=jnp.ones((), jnp.int32),
+        )
+        # the teacher's own rollout: the first memories, and the observations' statistics before the first update
+        env_state, first = rollout(state, key_first)
+        obs = first.transitions.obs
+        memory = _remember(state.opt_state, obs, jnp.zeros((), jnp.int32))
+        return state._replace(env_state=env_state, opt_state=memory, normalizer=update_normalizer(state.normalizer, obs))
+
+    def _remember(memory: Memory, obs: Array, count: Array) -> Memory:
+        """`memory` with a rollout's obs (T, B, N + J), the `count`-th."""
+        obs, label = jnp.split(obs.reshape(-1, obs_size), [actor_size], axis=-1)
+        place = count % distill.kept_rollouts
+        return memory._replace(obs=memory.obs.at[place].set(obs), label=memory.label.at[place].set(label))
+
+    def iterate(state: TrainState) -> tuple[TrainState, dict[str, Array], Offender]:
+        key_rollout, key_update, key_next = jax.random.split(state.key, 3)
+        env_state, collected = rollout(state, key_rollout)
+        transitions = collected.transitions
+        label = transitions.obs[..., actor_size:]
+        progress = state.iteration / config.num_iterations
+        learning_rate = distill.learning_rate * annealed(progress, ppo.anneal_share)
+        memory = _remember(state.opt_state, transitions.obs, state.iteration)
+        (params, moments, average), losses = _update(state, memory, learning_rate, key_update)
+        log = (
+            collected.log
+            | taught.curriculum_log(state.curriculum)
+            | {
+                "loss/imitation": losses.mean(),
+                "loss/learning_rate": learning_rate,
+                "error/imitation_rms": jnp.sqrt(jnp.mean(jnp.square(transitions.mean - label))),
+                "rollout/label_rms": jnp.sqrt(jnp.mean(jnp.square(label))),
+                "rollout/led": state.curriculum.led,
+                "rollout/reward": transitions.reward.mean(),
+                "rollout/terminated": transitions.terminated.mean(),
+            }
+        )
+        lesson = taught.update_curriculum(
+            state.curriculum, transitions.place, transitions.terminated, transitions.errors, progress
+        )
+        normalizer = update_normalizer(state.normalizer, transitions.obs)
+        memory = memory._replace(moments=moments)
+        next_state = TrainState(
+            params, average, memory, learning_rate, normalizer, env_state, lesson, key_next, state.iteration + 1
+        )
+        return next_state, log, collected.offender
+
+    def _update(state: TrainState, memory: Memory, learning_rate: Array, key: Array) -> tuple[tuple, Array]:
+        remembered = jnp.minimum(state.iteration + 1, distill.kept_rollouts) * config.steps_per_iteration
+        obs, label = (part.reshape(-1, part.shape[-1]) for part in (memory.obs, memory.label))
+
+        def step(carry: tuple, key_batch: Array) -> tuple[tuple, Array]:
+            params, moments, average = carry
+            index = jax.random.randint(key_batch, (batch_size,), 0, remembered)
+            seen = jnp.concatenate([obs[index], label[index]], axis=-1)
+            seen = normalize(state.normalizer, seen, config.observation.clip)
+            loss, grads = jax.value_and_grad(imitation_loss)(params, seen, label[index], actor)
+            change, moments = optimizer.update(grads["actor"], moments)
+            params = params | {"actor": jax.tree.map(lambda p, u: p - learning_rate * u, params["actor"], change)}
+            average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)
+            return (params, moments, average), loss
+
+        return jax.lax.scan(step, (state.params, memory.moments, state.average), jax.random.split(key, updates))
+
+    return Learner(init, iterate, networks, actor_size)

@@ -1,0 +1,96 @@
+"""Teachers: taken from a finished run, checked against the student to be, kept in the student's run folder."""
+
+import json
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mimic.config import Config, from_dict, to_dict
+from mimic.learning.distill import Teacher
+from mimic.learning.networks import Layers
+from mimic.runs import differences
+from mimic.sim.randomize import SHOWN
+from motions.errors import InputError
+
+FOLDER, CONFIG, ACTOR = "teacher", "config.json", "actor.npz"  # within the student's run folder
+SHARED = ("robot", "motion", "quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping", "action", "sim")
+FREE = ("sim.actuator",)  # of these, what a student may have otherwise: its motors
+
+PLACE = ("motion_anchor_pos_b", "future")  # terms that show how far the robot has drifted
+
+
+@dataclass(frozen=True)
+class TaughtBy:
+    """A teacher with the configuration it was trained with."""
+
+    config: Config
+    layers: Layers
+    mean: np.ndarray
+    std: np.ndarray
+
+    @property
+    def actor(self) -> Teacher:
+        return Teacher(self.config.observation, self.layers, self.mean, self.std)
+
+
+def student_config(preset: Config, teacher: Config, folder: Path) -> Config:
+    """`preset` as a student of the run in `folder`, whose config is `teacher`: its robot, motions, simulation and actions."""
+    return replace(preset, teacher=str(folder), **{name: getattr(teacher, name) for name in SHARED})
+
+
+def check_student(student: Config, teacher: Config) -> None:
+    """Raise `InputError` where the teacher cannot say what the student should do."""
+    if teacher.observation.history:
+        raise InputError(
+            f"the teacher observes {teacher.observation.history} past control steps, and a teacher sees the true state of the "
+            "present only: train one with --observation.history 0"
+        )
+    ours, theirs = ({name: to_dict(config)[name] for name in SHARED} for config in (student, teacher))
+    lines = [line for name, line in differences(ours, theirs, whose="the teacher") if name not in FREE]
+    if lines:
+        raise InputError(f"a student acts as its teacher does, on its robot and motions; what differs: {'; '.join(lines)}")
+    if "randomization" in teacher.observation.actor:
+        drawn = [({name: to_dict(config)["randomize"][name] for name in SHOWN}) for config in (student, teacher)]
+        lines = [line for _, line in differences(drawn[0], drawn[1], "randomize.", whose="the teacher")]
+        if lines:
+            raise InputError(
+                f"the teacher observes what is drawn, and knows its own ranges only; what differs: {'; '.join(lines)}"
+            )
+
+
+def unlike_teacher(student: Config, teacher: Config) -> list[str]:
+    """The parts of the randomization that the student has otherwise than its teacher had, by name."""
+    return [name for name, _ in differences(to_dict(student)["randomize"], to_dict(teacher)["randomize"])]
+
+
+def unknowable(student: Config, teacher: Config) -> list[str]:
+    """The terms by which the teacher knows where in the world it is, if the student has none of them."""
+    seen = [name for name in PLACE if name in teacher.observation.actor]
+    return [] if any(name in student.observation.actor for name in PLACE) else seen
+
+
+def save_teacher(teacher: TaughtBy, run_folder: Path) -> None:
+    """Keep the teacher in its student's run folder, which then needs no other."""
+    folder = run_folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    (folder / CONFIG).write_text(json.dumps({"config": to_dict(teacher.config)}, indent=2) + "\n")
+    kernels = {f"kernel_{i}": kernel for i, (kernel, _) in enumerate(teacher.layers)}
+    biases = {f"bias_{i}": bias for i, (_, bias) in enumerate(teacher.layers)}
+    np.savez(folder / ACTOR, allow_pickle=False, mean=teacher.mean, std=teacher.std, **kernels, **biases)
+
+
+def load_teacher(run_folder: Path) -> TaughtBy:
+    """The teacher kept in a student's run folder. Raises `InputError` when it is missing or damaged."""
+    folder = run_folder / FOLDER
+    try:
+        config = from_dict(Config, json.loads((folder / CONFIG).read_text())["config"], f"{folder / CONFIG}: config")
+        with np.load(folder / ACTOR, allow_pickle=False) as arrays:
+            count = sum(name.startswith("kernel_") for name in arrays.files)
+            layers = [(arrays[f"kernel_{i}"], arrays[f"bias_{i}"]) for i in range(count)]
+            return TaughtBy(config, layers, arrays["mean"], arrays["std"])
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"the teacher kept in {folder} cannot be read: {error}") from error
