@@ -6,7 +6,10 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from mimic.config import Config
+from motions.errors import InputError
 
 QuatOrder = Literal["wxyz", "xyzw"]
 EXIT_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
@@ -56,3 +59,24 @@ def parse_arguments(kind: Any, argv: list[str], prog: str) -> Any:
             field.type = tyro.conf.Positional[field.type]
             kind.__annotations__[field.name] = field.type
     return tyro.cli(kind, args=argv, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def with_settings(config: Config, settings: tuple[str, ...], prog: str) -> Config:
+    """`config` with SECTION.NAME=VALUE of each of `settings` in it, values as on `mimic train`'s command line.
+
+    Raises `InputError` for a setting of another form. Exits with code 2 and a hint for a name or value that does not exist.
+    """
+    import tyro
+
+    argv = []
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or "." not in name:
+            raise InputError(f"--set {setting}: expected SECTION.NAME=VALUE, as sampling.cap=5 or ppo.symmetry=augment")
+        argv += [f"--{name.replace('_', '-')}", *value.split()]
+
+    @dataclass(frozen=True)
+    class Settings:
+        config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: config)
+
+    return parse_arguments(Settings, argv, prog).config if argv else config

@@ -95,6 +95,8 @@ class RewardConfig:
     body_angvel: float = 1.0
     action_rate: float = -0.01
     """Weight of the squared change of the action."""
+    action_acceleration: float = 0.0
+    """Weight of the squared change of that change, a_t - 2 a_(t-1) + a_(t-2)."""
     joint_limit: float = 0.0
     """Weight of what the joints exceed their soft limits by, summed [rad]."""
     undesired_contacts: float = 0.0
@@ -146,6 +148,8 @@ class SamplingConfig:
     uniform_failures: float | None = None
     """Failures per control step, of all environments together, that weigh as much as all uniform starts: their share then grows
     as failures vanish, whatever `uniform` says. None: the share is `uniform`."""
+    cap: float | None = None
+    """Most that a bin is drawn, as a multiple of its share of the frames; None: no bound."""
     from_start: float = 0.1
     """Share of starts on a clip's first frame: what is reached only from there is practised too."""
     decay: float = 0.9
@@ -154,6 +158,19 @@ class SamplingConfig:
     """Whether a failure counts not only where it happened but where its episode began, too."""
     episode_s: float = 10.0
     """Longest episode [s]; reaching it truncates."""
+
+
+@dataclass(frozen=True)
+class CurriculumConfig:
+    """What changes while the policy learns, beside where episodes start and the level of the randomization."""
+
+    tolerance_decay: float | None = None
+    """Decay per control step of the running mean of each tracking error; a reward's width shrinks to it, as KungfuBot's
+    does with .999. None: widths stay as configured."""
+    loose_bounds: float = 1.0
+    """Factor on the bounds of termination at the start of the training ..."""
+    tighten_share: float = 0.5
+    """... falling linearly to 1 over this first part of it."""
 
 
 @dataclass(frozen=True)
@@ -290,6 +307,11 @@ class PPOConfig:
     """Let environments b and b + num_envs/2 begin each rollout in one state and explore it with opposite noise."""
     average_decay: float = 0.99
     """Decay per minibatch of the running average of the weights, which is what is evaluated and exported."""
+    symmetry: Literal["none", "augment", "loss"] = "none"
+    """Left-right symmetry of the policy, for robots that have one. augment: learn from the mirror image of every sample too;
+    loss: add |pi(M o) - M pi(o)|^2, with M the mirror image."""
+    symmetry_coef: float = 1.0
+    """Weight of that loss."""
 
 
 @dataclass(frozen=True)
@@ -349,6 +371,7 @@ class Config:
     reward: RewardConfig = field(default_factory=RewardConfig)
     termination: TerminationConfig = field(default_factory=TerminationConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     reset: ResetConfig = field(default_factory=ResetConfig)
     randomize: RandomizeConfig = field(default_factory=RandomizeConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)

@@ -131,6 +131,19 @@ def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | N
     console.print(f"One control step of the policy takes {evaluation.step_ms:.2f} ms (median, one core, without the physics).")
 
 
+def print_mirrored(evaluation: Evaluation, console: Console | None = None) -> None:
+    """How far each clip's error is from its mirror image's, where the second half of the clips mirrors the first."""
+    console = console or Console()
+    half = len(evaluation.clips) // 2
+    for row, image in zip(evaluation.clips[:half], evaluation.clips[half:], strict=True):
+        a, b = row["e_mpbpe_mm"], image["e_mpbpe_mm"]
+        apart = "-" if a is None or b is None else f"{abs(b - a) / a:.1%}"
+        console.print(
+            f"{row['name']}: E_mpbpe {_number(a, 2)} mm, its mirror image {_number(b, 2)} mm: {apart} apart",
+            highlight=False, soft_wrap=True, markup=False,
+        )  # fmt: skip
+
+
 def metrics_table(rows: Sequence[Row], title: str) -> Table:
     """Clips down, successes and headline errors across; with several clips, their mean at the bottom. Fits 80 columns."""
     shown = [metric for metric in METRICS if metric.headline]

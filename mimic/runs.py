@@ -15,6 +15,7 @@ from mimic import __version__
 from mimic.config import Config, from_dict, to_dict
 from mimic.robots import Robot
 from mimic.robots.store import read_robot, write_robot
+from mimic.tasks.symmetry import find_mirror
 from motions.errors import InputError
 from motions.library import pack
 from motions.motion import Motion, file_stem, load_motion, save_motion
@@ -73,6 +74,8 @@ def create_run(folder: Path, config: Config, robot: Robot, motions: tuple[Motion
     """
     refuse_occupied(folder, config, overwrite=overwrite)
     pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt)  # what cannot be tracked is refused before a run is lost
+    if config.ppo.symmetry != "none":
+        find_mirror(robot, config.observation)  # nor mirrored
     if (folder / CONFIG).exists():
         shutil.rmtree(folder)
     require_writable(folder)

@@ -76,6 +76,7 @@ def check_config(config: Config) -> None:
     if not 0.0 <= distill.mixed_share <= 1.0:
         raise InputError(f"distill.mixed_share is {distill.mixed_share:g}, expected a share from 0 to 1")
     check_randomize(config.randomize)
+    _check_curriculum(config)
     if config.reward.undesired_contacts and not (sim.contact_forces and sim.collisions == "all"):
         raise InputError(
             f"reward.undesired_contacts is {config.reward.undesired_contacts:g}, which needs every body to touch and to feel it: "
@@ -92,6 +93,21 @@ def check_config(config: Config) -> None:
             f"num_envs x rollout_length = {config.num_envs} x {config.ppo.rollout_length} does not divide into "
             f"{config.ppo.num_minibatches} minibatches: choose num_envs divisible by {config.ppo.num_minibatches}"
         )
+
+
+def _check_curriculum(config: Config) -> None:
+    changes, sampling = config.curriculum, config.sampling
+    decay, cap = changes.tolerance_decay, sampling.cap
+    if decay is not None and not 0.0 < decay < 1.0:
+        raise InputError(f"curriculum.tolerance_decay is {decay:g}, expected a number between 0 and 1, as .999, or None")
+    if not 1.0 <= changes.loose_bounds < float("inf"):
+        raise InputError(f"curriculum.loose_bounds is {changes.loose_bounds:g}, expected a factor of 1 or more")
+    if not 0.0 <= changes.tighten_share <= 1.0:
+        raise InputError(f"curriculum.tighten_share is {changes.tighten_share:g}, expected a share from 0 to 1")
+    if cap is not None and not cap >= 1.0:
+        raise InputError(f"sampling.cap is {cap:g}, expected 1 (starts by length alone) or more")
+    if cap is not None and sampling.uniform_failures is None and not 0.0 < sampling.uniform <= 1.0:
+        raise InputError(f"sampling.uniform is {sampling.uniform:g}, expected a share above 0: what a cap cuts off needs a place")
 
 
 def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend: str) -> Tracking:

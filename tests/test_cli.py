@@ -118,6 +118,20 @@ def test_stress_takes_a_run_and_other_motions(trained: Path, tmp_path: Path):
     assert (report["clip"], report["policy"], len(report["axes"])) == ("other", str(trained), 3)
 
 
+def test_evaluate_measures_the_mirror_image_too(trained: Path, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """Of the clip and of that image's image, which is the clip: the two pairs are one, the other way round."""
+    clip, image = tmp_path / "clip.npz", tmp_path / "image.npz"
+    save_motion(tiny_motion(31), clip)
+    assert call("motions", "edit", clip, image, "--robot", here / "tiny.toml", "--mirror") == 0
+    assert call("evaluate", trained, "--mirror", "--motion", clip, image, "--json", tmp_path / "numbers.json") == 0
+    rows = json.loads((tmp_path / "numbers.json").read_text())["clips"]
+    assert [row["name"] for row in rows] == ["sway", "sway_mirrored", "sway_mirrored", "sway_mirrored_mirrored"]
+    errors = [row["e_mpbpe_mm"] for row in rows]
+    assert errors[:2] == pytest.approx(errors[:1:-1], rel=1e-3)
+    line = f"sway: E_mpbpe {errors[0]:.2f} mm, its mirror image {errors[2]:.2f} mm: {abs(errors[2] / errors[0] - 1):.1%} apart"
+    assert line in capsys.readouterr().out
+
+
 def test_export_play_and_inspect(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     assert call("export", trained, "--out", tmp_path / "new" / "policy.onnx") == 0
     assert (tmp_path / "new" / "policy.json").exists()

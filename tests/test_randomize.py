@@ -196,15 +196,15 @@ def test_shoves_come_as_often_and_as_hard_as_asked():
 def test_the_level_grows_while_falls_are_few():
     task = task_of(dataclasses.replace(WIDE, start_level=0.2, ramp_share=0.5, ramp_falls=1.0), env_steps=128 * 24 * 20)
     curriculum, place = task.init_curriculum(), jnp.zeros((24, 128, 2), int)
-    none, many = jnp.zeros((24, 128), bool), jnp.ones((24, 128), bool)
+    none, many, errors = jnp.zeros((24, 128), bool), jnp.ones((24, 128), bool), jnp.zeros((24, 128, 6))
     levels = []
     for _ in range(12):
-        curriculum = task.update_curriculum(curriculum, place, none)
+        curriculum = task.update_curriculum(curriculum, place, none, errors)
         levels.append(float(curriculum.level))
     np.testing.assert_allclose(levels[:10], 0.2 + 0.08 * np.arange(1, 11), atol=1e-5)
     assert levels[-1] == 1.0
     for _ in range(20):
-        curriculum = task.update_curriculum(curriculum, place, many)
+        curriculum = task.update_curriculum(curriculum, place, many, errors)
     assert float(curriculum.level) == pytest.approx(0.2)
 
 

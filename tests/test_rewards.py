@@ -11,18 +11,30 @@ from scipy.spatial.transform import Rotation
 from states import moved, random_state, rotation
 
 from mimic.config import RewardConfig
-from mimic.mdp.rewards import action_rate, joint_limit, soft_range, total_reward, touching, tracking_rewards
+from mimic.mdp.rewards import (
+    TERMS,
+    action_acceleration,
+    action_rate,
+    init_tolerance,
+    joint_limit,
+    soft_range,
+    squared_errors,
+    squared_widths,
+    total_reward,
+    touching,
+    tracking_rewards,
+    update_tolerance,
+)
 from motions.kinematics import KinematicState
 
 BODIES, ANCHOR = 4, 1
 CONFIG = RewardConfig(sigma_body_pos=0.3, sigma_body_ori=0.4)
-TERMS = ("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel")
 RELATIVE = ("body_pos", "body_ori")
 
 
 @jax.jit
 def _rewards(state: KinematicState, reference: KinematicState) -> dict:
-    return tracking_rewards(state, reference, anchor=ANCHOR, config=CONFIG)
+    return tracking_rewards(squared_errors(state, reference, anchor=ANCHOR), squared_widths(CONFIG))
 
 
 def rewards(state: KinematicState, reference: KinematicState) -> dict[str, float]:
@@ -116,6 +128,45 @@ def test_action_rate_is_the_squared_change():
     assert float(action_rate(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0]))) == 5.0
 
 
+def test_action_acceleration_is_the_squared_second_difference():
+    """As numpy takes it; steady change costs nothing."""
+    before, last, now = actions = np.random.default_rng(0).normal(size=(3, 5))
+    expected = np.sum(np.diff(actions, n=2, axis=0) ** 2)
+    assert float(action_acceleration(*map(jnp.asarray, (now, last, before)))) == pytest.approx(expected, rel=1e-5)
+    assert float(action_acceleration(jnp.array([1.0, 3.0]), jnp.array([0.5, 2.0]), jnp.array([0.0, 1.0]))) == 0.0
+
+
+def test_widths_shrink_to_the_running_error_and_never_grow():
+    """KungfuBot's two lines in a loop. One error falls below its width, one never does, one falls and rises again."""
+    rng, config = np.random.default_rng(0), RewardConfig()
+    errors = np.abs(rng.normal(size=(300, 6))) * 0.1
+    errors[:, 3] = 50.0
+    errors[150:, 2] = 5.0
+    width = [getattr(config, f"sigma_{name}") ** 2 for name in TERMS]
+    mean = list(width)
+    for row in errors:
+        for i in range(6):
+            mean[i] = 0.99 * mean[i] + 0.01 * row[i]
+            width[i] = min(width[i], mean[i])
+    halves = [jnp.asarray(part, jnp.float32) for part in (errors[:150], errors[150:])]
+    found = init_tolerance(config)
+    for half in halves:
+        found = update_tolerance(found, half, 0.99)
+    np.testing.assert_allclose(found.width_sq, width, rtol=1e-4)
+    np.testing.assert_allclose(found.mean_sq, mean, rtol=1e-4)
+    assert float(found.width_sq[3]) == pytest.approx(config.sigma_body_ori**2)
+    assert float(found.mean_sq[2]) > 10 * float(found.width_sq[2])
+    assert float(found.width_sq[5]) < 0.1 * config.sigma_body_angvel**2
+
+
+def test_a_narrower_width_asks_for_more():
+    """Half the sigma: the reward of an error is that of twice the error."""
+    reference = random_state(0)
+    state = reference._replace(xpos=reference.xpos + np.array([0.15, 0, 0]))
+    errors = squared_errors(state, reference, anchor=ANCHOR)
+    assert float(tracking_rewards(errors, squared_widths(CONFIG) / 4)["anchor_pos"]) == pytest.approx(0.36788, abs=1e-5)
+
+
 def test_soft_limits_by_hand():
     """-1 .. 3: nine tenths about 1 are -.8 .. 2.8. A joint without limits has none."""
     soft = soft_range(np.array([[-1.0, 3.0], [-np.inf, np.inf], [0.0, 0.5]]), 0.9)
@@ -137,4 +188,12 @@ def test_total_is_the_scaled_weighted_sum():
 def test_every_term_has_a_weight_and_a_width():
     names = {field.name for field in dataclasses.fields(RewardConfig)}
     assert set(rewards(random_state(0), random_state(1))) == set(TERMS)
-    assert names >= {*TERMS, *(f"sigma_{name}" for name in TERMS), "action_rate", "joint_limit", "undesired_contacts", "scale"}
+    assert names >= {
+        *TERMS,
+        *(f"sigma_{name}" for name in TERMS),
+        "action_rate",
+        "action_acceleration",
+        "joint_limit",
+        "undesired_contacts",
+        "scale",
+    }

@@ -1,5 +1,7 @@
 """Adaptive start sampling: bins counted by hand, typed probabilities, histograms of many starts, a loop for failures."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from mimic.mdp.sampling import (
     Bins,
     SamplerState,
     bin_probabilities,
+    capped,
     count_failures,
     init_sampler,
     make_bins,
@@ -71,6 +74,35 @@ def test_starts_are_distributed_as_asked(failures: list[float]):
     expected = [40_000 * p / n for p, n in zip(np.asarray(probabilities, float), BINS.length) for _ in range(n)]
     expected = np.array(expected) * 40_000 / sum(expected)
     assert chisquare(list(counts.values()), expected).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("cap", [1.0, 1.5, 3.0, 20.0])
+def test_a_cap_fills_bins_like_water(cap: float):
+    """Against a level found by bisection: what is poured in is min(bound, level p), and it is 1 in all."""
+    rng = np.random.default_rng(int(10 * cap))
+    for _ in range(20):
+        failures = np.where(rng.random(7) < 0.5, rng.exponential(size=7) ** 3, 0.0)
+        free = np.asarray(bin_probabilities(SamplerState(jnp.asarray(failures, jnp.float32)), BINS, CONFIG), float)
+        bounds = cap * BINS.length / BINS.length.sum()
+        low, high = 0.0, 1e6
+        for _ in range(200):
+            level = (low + high) / 2
+            low, high = (level, high) if np.minimum(bounds, level * free).sum() < 1.0 else (low, level)
+        config = dataclasses.replace(CONFIG, cap=cap)
+        found = np.asarray(bin_probabilities(SamplerState(jnp.asarray(failures, jnp.float32)), BINS, config), float)
+        np.testing.assert_allclose(found, np.minimum(bounds, high * free), atol=1e-6)
+        assert found.sum() == pytest.approx(1.0, abs=1e-6)
+        assert (found <= bounds * (1 + 1e-6)).all()
+        per_frame, fuller = found / BINS.length, np.argsort(free / BINS.length)
+        assert (np.diff(per_frame[fuller]) >= -1e-8).all()  # nothing overtakes what failed more
+        if (free <= bounds).all():
+            np.testing.assert_allclose(found, free, atol=1e-6)
+
+
+def test_a_cap_by_hand():
+    """Four equal bins, one with .85, at most .5 each: what it loses makes the others .5/3."""
+    found = capped(jnp.array([0.05, 0.85, 0.05, 0.05]), jnp.full(4, 0.5))
+    np.testing.assert_allclose(found, [0.5 / 3, 0.5, 0.5 / 3, 0.5 / 3], rtol=1e-6)
 
 
 def test_a_bin_without_probability_is_never_drawn():

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tiny import EFFORT, KP, tiny_motion, tiny_robot
 
-from mimic.config import Config, ObservationConfig, SamplingConfig
-from mimic.mdp.rewards import tracking_rewards
+from mimic.config import Config, CurriculumConfig, ObservationConfig, RewardConfig, SamplingConfig
+from mimic.mdp.rewards import TERMS, squared_errors, squared_widths, tracking_rewards
 from mimic.metrics import frame_errors
 from mimic.presets import PRESETS, make_preset
 from mimic.robots import load_robot
@@ -96,7 +96,9 @@ def test_steps_are_plain_mujoco_towards_the_next_frame():
         state, result = STEP(state, action)
         np.testing.assert_allclose(state.physics.kinematics.qpos, data.qpos, atol=1e-4)
         np.testing.assert_allclose(state.physics.kinematics.qvel, data.qvel, atol=2e-2)
-        terms = tracking_rewards(state.physics.kinematics, frame_of(0, 8 + i), anchor=0, config=CONFIG.reward)
+        errors = squared_errors(state.physics.kinematics, frame_of(0, 8 + i), anchor=0)
+        np.testing.assert_allclose(result.errors, list(errors.values()), rtol=1e-3, atol=1e-7)
+        terms = tracking_rewards(errors, squared_widths(CONFIG.reward))
         total = sum(getattr(CONFIG.reward, name) * float(value) for name, value in terms.items())
         total += CONFIG.reward.action_rate * float(np.sum((action - last_action) ** 2))
         assert float(result.reward) == pytest.approx(CONFIG.reward.scale * total, abs=1e-5)
@@ -197,9 +199,66 @@ def test_failures_move_the_starts():
     """Every failure in the short clip: from then on most episodes start there."""
     place = STEP(at(1, 5), jnp.zeros(4))[1].place
     places = jnp.broadcast_to(place, (4, 8, *place.shape))
-    curriculum = TASK.update_curriculum(CURRICULUM, places, jnp.ones((4, 8), bool))
+    curriculum = TASK.update_curriculum(CURRICULUM, places, jnp.ones((4, 8), bool), jnp.zeros((4, 8, 6)))
     states = RESET(jax.random.split(jax.random.key(0), 200), curriculum)
     assert np.asarray(states.clip).mean() > 0.7
+
+
+def aided() -> Tracking:
+    """Without physics: nothing here steps. Every aid is on."""
+    config = dataclasses.replace(
+        CONFIG,
+        reward=RewardConfig(action_acceleration=-0.02),
+        curriculum=CurriculumConfig(tolerance_decay=0.9, loose_bounds=3.0, tighten_share=0.5),
+    )
+    return Tracking(config, ROBOT, TASK.physics, LIBRARY)
+
+
+def test_the_aids_reach_the_step():
+    """Narrower widths, wider bounds, and a cost of kinks: each against its formula, nothing else changed."""
+    task = aided()
+    curriculum = task.init_curriculum()
+    assert curriculum.tolerance is not None
+    narrow = curriculum._replace(tolerance=curriculum.tolerance._replace(width_sq=curriculum.tolerance.width_sq / 4))
+    aided_step = jax.jit(lambda state, action, curriculum: task.step(state, action, CHANCE, curriculum))
+    high = task.reset_to(jnp.array(0, jnp.int32), jnp.array(5, jnp.int32))
+    high = high._replace(physics=lifted(high, 0.35).physics)  # beyond .25 m, within 3 times that
+    actions, results = np.random.default_rng(0).normal(size=(2, 4)), []
+    state = high
+    for action in actions:
+        state, result = aided_step(state, jnp.asarray(action, jnp.float32), narrow)
+        results.append(result)
+    assert [ends(result)[0] for result in results] == [False, False]
+    assert ends(aided_step(high, jnp.zeros(4), narrow._replace(looseness=jnp.array(1.0)))[1]) == (True, False, False)
+    for name, error, sigma_sq in zip(TERMS, result.errors, squared_widths(CONFIG.reward), strict=True):
+        assert float(result.log[f"reward/{name}"]) == pytest.approx(float(np.exp(-error / (sigma_sq / 4))), rel=1e-4, abs=1e-30)
+        assert float(task.curriculum_log(narrow)[f"curriculum/sigma_{name}"]) == pytest.approx(np.sqrt(sigma_sq) / 2, rel=1e-5)
+    terms = {name: float(result.log[f"reward/{name}"]) for name in (*TERMS, "action_rate", "action_acceleration")}
+    kink = np.sum(np.diff([np.zeros(4), *actions], n=2, axis=0)[-1] ** 2)
+    assert terms["action_acceleration"] == pytest.approx(kink, rel=1e-4)
+    total = 0.1 * sum(getattr(task.config.reward, name) * value for name, value in terms.items())
+    assert float(result.reward) == pytest.approx(total, abs=1e-5)
+
+
+def test_the_curriculum_tightens_with_the_training():
+    """Bounds 3 times as wide at the start, as configured from half of it on; the widths follow the errors of each rollout."""
+    task = aided()
+    curriculum = task.init_curriculum()
+    place = STEP(at(1, 5), jnp.zeros(4))[1].place
+    places, never = jnp.broadcast_to(place, (4, 8, *place.shape)), jnp.zeros((4, 8), bool)
+    errors = jnp.broadcast_to(jnp.asarray(squared_widths(CONFIG.reward)), (4, 8, 6)) * jnp.arange(8)[None, :, None] / 7
+    half, factors = task.config.num_iterations // 2, []
+    found = jax.lax.fori_loop(0, half // 2, lambda _, c: task.update_curriculum(c, places, never, errors), curriculum)
+    factors.append(float(found.looseness))  # type: ignore[arg-type]
+    found = jax.lax.fori_loop(half // 2, half + 9, lambda _, c: task.update_curriculum(c, places, never, errors), found)
+    factors.append(float(found.looseness))  # type: ignore[arg-type]
+    assert factors == pytest.approx([2.0, 1.0], abs=0.01)
+    assert float(task.curriculum_log(found)["curriculum/looseness"]) == 1.0
+    found = task.update_curriculum(curriculum, places, never, errors)
+    shrunk = 0.5 + 0.5 * 0.9**4  # the errors' mean over environments is half the width
+    np.testing.assert_allclose(found.tolerance.width_sq, shrunk * squared_widths(CONFIG.reward), rtol=1e-5)  # type: ignore
+    off = TASK.update_curriculum(CURRICULUM, places, never, errors)
+    assert (off.tolerance, off.looseness) == (None, None)
 
 
 @pytest.mark.parametrize("blame_start", [True, False])
@@ -209,7 +268,7 @@ def test_where_a_failure_counts(blame_start: bool):
     task = Tracking(dataclasses.replace(CONFIG, sampling=sampling), ROBOT, TASK.physics, LIBRARY)
     failed = jnp.zeros((3, 8), bool).at[:2, 4].set(True)
     place = jnp.broadcast_to(jnp.array([70, 5]), (3, 8, 2))
-    failures = task.update_curriculum(CURRICULUM, place, failed).sampler.failures
+    failures = task.update_curriculum(CURRICULUM, place, failed, jnp.zeros((3, 8, 6))).sampler.failures
     np.testing.assert_allclose(failures, 0.5 * np.array([2 / 3 if blame_start else 0, 2 / 3, 0]))
 
 

@@ -19,7 +19,16 @@ from tiny import tiny_motion, tiny_robot
 
 import mimic.train
 from mimic.checkpoint import Checkpoints
-from mimic.config import Config, NetworkConfig, ObservationConfig, PPOConfig, RewardConfig, SamplingConfig, SimConfig
+from mimic.config import (
+    Config,
+    CurriculumConfig,
+    NetworkConfig,
+    ObservationConfig,
+    PPOConfig,
+    RewardConfig,
+    SamplingConfig,
+    SimConfig,
+)
 from mimic.learning.networks import actor_layers
 from mimic.learning.ppo import TrainState, make_learner
 from mimic.pipeline import trained_policy
@@ -40,6 +49,10 @@ CONFIG = Config(
     device="cpu",
     save_every_s=1e9,
     network=NetworkConfig(hidden=(16,)),
+    # all that a task keeps between rollouts and steps is on: it must survive an interruption
+    reward=RewardConfig(action_acceleration=-0.01),
+    sampling=SamplingConfig(cap=3.0),
+    curriculum=CurriculumConfig(tolerance_decay=0.99),
     # not annealed: the length of a run is then nothing that its beginning knows of
     ppo=PPOConfig(rollout_length=8, num_epochs=2, num_minibatches=2, anneal_share=0.0),
 )
@@ -289,6 +302,11 @@ def test_learning_that_diverges_stops_the_run(tmp_path: Path, monkeypatch: pytes
         ({"num_envs": 3, "ppo": PPOConfig(paired=True)}, "num_envs is 3, expected an even number"),
         ({"num_envs": 6, "ppo": PPOConfig(rollout_length=3)}, "6 x 3 does not divide into 4 minibatches"),
         ({"ppo": PPOConfig(num_epochs=0)}, "ppo.num_epochs is 0"),
+        ({"curriculum": CurriculumConfig(tolerance_decay=1.0)}, "curriculum.tolerance_decay is 1, expected .* between 0 and 1"),
+        ({"curriculum": CurriculumConfig(loose_bounds=0.5)}, "curriculum.loose_bounds is 0.5, expected a factor of 1 or more"),
+        ({"curriculum": CurriculumConfig(tighten_share=-1.0)}, "curriculum.tighten_share is -1, expected a share"),
+        ({"sampling": SamplingConfig(cap=0.9)}, "sampling.cap is 0.9, expected 1 .* or more"),
+        ({"sampling": SamplingConfig(cap=2.0, uniform=0.0)}, "sampling.uniform is 0, expected a share above 0"),
         ({"sampling": SamplingConfig(uniform_failures=0.0)}, "sampling.uniform_failures is 0, expected a number above 0"),
         ({"ppo": PPOConfig(value_clip=-1.0)}, "ppo.value_clip is -1"),
         ({"reward": RewardConfig(undesired_contacts=-0.1)}, "needs every body .* sim.contact_forces true and sim.collisions all"),

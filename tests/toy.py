@@ -14,12 +14,16 @@ def toy_config(num_envs: int = 8, hidden: tuple[int, ...] = (16,), **ppo: Any) -
     return Config(num_envs=num_envs, network=NetworkConfig(hidden), ppo=PPOConfig(**(defaults | ppo)))
 
 
+NO_ERRORS = jnp.zeros(0)
+
+
 class Result(NamedTuple):
     reward: Array
     terminated: Array
     truncated: Array
     invalid: Array
     place: Array
+    errors: Array
     log: dict[str, Array]
 
 
@@ -29,7 +33,7 @@ class Toy:
     def init_curriculum(self) -> Array:
         return jnp.zeros(())
 
-    def update_curriculum(self, curriculum: Array, place: Array, failed: Array) -> Array:
+    def update_curriculum(self, curriculum: Array, place: Array, failed: Array, errors: Array) -> Array:
         return curriculum + failed.sum()
 
     def curriculum_log(self, curriculum: Array) -> dict[str, Array]:
@@ -67,7 +71,7 @@ class Clock(Toy):
         over, invalid = count >= state.limit, action[0] > self.breaks_above
         terminated = (over & state.dies) | invalid
         log = {"error/count": count.astype(float)}
-        return state._replace(count=count), Result(10.0 * count, terminated, over & ~terminated, invalid, count, log)
+        return state._replace(count=count), Result(10.0 * count, terminated, over & ~terminated, invalid, count, NO_ERRORS, log)
 
     def observe(self, state: ClockState) -> tuple[Array, Array]:
         actor = jnp.stack([state.count.astype(float), state.name])
@@ -92,8 +96,9 @@ class Chain(Toy):
     def step(self, state: Array, action: Array, chance: Array, curriculum: Array) -> tuple[Array, Result]:
         place = state[0]
         return state + 1, Result(
-            jnp.where(place == 2, 1.0, 0.0), place != 1, place == 1, jnp.zeros((), bool), place, {"error/place": place * 1.0}
-        )
+            jnp.where(place == 2, 1.0, 0.0), place != 1, place == 1, jnp.zeros((), bool), place, NO_ERRORS,
+            {"error/place": place * 1.0},
+        )  # fmt: skip
 
     def observe(self, state: Array) -> tuple[Array, Array]:
         here = jax.nn.one_hot(state[0], 4)
@@ -125,6 +130,7 @@ class Reach(Toy):
             ~lost & (count >= 12),
             jnp.zeros((), bool),
             count,
+            NO_ERRORS,
             {"error/distance": distance},
         )
         return ReachState(position, state.goal, count), result

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from mimic.arguments import POSITIONAL, FileOptions, QuatOrder, say, write_json
+from mimic.arguments import POSITIONAL, FileOptions, QuatOrder, say, with_settings, write_json
 from mimic.presets import PRESETS, make_preset
 
 
@@ -29,6 +29,8 @@ class Bench(FileOptions):
     """Of `learn`: one training each."""
     target_mm: float = 20.0
     """Of `learn`: the E_mpbpe to reach."""
+    set: tuple[str, ...] = ()
+    """Other settings than the preset's, as SECTION.NAME=VALUE of `mimic train`: sampling.cap=5."""
     run_dir: Path = Path("runs/bench")
     json: Path | None = None
 
@@ -46,6 +48,7 @@ class Bench(FileOptions):
             config, robot=self.robot, backend=self.backend, device=self.device, motion=self.motion,
             start_s=self.start_s, end_s=self.end_s, **asked, **given,
         )  # fmt: skip
+        config = with_settings(config, self.set, "mimic bench --set")
         check_config(config)
         choose_backend(config.backend, config.device)
         robot = find_robot(config, say)

@@ -116,16 +116,19 @@ class Evaluate(FileOptions):
     run_dir: Annotated[Path, POSITIONAL]
     motion: tuple[str, ...] = ()
     """Other motion files than the run's own."""
+    mirror: bool = False
+    """Run each clip's left-right mirror image too, and say how far the errors are apart."""
     json: Path | None = None
     """Write the numbers to this file too."""
     save_motion: Path | None = None
     """Write the simulated motion, as .npz; of several clips into this folder. `mimic convert` takes it from there."""
 
     def run(self) -> int:
-        from mimic.evaluate import print_evaluation, save_simulated
+        from mimic.evaluate import print_evaluation, print_mirrored, save_simulated
         from mimic.pipeline import evaluate_run
         from mimic.runs import open_run, require_writable_file
         from mimic.sources import read_motions
+        from motions import edit
 
         for file in (self.json, self.save_motion if self.save_motion and self.save_motion.suffix else None):
             require_writable_file(file)
@@ -133,8 +136,13 @@ class Evaluate(FileOptions):
         motions = None
         if self.motion:
             motions, _ = read_motions(self.motion, run.robot, say, **self.of_files)
+        if self.mirror:
+            motions = list(motions or run.motions)
+            motions += [edit.mirror(motion, run.robot.body) for motion in motions]
         evaluation = evaluate_run(run, motions, say)
         print_evaluation(evaluation, run.config.sim.collisions)
+        if self.mirror:
+            print_mirrored(evaluation)
         write_json(self.json, evaluation.to_json())
         if self.save_motion is not None:
             save_simulated(evaluation, run.robot, 1.0 / run.config.sim.ctrl_dt, self.save_motion, say)

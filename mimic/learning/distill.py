@@ -17,6 +17,7 @@ from mimic.learning.networks import MLP, Layers, Params, actor_params, make_netw
 from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
 from mimic.learning.ppo import Learner, TrainState, annealed
 from mimic.learning.rollout import Offender, Task, collect
+from mimic.mdp.symmetry import Mirror
 from motions.rotations import Array
 
 
@@ -64,12 +65,18 @@ class Taught:
     def init_curriculum(self) -> Lesson:
         return Lesson(self.task.init_curriculum(), jnp.ones(()))
 
-    def update_curriculum(self, curriculum: Lesson, place: Array, failed: Array) -> Lesson:
+    def update_curriculum(self, curriculum: Lesson, place: Array, failed: Array, errors: Array) -> Lesson:
         led = jnp.maximum(curriculum.led - 1.0 / max(self.led_iterations, 1.0), 0.0)
-        return Lesson(self.task.update_curriculum(curriculum.curriculum, place, failed), led)
+        return Lesson(self.task.update_curriculum(curriculum.curriculum, place, failed, errors), led)
 
     def curriculum_log(self, curriculum: Lesson) -> dict[str, Array]:
         return self.task.curriculum_log(curriculum.curriculum) | {"curriculum/led": curriculum.led}
+
+    def curriculum_log(self, curriculum: Lesson) -> dict[str, Array]:
+        return self.task.curriculum_log(curriculum.curriculum)
+
+    def mirror(self) -> Mirror:
+        return self.task.mirror()
 
     def reset(self, key: Array, curriculum: Lesson) -> Any:
         return self.task.reset(key, curriculum.curriculum)
@@ -177,7 +184,7 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
             "rollout/reward": transitions.reward.mean(),
             "rollout/terminated": transitions.terminated.mean(),
         }
-        lesson = taught.update_curriculum(state.curriculum, transitions.place, transitions.terminated)
+        lesson = taught.update_curriculum(state.curriculum, transitions.place, transitions.terminated, transitions.errors)
         normalizer = update_normalizer(state.normalizer, transitions.obs)
         memory = memory._replace(moments=moments)
         next_state = TrainState(

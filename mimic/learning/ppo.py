@@ -11,6 +11,7 @@ from mimic.config import Config, PPOConfig
 from mimic.learning.networks import Networks, Params, gaussian_kl, gaussian_log_prob, make_networks
 from mimic.learning.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
 from mimic.learning.rollout import Offender, Task, Transition, collect
+from mimic.mdp.symmetry import Mirror
 from motions.rotations import Array
 
 LAST_KL = 0.05  # what is left of the desired KL divergence at the end of a training
@@ -111,16 +112,28 @@ def annealed(progress: Array, share: float) -> Array:
 
 
 def ppo_loss(
-    params: Params, batch: Batch, old_log_std: Array, networks: Networks, config: PPOConfig
+    params: Params, batch: Batch, old_log_std: Array, networks: Networks, config: PPOConfig, mirror: Mirror | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """Clipped surrogate + squared value error - entropy bonus, on normalized observations.
 
+    With `mirror`, what `config.symmetry` says: the surrogate's mean over the samples and their mirror images, or the squared
+    asymmetry of the policy on top. A mirrored sample is one of the mirrored policy in the mirrored world, so it was as likely
+    and is as good as the sample itself. (Mittal et al. 2024; Yu et al. 2018) The critic judges only what happened.
     With `value_clip` the value error is the larger one of the value and of the value kept within +-value_clip of the rollout's.
     """
     mean, log_std = networks.policy(params, batch.obs)
-    ratio = jnp.exp(gaussian_log_prob(batch.action, mean, log_std) - batch.log_prob)
-    clipped = jnp.clip(ratio, 1.0 - config.clip_ratio, 1.0 + config.clip_ratio)
-    policy_loss = -jnp.mean(jnp.minimum(ratio * batch.advantage, clipped * batch.advantage))
+
+    def surrogate(action: Array, mean: Array) -> Array:
+        ratio = jnp.exp(gaussian_log_prob(action, mean, log_std) - batch.log_prob)
+        clipped = jnp.clip(ratio, 1.0 - config.clip_ratio, 1.0 + config.clip_ratio)
+        return -jnp.mean(jnp.minimum(ratio * batch.advantage, clipped * batch.advantage))
+
+    policy_loss, asymmetry = surrogate(batch.action, mean), None
+    if mirror is not None:
+        mirrored_mean, _ = networks.policy(params, mirror.observation.of(batch.obs[..., : networks.actor_size]))
+        asymmetry = jnp.mean(jnp.sum(jnp.square(mirrored_mean - mirror.action.of(mean)), axis=-1))
+        if config.symmetry == "augment":
+            policy_loss = 0.5 * (policy_loss + surrogate(mirror.action.of(batch.action), mirrored_mean))
     value = networks.value(params, batch.obs)
     value_error = jnp.square(value - batch.value_target)
     if config.value_clip is not None:
@@ -130,7 +143,12 @@ def ppo_loss(
     entropy = jnp.sum(log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e))
     loss = policy_loss + value_loss - config.entropy_coef * entropy
     kl = jnp.mean(gaussian_kl(batch.mean, old_log_std, mean, log_std))
-    return loss, {"loss/policy": policy_loss, "loss/value": value_loss, "loss/kl": kl}
+    log = {"loss/policy": policy_loss, "loss/value": value_loss, "loss/kl": kl}
+    if asymmetry is not None:
+        log["loss/asymmetry"] = asymmetry
+        if config.symmetry == "loss":
+            loss = loss + config.symmetry_coef * asymmetry
+    return loss, log
 
 
 def make_learner(config: Config, task: Task) -> Learner:
@@ -141,6 +159,15 @@ def make_learner(config: Config, task: Task) -> Learner:
     actor_shape, extra_shape = jax.eval_shape(lambda: task.observe(task.reset(key_zero, task.init_curriculum())))
     actor_size, obs_size = actor_shape.shape[0], actor_shape.shape[0] + extra_shape.shape[0]
     networks = make_networks(config.network, task.action_size, actor_size, config.observation.critic_sees_actor)
+
+    mirror = None if ppo.symmetry == "none" else task.mirror()
+
+    def with_images(obs: Array) -> Array:
+        """Both, so that normalized observations mirror as the observations do; the critic's own part stays."""
+        if mirror is None:
+            return obs
+        image = mirror.observation.of(obs[..., :actor_size])
+        return jnp.concatenate([obs, jnp.concatenate([image, obs[..., actor_size:]], axis=-1)])
 
     def rollout(state: TrainState, key: Array) -> tuple[Any, Any]:
         return collect(
@@ -165,7 +192,7 @@ def make_learner(config: Config, task: Task) -> Learner:
         )
         # one rollout only to know the observations' statistics before the first update
         env_state, warmup = rollout(state, key_warmup)
-        normalizer = update_normalizer(state.normalizer, warmup.transitions.obs)
+        normalizer = update_normalizer(state.normalizer, with_images(warmup.transitions.obs))
         return state._replace(env_state=env_state, normalizer=normalizer)
 
     def iterate(state: TrainState) -> tuple[TrainState, dict[str, Array], Offender]:
@@ -174,7 +201,7 @@ def make_learner(config: Config, task: Task) -> Learner:
         transitions: Transition = collected.transitions
         batch = _make_batch(state, transitions)
         (params, opt_state, learning_rate, average), log = _update(state, batch, key_update)
-        curriculum = task.update_curriculum(state.curriculum, transitions.place, transitions.terminated)
+        curriculum = task.update_curriculum(state.curriculum, transitions.place, transitions.terminated, transitions.errors)
         log = jax.tree.map(jnp.mean, log) | collected.log | task.curriculum_log(curriculum)
         log["rollout/reward"] = transitions.reward.mean()
         log["rollout/terminated"] = transitions.terminated.mean()
@@ -182,7 +209,7 @@ def make_learner(config: Config, task: Task) -> Learner:
         log["rollout/action_abs"] = jnp.abs(transitions.mean).mean()
         log["loss/learning_rate"] = learning_rate
         log["loss/value_explained"] = _explained(batch.value, batch.value_target)
-        normalizer = update_normalizer(state.normalizer, transitions.obs)
+        normalizer = update_normalizer(state.normalizer, with_images(transitions.obs))
         next_state = TrainState(
             params, average, opt_state, learning_rate, normalizer, env_state, curriculum, key_next, state.iteration + 1
         )
@@ -212,7 +239,7 @@ def make_learner(config: Config, task: Task) -> Learner:
         def minibatch_step(carry: tuple, index: Array) -> tuple[tuple, dict[str, Array]]:
             params, opt_state, learning_rate, average = carry
             minibatch = jax.tree.map(lambda x: x[index], batch)
-            grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, ppo)
+            grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, ppo, mirror)
             kl = log["loss/kl"]
             factor = jnp.where(kl > 2.0 * wanted_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * wanted_kl, LR_STEP, 1.0))
             learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from mimic.learning.networks import Networks, Params
 from mimic.learning.normalizer import Normalizer, normalize
+from mimic.mdp.symmetry import Mirror
 from motions.rotations import Array
 
 EnvState = Any  # a pytree of the task's own
@@ -25,6 +26,7 @@ class Step(Protocol):
     truncated: Array
     invalid: Array
     place: Array
+    errors: Array
     log: dict[str, Array]
 
 
@@ -34,7 +36,7 @@ class Task(Protocol):
     action_size: int
 
     def init_curriculum(self) -> Curriculum: ...
-    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array) -> Curriculum: ...
+    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array, errors: Array) -> Curriculum: ...
     def curriculum_log(self, curriculum: Curriculum) -> dict[str, Array]: ...
     def reset(self, key: Array, curriculum: Curriculum) -> EnvState: ...
     def chance(self, key: Array) -> Chance: ...
@@ -43,10 +45,15 @@ class Task(Protocol):
         """(what the actor sees, what the critic sees beyond it)."""
         ...
 
+    def mirror(self) -> Mirror:
+        """The left-right mirror images of what the actor sees and does; asked for only where `ppo.symmetry` is."""
+        ...
+
 
 class Transition(NamedTuple):
     """A rollout, leading axes (T, B). `obs` is what the actor sees, then what the critic sees beyond it;
-    `next_obs` is that of the state **before** any reset. `discount` and `truncated` are never merged."""
+    `next_obs` is that of the state **before** any reset. `discount` and `truncated` are never merged. `errors`: what the
+    rewards were made of."""
 
     obs: Array
     next_obs: Array
@@ -57,6 +64,7 @@ class Transition(NamedTuple):
     terminated: Array
     truncated: Array
     place: Array
+    errors: Array
 
 
 class Offender(NamedTuple):
@@ -128,7 +136,7 @@ def collect(
         suspect = Offender(jax.tree.map(lambda leaf: leaf[broken], env_state), action[broken])
         offender = jax.tree.map(lambda new, old: jnp.where(result.invalid.any(), new, old), suspect, offender)
         transition = Transition(
-            obs, next_obs, action, mean, log_prob, result.reward, result.terminated, result.truncated, result.place
+            obs, next_obs, action, mean, log_prob, result.reward, result.terminated, result.truncated, result.place, result.errors
         )
         log = {name: value.mean() for name, value in result.log.items()}
         log["rollout/invalid"] = result.invalid.mean()

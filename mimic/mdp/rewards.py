@@ -1,5 +1,8 @@
 """Tracking rewards, each in [0, 1] and 1 at the reference, and what is paid for: functions of a state. (BeyondMimic)"""
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -8,16 +11,21 @@ from mimic.mdp.anchoring import anchored_targets
 from motions.kinematics import KinematicState
 from motions.rotations import Array, quat_angle
 
-
-def _exp(error_sq: Array, sigma: float) -> Array:
-    return jnp.exp(-error_sq / sigma**2)
+TERMS = ("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel")  # E of them, in this order
 
 
-def tracking_rewards(state: KinematicState, reference: KinematicState, *, anchor: int, config: RewardConfig) -> dict[str, Array]:
-    """exp(-e / sigma^2) per term, with e the squared error, averaged over the K bodies before exp.
+class Tolerance(NamedTuple):
+    """The terms' widths while they adapt: width_sq (E,), their sigma^2, and mean_sq (E,), running averages of the errors."""
 
-    anchor_pos, anchor_ori: the anchor body in the world. body_pos, body_ori: against the re-anchored targets.
-    body_linvel, body_angvel: in the world.
+    width_sq: Array
+    mean_sq: Array
+
+
+def squared_errors(state: KinematicState, reference: KinematicState, *, anchor: int) -> dict[str, Array]:
+    """The squared error e of each term of `TERMS`, averaged over the K bodies.
+
+    anchor_pos [m^2], anchor_ori [rad^2]: the anchor body in the world. body_pos [m^2], body_ori [rad^2]: against the
+    re-anchored targets. body_linvel [(m/s)^2], body_angvel [(rad/s)^2]: in the world.
     """
     target_xpos, target_xquat = anchored_targets(state, reference, anchor)
 
@@ -25,18 +33,52 @@ def tracking_rewards(state: KinematicState, reference: KinematicState, *, anchor
         return jnp.mean(jnp.sum(jnp.square(a - b), axis=-1))  # over [K]
 
     return {
-        "anchor_pos": _exp(jnp.sum(jnp.square(state.xpos[anchor] - reference.xpos[anchor])), config.sigma_anchor_pos),
-        "anchor_ori": _exp(jnp.square(quat_angle(state.xquat[anchor], reference.xquat[anchor])), config.sigma_anchor_ori),
-        "body_pos": _exp(mean_sq(state.xpos, target_xpos), config.sigma_body_pos),
-        "body_ori": _exp(jnp.mean(jnp.square(quat_angle(state.xquat, target_xquat))), config.sigma_body_ori),
-        "body_linvel": _exp(mean_sq(state.xlinvel, reference.xlinvel), config.sigma_body_linvel),
-        "body_angvel": _exp(mean_sq(state.xangvel, reference.xangvel), config.sigma_body_angvel),
+        "anchor_pos": jnp.sum(jnp.square(state.xpos[anchor] - reference.xpos[anchor])),
+        "anchor_ori": jnp.square(quat_angle(state.xquat[anchor], reference.xquat[anchor])),
+        "body_pos": mean_sq(state.xpos, target_xpos),
+        "body_ori": jnp.mean(jnp.square(quat_angle(state.xquat, target_xquat))),
+        "body_linvel": mean_sq(state.xlinvel, reference.xlinvel),
+        "body_angvel": mean_sq(state.xangvel, reference.xangvel),
     }
+
+
+def squared_widths(config: RewardConfig) -> np.ndarray:
+    """sigma^2 of each term as configured; (E,)."""
+    return np.array([getattr(config, f"sigma_{name}") ** 2 for name in TERMS], np.float32)
+
+
+def tracking_rewards(errors: dict[str, Array], width_sq: Array) -> dict[str, Array]:
+    """exp(-e / sigma^2) per term, of `squared_errors` and sigma^2 (E,)."""
+    return {name: jnp.exp(-errors[name] / width_sq[i]) for i, name in enumerate(TERMS)}
+
+
+def init_tolerance(config: RewardConfig) -> Tolerance:
+    widths = jnp.asarray(squared_widths(config))
+    return Tolerance(widths, widths)
+
+
+def update_tolerance(tolerance: Tolerance, errors: Array, decay: float) -> Tolerance:
+    """Let the widths follow what is reached, control step by control step: errors (T, E), each a mean over environments.
+
+    ehat <- decay ehat + (1 - decay) e, sigma^2 <- min(sigma^2, ehat): wide while tracking is bad, never wider again.
+    (KungfuBot, with the squared error for its x)
+    """
+
+    def one_step(now: Tolerance, error: Array) -> tuple[Tolerance, None]:
+        mean_sq = decay * now.mean_sq + (1.0 - decay) * error
+        return Tolerance(jnp.minimum(now.width_sq, mean_sq), mean_sq), None
+
+    return jax.lax.scan(one_step, tolerance, errors)[0]
 
 
 def action_rate(action: Array, last_action: Array) -> Array:
     """Squared L2 norm of the change of the action."""
     return jnp.sum(jnp.square(action - last_action))
+
+
+def action_acceleration(action: Array, last_action: Array, action_before: Array) -> Array:
+    """Squared L2 norm of the second difference of the action, a_t - 2 a_(t-1) + a_(t-2)."""
+    return jnp.sum(jnp.square(action - 2.0 * last_action + action_before))
 
 
 def soft_range(joint_range: np.ndarray, share: float) -> np.ndarray:

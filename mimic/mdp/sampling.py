@@ -48,13 +48,29 @@ def bin_probabilities(sampler: SamplerState, bins: Bins, config: SamplingConfig)
     """(1 - u) failures / sum + u length / sum; (S,). Without any failure: by length alone.
 
     u is `uniform`, or uniform_failures / (uniform_failures + sum of failures): p ~ failures + uniform_failures length / sum.
+    No bin gets more than `cap` times its share of the frames.
     """
     by_length = bins.length / bins.length.sum()
     total = sampler.failures.sum()
     by_failure = jnp.where(total > 1e-6, sampler.failures / jnp.maximum(total, 1e-6), by_length)
     added = config.uniform_failures
     uniform = config.uniform if added is None else added / (added + total)
-    return (1.0 - uniform) * by_failure + uniform * by_length
+    probabilities = (1.0 - uniform) * by_failure + uniform * by_length
+    return probabilities if config.cap is None else capped(probabilities, jnp.asarray(config.cap * by_length))
+
+
+def capped(probabilities: Array, bounds: Array) -> Array:
+    """min(bounds, s probabilities) with the s for which they sum to 1; (S,). What is cut off goes to the others in proportion.
+
+    `probabilities` are all above 0 and sum to 1, `bounds` to at least 1. With the k bins that are fullest at their bounds,
+    s_k = (1 - their bounds) / (the other probabilities); the right k is the first at which no other bin runs over.
+    """
+    fullest = jnp.argsort(-probabilities / bounds)
+    mass, room = probabilities[fullest], bounds[fullest]
+    left = 1.0 - (jnp.cumsum(room) - room)  # [k], what the others have to hold together
+    scale = left / jnp.cumsum(mass[::-1])[::-1]
+    fits = scale * mass <= room
+    return jnp.minimum(bounds, jnp.where(fits.any(), scale[jnp.argmax(fits)], jnp.inf) * probabilities)
 
 
 def sample_start(key: Array, probabilities: Array, bins: Bins, from_start: float = 0.0) -> tuple[Array, Array]:

@@ -8,24 +8,30 @@ from motions.rotations import Array, namespace, quat_angle
 
 
 def fallen(
-    state: KinematicState, reference: KinematicState, anchor: int, end_effectors: Sequence[int], config: TerminationConfig
+    state: KinematicState,
+    reference: KinematicState,
+    anchor: int,
+    end_effectors: Sequence[int],
+    config: TerminationConfig,
+    looseness: Array | float = 1.0,
 ) -> Array:
     """Whether the body has lost its reference, bool (...); numpy and JAX, any leading axes. (after BeyondMimic)
 
     True where the anchor's height or orientation (its angle, or only what gravity shows of it), or the height of any end
-    effector, is further from the reference than `config` allows. Heights need no re-anchoring: `anchored_targets` keeps the
-    reference's z. `anchor` and `end_effectors` index the tracked bodies. A state that is not finite has fallen.
+    effector, is further from the reference than `looseness` times what `config` allows. Heights need no re-anchoring:
+    `anchored_targets` keeps the reference's z. `anchor` and `end_effectors` index the tracked bodies. A state that is not
+    finite has fallen.
     """
     xp = namespace(state.xpos, reference.xpos)
     height_error = xp.abs(state.xpos[..., 2] - reference.xpos[..., 2])  # (..., K) [m]
-    holds = height_error[..., anchor] <= config.anchor_height
+    holds = height_error[..., anchor] <= looseness * config.anchor_height
     quat, reference_quat = state.xquat[..., anchor, :], reference.xquat[..., anchor, :]
     if config.anchor_angle is not None:
-        holds = holds & (quat_angle(quat, reference_quat) <= config.anchor_angle)
+        holds = holds & (quat_angle(quat, reference_quat) <= looseness * config.anchor_angle)
     if config.anchor_gravity is not None:
-        holds = holds & (xp.abs(_gravity_z(quat) - _gravity_z(reference_quat)) <= config.anchor_gravity)
+        holds = holds & (xp.abs(_gravity_z(quat) - _gravity_z(reference_quat)) <= looseness * config.anchor_gravity)
     if len(end_effectors) > 0:
-        holds = holds & (xp.max(height_error[..., list(end_effectors)], axis=-1) <= config.end_effector_height)
+        holds = holds & (xp.max(height_error[..., list(end_effectors)], axis=-1) <= looseness * config.end_effector_height)
     return ~holds  # rather than `error > bound`, which a NaN would pass
 
 

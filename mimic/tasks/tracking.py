@@ -12,13 +12,29 @@ from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import prior_targets
 from mimic.mdp.resets import displace, kick
-from mimic.mdp.rewards import action_rate, joint_limit, soft_range, total_reward, touching, tracking_rewards
+from mimic.mdp.rewards import (
+    TERMS,
+    Tolerance,
+    action_acceleration,
+    action_rate,
+    init_tolerance,
+    joint_limit,
+    soft_range,
+    squared_errors,
+    squared_widths,
+    total_reward,
+    touching,
+    tracking_rewards,
+    update_tolerance,
+)
+from mimic.mdp.symmetry import Mirror
 from mimic.mdp.terminations import fallen
 from mimic.robots import Robot
 from mimic.robots.contacts import sensed_bodies
 from mimic.sim.physics import Physics, PhysicsState
 from mimic.sim.randomize import Chance
 from mimic.tasks.hardware import Hardware, Wire
+from mimic.tasks.symmetry import find_mirror
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
@@ -28,16 +44,19 @@ MAX_QVEL = 1e3  # [m/s, rad/s] a state this fast has exploded
 
 
 class Curriculum(NamedTuple):
-    """What the task itself learns while the policy does: where episodes start, and how much of the randomization is used."""
+    """What the task itself learns while the policy does: where episodes start, how much of the randomization is used, the
+    rewards' widths, and the factor on the bounds of termination. None where the config asks for no such thing."""
 
     sampler: sampling.SamplerState
     level: Array
+    tolerance: Tolerance | None
+    looseness: Array | None
 
 
 class EnvState(NamedTuple):
     """One environment between control steps. The cursor (clip, frame) points at the reference the body should be on; `start` is
     the packed frame the episode began on. history (H, P): `history_terms` of the last H control steps, the most recent first;
-    None without."""
+    None without. action_before (J,): the action before the last; None where no reward asks for it."""
 
     physics: PhysicsState
     clip: Array
@@ -47,17 +66,19 @@ class EnvState(NamedTuple):
     step_count: Array
     wire: Wire
     history: Array | None
+    action_before: Array | None
 
 
 class StepResult(NamedTuple):
     """What one control step gave, before any reset. `invalid`: the physics broke; `place` (2,): the packed frames
-    reached and begun on; `log`: named scalars."""
+    reached and begun on; `errors` (E,): the squared errors of `mimic.mdp.rewards.TERMS`; `log`: named scalars."""
 
     reward: Array
     terminated: Array
     truncated: Array
     invalid: Array
     place: Array
+    errors: Array
     log: dict[str, Array]
 
 
@@ -81,6 +102,7 @@ class Tracking:
         self.max_steps = round(config.sampling.episode_s / config.sim.ctrl_dt)
         self.priors = jnp.asarray(_prior_table(library, robot, config))
         self.hardware = Hardware(config, robot)
+        self.width_sq = squared_widths(config.reward)
         self.joint_range = robot.body.joint_range.astype(np.float32)
         self.soft_range = soft_range(self.joint_range, config.reward.soft_limit)
         sensed = sensed_bodies(robot.model)
@@ -93,23 +115,43 @@ class Tracking:
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
-        return Curriculum(sampling.init_sampler(self.bins), jnp.asarray(self.config.randomize.start_level, jnp.float32))
+        changes = self.config.curriculum
+        return Curriculum(
+            sampling.init_sampler(self.bins),
+            jnp.asarray(self.config.randomize.start_level, jnp.float32),
+            None if changes.tolerance_decay is None else init_tolerance(self.config.reward),
+            None if changes.loose_bounds == 1.0 else jnp.asarray(changes.loose_bounds, jnp.float32),
+        )
 
-    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array) -> Curriculum:
-        """Learn from `failed` (T, ...) of one iteration: a failure counts where it happened and, if `blame_start`, where its
-        episode began, too; `place` (T, ..., 2)."""
+    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array, errors: Array) -> Curriculum:
+        """Learn from one iteration, T steps in B environments.
+
+        failed (T, B): a failure counts where it happened and, if `blame_start`, where its episode began, too; place (T, B, 2).
+        errors (T, B, E): the squared errors of the rewards.
+        """
         blamed = place if self.config.sampling.blame_start else place[..., :1]
         failures = sampling.count_failures(self.bins, blamed, jnp.broadcast_to(failed[..., None], blamed.shape)) / len(failed)
         sampler = sampling.update_sampler(curriculum.sampler, failures, self.config.sampling)
-        config = self.config.randomize
+        config, changes = self.config.randomize, self.config.curriculum
         fastest = (1.0 - config.start_level) / max(config.ramp_share * self.config.num_iterations, 1.0)
         bearable = failed.mean() / self.config.sim.ctrl_dt < config.ramp_falls
         level = curriculum.level + jnp.where(bearable, fastest, -fastest)
-        return Curriculum(sampler, jnp.clip(level, config.start_level, 1.0))
+        tolerance, looseness = curriculum.tolerance, curriculum.looseness
+        if tolerance is not None and changes.tolerance_decay is not None:
+            tolerance = update_tolerance(tolerance, errors.mean(axis=1), changes.tolerance_decay)
+        if looseness is not None:
+            tightening = (changes.loose_bounds - 1.0) / max(changes.tighten_share * self.config.num_iterations, 1.0)
+            looseness = jnp.maximum(looseness - tightening, 1.0)
+        return Curriculum(sampler, jnp.clip(level, config.start_level, 1.0), tolerance, looseness)
 
     def curriculum_log(self, curriculum: Curriculum) -> dict[str, Array]:
         """Named scalars of what the curriculum is at."""
-        return {"curriculum/level": curriculum.level}
+        log = {"curriculum/level": curriculum.level}
+        if curriculum.tolerance is not None:
+            log |= {f"curriculum/sigma_{name}": jnp.sqrt(curriculum.tolerance.width_sq[i]) for i, name in enumerate(TERMS)}
+        if curriculum.looseness is not None:
+            log["curriculum/looseness"] = curriculum.looseness
+        return log
 
     def chance(self, key: Array) -> Chance:
         """What chance does in one control step."""
@@ -132,7 +174,9 @@ class Tracking:
     def _start(self, clip: Array, frame: Array, state: KinematicState, key: Array, level: Array) -> EnvState:
         zero, still = jnp.zeros((), jnp.int32), jnp.zeros(self.action_size, jnp.float32)
         wire = self.hardware.connect(key, level, state, self.target(clip, frame, still))
-        env_state = EnvState(self.physics.init(state), clip, frame, self._packed(clip, frame), still, zero, wire, None)
+        env_state = EnvState(self.physics.init(state), clip, frame, self._packed(clip, frame), still, zero, wire, None, None)
+        if self.config.reward.action_acceleration:
+            env_state = env_state._replace(action_before=still)
         if self.config.observation.history:
             env_state = env_state._replace(history=jnp.stack([self._remembered(env_state)] * self.config.observation.history))
         return env_state
@@ -151,17 +195,23 @@ class Tracking:
         history = env_state.history
         if history is not None:
             history = jnp.concatenate([self._remembered(env_state)[None], history[:-1]])
-        next_state = EnvState(physics, clip, frame, env_state.start, action, env_state.step_count + 1, wire, history)
+        before = None if env_state.action_before is None else env_state.last_action
+        next_state = EnvState(physics, clip, frame, env_state.start, action, env_state.step_count + 1, wire, history, before)
 
-        terms = tracking_rewards(state, reference, anchor=self.anchor, config=self.config.reward)
-        terms |= self._costs(physics, action, env_state.last_action)
+        errors = squared_errors(state, reference, anchor=self.anchor)
+        width_sq = self.width_sq if curriculum.tolerance is None else curriculum.tolerance.width_sq
+        terms = tracking_rewards(errors, width_sq) | self._costs(physics, action, env_state.last_action)
+        if env_state.action_before is not None:
+            terms["action_acceleration"] = action_acceleration(action, env_state.last_action, env_state.action_before)
         reward = jnp.where(invalid, 0.0, total_reward(terms, self.config.reward))
-        terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, self.config.termination)
+        looseness = 1.0 if curriculum.looseness is None else curriculum.looseness
+        terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, self.config.termination, looseness)
         at_end = frame >= self.library.clip_length[clip] - 1
         truncated = ~terminated & (at_end | (next_state.step_count >= self.max_steps))
         place = jnp.stack([self._packed(clip, frame), env_state.start])
         log = {f"reward/{name}": value for name, value in terms.items()} | self._errors(state, reference)
-        return next_state, StepResult(reward, terminated, truncated, invalid, place, log)
+        error_sq = jnp.stack([errors[name] for name in TERMS])
+        return next_state, StepResult(reward, terminated, truncated, invalid, place, error_sq, log)
 
     def _costs(self, physics: PhysicsState, action: Array, last_action: Array) -> dict[str, Array]:
         """What has a price, by name."""
@@ -186,6 +236,10 @@ class Tracking:
         if env_state.history is not None:
             actor = jnp.concatenate([actor, env_state.history.reshape(-1)])
         return actor, observe(observation.critic, self._observed(env_state, env_state.physics.kinematics), self.layout)
+
+    def mirror(self) -> Mirror:
+        """The left-right mirror images of what the actor sees and does. Raises `InputError` where there are none."""
+        return find_mirror(self.robot, self.config.observation)
 
     def observe_true(self, env_state: EnvState, observation: ObservationConfig) -> Array:
         """What an actor of `observation`, one without history, sees of the true state: nothing late, nothing noisy; (N,)."""
