@@ -50,7 +50,7 @@ class Checkpoints:
 
         def read(iteration: int) -> dict[str, Any]:
             reader, path = ocp.PyTreeCheckpointer(), self._manager.directory / str(iteration) / "default"
-            stored = reader.metadata(path).item_metadata.tree
+            stored = dict(reader.metadata(path).item_metadata or {})
             like = {name: jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), stored[name]) for name in names}
             plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
             return reader.restore(path, args=ocp.args.PyTreeRestore(item=like, restore_args=plain, partial_restore=True))

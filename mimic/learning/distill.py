@@ -72,9 +72,6 @@ class Taught:
     def curriculum_log(self, curriculum: Lesson) -> dict[str, Array]:
         return self.task.curriculum_log(curriculum.curriculum) | {"curriculum/led": curriculum.led}
 
-    def curriculum_log(self, curriculum: Lesson) -> dict[str, Array]:
-        return self.task.curriculum_log(curriculum.curriculum)
-
     def mirror(self) -> Mirror:
         return self.task.mirror()
 
