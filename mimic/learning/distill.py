@@ -65,10 +65,12 @@ class Taught:
     def init_curriculum(self) -> Lesson:
         return Lesson(self.task.init_curriculum(), jnp.ones(()))
 
-    def update_curriculum(self, curriculum: Lesson, place: Array, failed: Array, errors: Array, progress: Array) -> Lesson:
-        led = jnp.clip(1.0 - progress / max(self.mixed_share, 1e-6), 0.0, 1.0)
-        inner = self.task.update_curriculum(curriculum.curriculum, place, failed, errors)
-        return Lesson(inner, jnp.asarray(led, jnp.float32))
+    def update_curriculum(self, curriculum: Lesson, place: Array, failed: Array, errors: Array) -> Lesson:
+        return curriculum._replace(curriculum=self.task.update_curriculum(curriculum.curriculum, place, failed, errors))
+
+    def led(self, progress: Array) -> Array:
+        """The share of control steps that the teacher does, after this part of the training, in [0, 1]."""
+        return jnp.clip(1.0 - progress / max(self.mixed_share, 1e-6), 0.0, 1.0).astype(jnp.float32)
 
     def curriculum_log(self, curriculum: Lesson) -> dict[str, Array]:
         return self.task.curriculum_log(curriculum.curriculum)
@@ -186,9 +188,8 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
                 "rollout/terminated": transitions.terminated.mean(),
             }
         )
-        lesson = taught.update_curriculum(
-            state.curriculum, transitions.place, transitions.terminated, transitions.errors, progress
-        )
+        lesson = taught.update_curriculum(state.curriculum, transitions.place, transitions.terminated, transitions.errors)
+        lesson = lesson._replace(led=taught.led(progress))
         normalizer = update_normalizer(state.normalizer, transitions.obs)
         memory = memory._replace(moments=moments)
         next_state = TrainState(
