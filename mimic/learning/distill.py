@@ -66,16 +66,8 @@ class Taught:
         return Lesson(self.task.init_curriculum(), jnp.ones(()))
 
     def update_curriculum(self, curriculum: Lesson, place: Array, failed: Array, errors: Array) -> Lesson:
-<<<<<<< HEAD
         led = jnp.maximum(curriculum.led - 1.0 / max(self.led_iterations, 1.0), 0.0)
         return Lesson(self.task.update_curriculum(curriculum.curriculum, place, failed, errors), led)
-=======
-        return curriculum._replace(curriculum=self.task.update_curriculum(curriculum.curriculum, place, failed, errors))
-
-    def led(self, progress: Array) -> Array:
-        """The share of control steps that the teacher does, after this part of the training, in [0, 1]."""
-        return jnp.clip(1.0 - progress / max(self.mixed_share, 1e-6), 0.0, 1.0).astype(jnp.float32)
->>>>>>> aids
 
     def curriculum_log(self, curriculum: Lesson) -> dict[str, Array]:
         return self.task.curriculum_log(curriculum.curriculum) | {"curriculum/led": curriculum.led}
@@ -180,7 +172,6 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
         learning_rate = distill.learning_rate * annealed(progress, ppo.anneal_share)
         memory = _remember(state.opt_state, transitions.obs, state.iteration)
         (params, moments, average), losses = _update(state, memory, learning_rate, key_update)
-<<<<<<< HEAD
         log = collected.log | taught.curriculum_log(state.curriculum)
         log |= {
             "loss/imitation": losses.mean(),
@@ -191,23 +182,6 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
             "rollout/terminated": transitions.terminated.mean(),
         }
         lesson = taught.update_curriculum(state.curriculum, transitions.place, transitions.terminated, transitions.errors)
-=======
-        log = (
-            collected.log
-            | taught.curriculum_log(state.curriculum)
-            | {
-                "loss/imitation": losses.mean(),
-                "loss/learning_rate": learning_rate,
-                "error/imitation_rms": jnp.sqrt(jnp.mean(jnp.square(transitions.mean - label))),
-                "rollout/label_rms": jnp.sqrt(jnp.mean(jnp.square(label))),
-                "rollout/led": state.curriculum.led,
-                "rollout/reward": transitions.reward.mean(),
-                "rollout/terminated": transitions.terminated.mean(),
-            }
-        )
-        lesson = taught.update_curriculum(state.curriculum, transitions.place, transitions.terminated, transitions.errors)
-        lesson = lesson._replace(led=taught.led(progress))
->>>>>>> aids
         normalizer = update_normalizer(state.normalizer, transitions.obs)
         memory = memory._replace(moments=moments)
         next_state = TrainState(
