@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mimic.config import HEIGHT_RULE
-from mimic.deploy.export import export_policy, make_spec
+from mimic.deploy.export import export_policy
 from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
 from mimic.learning.distill import Lesson, Taught
@@ -22,7 +22,7 @@ from mimic.learning.rollout import collect
 from mimic.robots import Robot
 from mimic.runs import Run
 from mimic.sim.physics import choose_backend
-from mimic.teacher import FOLDER, TaughtBy, load_teacher
+from mimic.teacher import FOLDER, TaughtBy, at_nominal, load_teacher
 from mimic.train import learner_of, make_task, restore_state
 from motions.errors import InputError
 from motions.motion import Motion
@@ -58,24 +58,6 @@ def export_teacher(taught_by: TaughtBy, robot: Robot, motion: Motion, out: Any) 
     """Write the teacher's policy at `out` as it acts on the model as it is: there the term randomization is all zeros."""
     nominal = at_nominal(taught_by, robot, motion)
     return export_policy(nominal.layers, nominal.mean, nominal.std, nominal.config, robot, motion, out)
-
-
-def at_nominal(taught_by: TaughtBy, robot: Robot, motion: Motion) -> TaughtBy:
-    """The same policy without the term randomization, whose zeros become a part of the first layer's bias."""
-    observation = taught_by.config.observation
-    if "randomization" not in observation.actor:
-        return taught_by
-    place = observation.actor.index("randomization")
-    before, after = observation.actor[:place], observation.actor[place + 1 :]
-    config = replace(taught_by.config, observation=replace(observation, actor=before + after))
-    sizes = {term.name: term.size for term in make_spec(config, robot, motion).observation}
-    start = sum(sizes[name] for name in before)
-    hidden = slice(start, start + len(taught_by.mean) - sum(sizes.values()))
-    kernel, bias = taught_by.layers[0]
-    zeros = np.clip(-taught_by.mean[hidden] / taught_by.std[hidden], -observation.clip, observation.clip)
-    first = np.delete(kernel, hidden, axis=0), bias + zeros @ kernel[hidden]
-    mean, std = (np.delete(part, hidden) for part in (taught_by.mean, taught_by.std))
-    return TaughtBy(config, [first, *taught_by.layers[1:]], mean, std)
 
 
 def _practised(run: Run, taught_by: TaughtBy, say: Callable[[str], None]) -> dict[str, tuple[float, float]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mimic.checkpoint import Checkpoints
+from mimic.config import Config
 from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.sim2sim import Policy
@@ -15,7 +16,7 @@ from mimic.evaluate import Evaluation, evaluate_policy
 from mimic.learning.networks import Layers, actor_layers
 from mimic.robots import Robot, load_robot
 from mimic.runs import Run, git_commit
-from mimic.teacher import TaughtBy
+from mimic.teacher import TaughtBy, at_nominal
 from motions.errors import InputError
 from motions.motion import Motion
 
@@ -45,12 +46,21 @@ def teacher_of(run: Run, say: Callable[[str], None]) -> TaughtBy:
 
 
 def export_run(run: Run, out: Path, say: Callable[[str], None]) -> list[Path]:
-    """Write the policy at `out` with its spec, model and motion, and the ROS-side contract where the terms allow it."""
-    network = trained_policy(run, say)
-    written = [export_policy(*network, run.config, run.robot, run.motions[0], out, _provenance(run))]
-    if _ros_allowed(run, say):
-        ros = out.with_name(out.stem + "_ros.onnx")
-        written.append(export_ros_contract(*network, run.config, run.robot, run.motions[0], ros, _provenance(run)))
+    """Write the policy at `out` with its spec, model and motion, and the ROS-side contract where the terms allow it.
+
+    A policy that observes what the simulation draws is written as it acts on the model as it is, which is said.
+    """
+    trained, motion = teacher_of(run, say), run.motions[0]
+    policy = at_nominal(trained, run.robot, motion)
+    if policy is not trained:
+        say(
+            "the policy observes what is drawn: written as it acts on the nominal model; for a robot: mimic distill "
+            + str(run.folder)
+        )
+    parts = policy.layers, policy.mean, policy.std, policy.config, run.robot, motion
+    written = [export_policy(*parts, out, _provenance(run))]
+    if _ros_allowed(policy.config, say):
+        written.append(export_ros_contract(*parts, out.with_name(out.stem + "_ros.onnx"), _provenance(run)))
     return written
 
 
@@ -58,7 +68,7 @@ def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]
     """Write the run's policy as a bundle: everything that a robotics team needs, in one folder."""
     require_bundle_folder(folder)
     network = trained_policy(run, say)
-    _ros_allowed(run, say)
+    _ros_allowed(run.config, say)
     return write_bundle(*network, run.config, run.robot, run.motions[0], folder, _provenance(run))
 
 
@@ -66,8 +76,8 @@ def _provenance(run: Run) -> dict[str, str]:
     return {"git_commit": git_commit(), "run": run.folder.name}
 
 
-def _ros_allowed(run: Run, say: Callable[[str], None]) -> bool:
-    obstacle = ros_obstacle(run.config)
+def _ros_allowed(config: Config, say: Callable[[str], None]) -> bool:
+    obstacle = ros_obstacle(config)
     if obstacle:
         say(f"no ROS-side file: {obstacle}")
     return not obstacle

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from mimic.config import Config, from_dict, to_dict
+from mimic.deploy.export import make_spec
 from mimic.learning.distill import Teacher
 from mimic.learning.networks import Layers
+from mimic.robots import Robot
 from mimic.runs import differences
 from mimic.sim.randomize import SHOWN
 from motions.errors import InputError
+from motions.motion import Motion
 
 FOLDER, CONFIG, ACTOR = "teacher", "config.json", "actor.npz"  # within the student's run folder
 SHARED = ("robot", "motion", "quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping", "action", "sim")
@@ -33,6 +36,24 @@ class TaughtBy:
     @property
     def actor(self) -> Teacher:
         return Teacher(self.config.observation, self.layers, self.mean, self.std)
+
+
+def at_nominal(taught_by: TaughtBy, robot: Robot, motion: Motion) -> TaughtBy:
+    """The same policy without the term randomization, whose zeros become a part of the first layer's bias."""
+    observation = taught_by.config.observation
+    if "randomization" not in observation.actor:
+        return taught_by
+    place = observation.actor.index("randomization")
+    before, after = observation.actor[:place], observation.actor[place + 1 :]
+    config = replace(taught_by.config, observation=replace(observation, actor=before + after))
+    sizes = {term.name: term.size for term in make_spec(config, robot, motion).observation}
+    start = sum(sizes[name] for name in before)
+    hidden = slice(start, start + len(taught_by.mean) - sum(sizes.values()))
+    kernel, bias = taught_by.layers[0]
+    zeros = np.clip(-taught_by.mean[hidden] / taught_by.std[hidden], -observation.clip, observation.clip)
+    first = np.delete(kernel, hidden, axis=0), bias + zeros @ kernel[hidden]
+    mean, std = (np.delete(part, hidden) for part in (taught_by.mean, taught_by.std))
+    return TaughtBy(config, [first, *taught_by.layers[1:]], mean, std)
 
 
 def student_config(preset: Config, teacher: Config, folder: Path) -> Config:
