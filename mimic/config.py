@@ -207,6 +207,9 @@ class NoiseConfig:
     """[rad/s]"""
 
 
+BEYONDMIMIC_NOISE = NoiseConfig(base_pos=0.25, base_ori=0.05, base_lin_vel=0.5, base_ang_vel=0.2, joint_pos=0.01, joint_vel=0.5)
+
+
 @dataclass(frozen=True)
 class PushConfig:
     """Shoves at random times."""

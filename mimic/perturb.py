@@ -12,8 +12,10 @@ from itertools import pairwise
 import mujoco
 import numpy as np
 
+from mimic.config import BEYONDMIMIC_NOISE
 from mimic.deploy.sim2sim import Link, Policy
 from mimic.deploy.simulation import Simulation, substeps
+from mimic.mdp.sensors import measured, noise_size
 from mimic.sim.variation import Variation, varied_fields
 from motions.errors import InputError
 from motions.kinematics import KinematicState
@@ -21,9 +23,6 @@ from motions.rotations import quat_exp, quat_mul
 
 START_RAD = 0.02  # every start differs a little, or all seeds of a deterministic setting would be one
 PUSH_EVERY_S = 2.0
-# Uniform sensor noise of one level, BeyondMimic's: root position [m], root orientation [rad], root velocity [m/s], [rad/s] ...
-NOISE_ROOT_POS, NOISE_ROOT_ORI, NOISE_LINVEL, NOISE_ANGVEL = 0.25, 0.05, 0.5, 0.2
-NOISE_JOINT_POS, NOISE_JOINT_VEL = 0.01, 0.5  # ... joints [rad], [rad/s]
 
 
 @dataclass(frozen=True)
@@ -156,15 +155,8 @@ class PerturbedLink(Link):
     def _measured(self, state: KinematicState) -> KinematicState:
         """Root, joints and their velocities with errors; the tracked bodies follow from them."""
 
-        def noise(level: float, size: int) -> np.ndarray:
-            return self.setting.noise * level * self.rng_noise.uniform(-1, 1, (len(state.qpos), size))
-
-        root, quat, joints = np.split(state.qpos.astype(np.float64), [3, 7], axis=1)
-        quat = quat_mul(quat, quat_exp(noise(NOISE_ROOT_ORI, 3)))
-        joints = joints + self.bias + noise(NOISE_JOINT_POS, joints.shape[1])
-        qpos = np.concatenate([root + noise(NOISE_ROOT_POS, 3), quat, joints], axis=1)
-        levels = ((NOISE_LINVEL, 3), (NOISE_ANGVEL, 3), (NOISE_JOINT_VEL, joints.shape[1]))
-        qvel = state.qvel + np.concatenate([noise(level, size) for level, size in levels], axis=1)
+        draws = self.setting.noise * self.rng_noise.uniform(-1, 1, (len(state.qpos), noise_size(self.bias.shape[1])))
+        qpos, qvel, *_ = measured(state, self.bias, draws, BEYONDMIMIC_NOISE)
         stand = ~np.isfinite(qpos).all(axis=1)  # a robot whose physics broke is not looked at any more
         qpos[stand], qvel[stand] = self.body.batch.model.qpos0, 0.0
         self.body.place(qpos, qvel)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mimic.config import (
+    BEYONDMIMIC_NOISE,
     ActionConfig,
     Config,
     NetworkConfig,
@@ -93,9 +94,7 @@ def g1_beyondmimic() -> Config:
             friction=(0.3 / sim.friction, 1.6 / sim.friction),
             com=(0.025, 0.05, 0.05),
             encoder_bias=0.01,  # moves the measured position and the target together, as their offset of the default pose does
-            noise=NoiseConfig(
-                base_pos=0.25, base_ori=0.05, base_lin_vel=0.5, base_ang_vel=0.2, joint_pos=0.01, joint_vel=0.5
-            ),
+            noise=BEYONDMIMIC_NOISE,
             push=PushConfig(interval_s=2.0, linvel=linvel, angvel=angvel),
         ),
         network=NetworkConfig(hidden=(512, 256, 128), init_std=1.0),

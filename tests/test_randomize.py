@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from tiny import EFFORT, KD, tiny_motion, tiny_robot
 
 from mimic.config import Config, NoiseConfig, ObservationConfig, PushConfig, RandomizeConfig, ResetConfig
@@ -234,3 +235,19 @@ def test_history_is_what_was_seen():
     for t, seen in enumerate(shown):
         past = [np.concatenate([joints[max(t - k, 0)], last[max(t - k, 0)]]) for k in (1, 2, 3)]
         np.testing.assert_allclose(seen, np.concatenate([joints[t], *past]), atol=1e-6)
+
+
+def test_an_imu_knows_where_down_is():
+    """On a tilted floor the sensed orientation is that against gravity; the body stays in one piece."""
+    task = task_of(RandomizeConfig(nominal_share=0.0, start_level=1.0, gravity_tilt=0.1))
+    _, _, (before, _, _) = episode_of(task, 2)
+    env = jax.tree.map(lambda leaf: np.asarray(leaf[0]), before)
+    true, sensed = env.physics.kinematics, env.wire.sensed
+    down = env.wire.episode.variation.gravity / 9.81
+    root = Rotation.from_quat(true.qpos[3:7], scalar_first=True)
+    found = Rotation.from_quat(sensed.qpos[3:7], scalar_first=True)
+    np.testing.assert_allclose(found.inv().apply([0, 0, -1]), root.inv().apply(down), atol=1e-5)
+    assert 0.01 < np.hypot(*down[:2]) < 0.15
+    np.testing.assert_allclose(found.inv().apply(sensed.qvel[:3]), root.inv().apply(true.qvel[:3]), atol=1e-5)
+    there, seen = (r.inv().apply(s.xpos - s.qpos[:3]) for r, s in ((root, true), (found, sensed)))
+    np.testing.assert_allclose(seen, there, atol=1e-5)

@@ -30,12 +30,16 @@ def test_each_noise_is_where_and_as_large_as_it_says():
     found, root = measured(state, bias, noise, config), rotation(state.qpos[3:7])
     shift = root.apply(0.25 * noise[:3])
     np.testing.assert_allclose(found.qpos[:3] - state.qpos[:3], shift, atol=1e-12)
-    np.testing.assert_allclose(found.xpos - state.xpos, np.tile(shift, (len(state.xpos), 1)), atol=1e-12)
     turn = rotation(found.qpos[3:7]) * root.inv()
+    moved = state.qpos[:3] + shift + turn.apply(state.xpos - state.qpos[:3])
+    np.testing.assert_allclose(found.xpos, moved, atol=1e-9)
+    for now, before in ((found.xlinvel, state.xlinvel), (found.xangvel, state.xangvel)):
+        np.testing.assert_allclose(now, turn.apply(before), atol=1e-9)
     np.testing.assert_allclose(turn.as_rotvec(), 0.05 * noise[3:6], atol=1e-9)
     for a, b in zip(found.xquat, state.xquat):
         np.testing.assert_allclose((rotation(a) * rotation(b).inv()).as_rotvec(), 0.05 * noise[3:6], atol=1e-9)
-    np.testing.assert_allclose(root.inv().apply(found.qvel[:3] - state.qvel[:3]), 0.5 * noise[6:9], atol=1e-12)
+    own = rotation(found.qpos[3:7]).inv().apply(found.qvel[:3])
+    np.testing.assert_allclose(own - root.inv().apply(state.qvel[:3]), 0.5 * noise[6:9], atol=1e-9)
     np.testing.assert_allclose(found.qvel[3:6] - state.qvel[3:6], 0.2 * noise[9:12], atol=1e-12)
     np.testing.assert_allclose(found.qpos[7:] - state.qpos[7:], bias + 0.01 * noise[12:15], atol=1e-12)
     np.testing.assert_allclose(found.qvel[6:] - state.qvel[6:], 0.6 * noise[15:], atol=1e-12)

@@ -1,4 +1,4 @@
-"""What a robot measures of its state: late, off by its encoders' bias, noisy. Numpy and JAX, no batch axes."""
+"""What a robot measures of its state: late, off by its encoders' bias, noisy. Numpy and JAX."""
 
 import numpy as np
 
@@ -6,6 +6,7 @@ from mimic.config import NoiseConfig
 from motions.kinematics import KinematicState
 from motions.rotations import Array, namespace, quat_exp, quat_mul, quat_normalize, quat_rotate
 
+BODY_TERMS = ("body_pos_b", "body_ori_b", "tracking_errors", "anchor_vel_error_b")  # need bodies that no noise has reached
 BASE_NOISE = 12  # position 3, orientation 3, linear velocity 3, angular velocity 3; then positions and velocities of the joints
 
 
@@ -15,33 +16,47 @@ def noise_size(joints: int) -> int:
 
 
 def measured(state: KinematicState, encoder_bias: Array, noise: Array, config: NoiseConfig) -> KinematicState:
-    """`state` as measured: joint positions off by `encoder_bias` (J,) [rad], everything by noise of `config`'s sizes.
+    """`state` as measured: joint positions off by `encoder_bias` (..., J) [rad], everything by noise of `config`'s sizes.
 
-    noise (noise_size,): numbers in [-1, 1]. The root's errors of position and rotation move the tracked bodies along with it,
-    those of velocity only the root. The velocity errors are in the root's own frame.
+    noise (..., noise_size): numbers in [-1, 1]. The whole body is moved and turned with its root. The errors of velocities are in
+    the root's own frame, and they and those of the joints do not reach the tracked bodies: where these are and how they move
+    relative to the root stays true. Whoever needs them as the measured joints have them computes them anew.
     """
-    xp, joints = namespace(state.qpos), len(encoder_bias)
-    pos, turn, lin, ang, joint_pos, joint_vel = xp.split(noise, np.cumsum([3, 3, 3, 3, joints]))
-    turn = quat_exp(config.base_ori * turn)
-    root = state.qpos[3:7]
-    measured_root = quat_mul(turn, root)
-    shift = config.base_pos * quat_rotate(root, pos)
-    qpos = [state.qpos[:3] + shift, measured_root, state.qpos[7:] + encoder_bias + config.joint_pos * joint_pos]
-    qvel = [
-        state.qvel[:3] + config.base_lin_vel * quat_rotate(root, lin),
-        state.qvel[3:6] + config.base_ang_vel * ang,
-        state.qvel[6:] + config.joint_vel * joint_vel,
-    ]
+    xp, joints = namespace(state.qpos), encoder_bias.shape[-1]
+    pos, turn, lin, ang, joint_pos, joint_vel = xp.split(noise, np.cumsum([3, 3, 3, 3, joints]).tolist(), axis=-1)
+    shift = config.base_pos * quat_rotate(state.qpos[..., 3:7], pos)
+    state = turned(state, quat_exp(config.base_ori * turn))
+    qpos = (state.qpos[..., :3] + shift, state.qpos[..., 3:7], state.qpos[..., 7:] + encoder_bias + config.joint_pos * joint_pos)
+    qvel = (
+        state.qvel[..., :3] + config.base_lin_vel * quat_rotate(state.qpos[..., 3:7], lin),
+        state.qvel[..., 3:6] + config.base_ang_vel * ang,
+        state.qvel[..., 6:] + config.joint_vel * joint_vel,
+    )
     return state._replace(
-        qpos=xp.concatenate(qpos),
-        qvel=xp.concatenate(qvel),
-        xpos=state.xpos + shift,
-        xquat=quat_mul(xp.broadcast_to(turn, state.xquat.shape), state.xquat),
+        qpos=xp.concatenate(qpos, axis=-1), qvel=xp.concatenate(qvel, axis=-1), xpos=state.xpos + shift[..., None, :]
+    )
+
+
+def turned(state: KinematicState, turn: Array) -> KinematicState:
+    """The whole body and its motion turned by `turn` (..., 4), a rotation of the world about the root's origin."""
+    xp, root = namespace(state.qpos), state.qpos[..., None, :3]
+
+    def of_bodies(vectors: Array) -> Array:
+        return quat_rotate(xp.broadcast_to(turn[..., None, :], (*vectors.shape[:-1], 4)), vectors)
+
+    qpos = (state.qpos[..., :3], quat_mul(turn, state.qpos[..., 3:7]), state.qpos[..., 7:])
+    return KinematicState(
+        qpos=xp.concatenate(qpos, axis=-1),
+        qvel=xp.concatenate([quat_rotate(turn, state.qvel[..., :3]), state.qvel[..., 3:]], axis=-1),
+        xpos=root + of_bodies(state.xpos - root),
+        xquat=quat_mul(xp.broadcast_to(turn[..., None, :], state.xquat.shape), state.xquat),
+        xlinvel=of_bodies(state.xlinvel),
+        xangvel=of_bodies(state.xangvel),
     )
 
 
 def delayed(states: KinematicState, steps: Array) -> KinematicState:
-    """The state `steps` control steps ago, a fraction too: linear between two, quaternions normalized.
+    """The state `steps` control steps ago, a fraction too: linear between two, quaternions normalized. No batch axes.
 
     states: leading axis of control steps, the present first; at least two more than whole `steps`, or just the present.
     """

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mimic.config import Config
-from mimic.mdp.sensors import delayed, measured, noise_size
+from mimic.mdp.sensors import delayed, measured, noise_size, turned
 from mimic.robots import Robot
 from mimic.sim.physics import Drive, PhysicsState, Push
 from mimic.sim.randomize import Chance, Episode, Shoved, draw_chance, draw_episode
 from motions.kinematics import KinematicState
-from motions.rotations import Array
+from motions.rotations import Array, quat_exp
 
 
 class Wire(NamedTuple):
@@ -94,6 +94,8 @@ class Hardware:
             states = jax.tree.map(lambda new, old: jnp.concatenate([new[None], old]), state, wire.past)
             state = delayed(states, wire.episode.observation_delay / self.n_substeps)
         noise = wire.episode.level * chance.noise if chance.noise.size else jnp.zeros(noise_size(self.joints))
+        if self.config.gravity_tilt and wire.episode.variation is not None:
+            state = turned(state, _upright(wire.episode.variation.gravity))  # an IMU knows where down is, not where the floor is
         if chance.noise.size or self.config.encoder_bias:
             state = measured(state, wire.episode.encoder_bias, noise, self.config.noise)
         return state
@@ -117,6 +119,14 @@ class Hardware:
         fresh = Shoved(Push(force, body), jnp.asarray(self.push_steps, jnp.int32))
         left = Shoved(shoved.push, jnp.maximum(shoved.steps_left - 1, 0))
         return jax.tree.map(lambda new, old: jnp.where(self._shoves(shove), new, old), fresh, left)
+
+
+def _upright(gravity: Array) -> Array:
+    """The smallest rotation (4,) that turns the direction of `gravity` (3,) to straight down."""
+    down = gravity / jnp.linalg.norm(gravity)
+    axis = jnp.stack([-down[1], down[0], jnp.zeros(())])  # down x (0, 0, -1), as long as the sine of the angle
+    sine_sq = jnp.maximum(jnp.sum(jnp.square(axis)), 1e-12)
+    return quat_exp(axis * jnp.arcsin(jnp.sqrt(sine_sq)) / jnp.sqrt(sine_sq))
 
 
 def _late(targets: Array, delay: Array, n_substeps: int) -> Array:
