@@ -135,7 +135,8 @@ def test_sensors_err_by_the_published_levels_and_bodies_follow(policy: Policy):
     own = [Rotation.from_quat(s.qpos[:, 3:7], scalar_first=True).inv().apply(s.qvel[:, :3]) for s in (seen, true)]
     shift = Rotation.from_quat(true.qpos[:, 3:7], scalar_first=True).inv().apply(seen.qpos[:, :3] - true.qpos[:, :3])
     for values, level in (
-        (shift, 0.5), (seen.qpos[:, 7:] - true.qpos[:, 7:], 0.02), (own[0] - own[1], 1.0), (seen.qvel[:, 3:6] - true.qvel[:, 3:6], 0.4),
+        (shift, 0.5), (seen.qpos[:, 7:] - true.qpos[:, 7:], 0.02), (own[0] - own[1], 1.0),
+        (seen.qvel[:, 3:6] - true.qvel[:, 3:6], 0.4),
         (seen.qvel[:, 6:] - true.qvel[:, 6:], 1.0),
     ):  # fmt: skip
         assert np.abs(values).max() == pytest.approx(level, rel=0.02)
