@@ -164,7 +164,11 @@ def test_an_undecided_quaternion_order_is_asked_for(here: Path, tmp_path: Path, 
         (["bench", "speed", "--robot", "humanoid", "--num-envs", "-4"], "num_envs is -4"),
         (["bench", "learn", "--robot", "humanoid", "--set", "sampling.cap"], "--set sampling.cap: expected SECTION.NAME=VALUE"),
         (["bench", "learn", "--robot", "humanoid", "--set", "sampling.cap=.5"], "sampling.cap is 0.5, expected 1"),
-        (["train", "humanoid", "--ppo.symmetry", "loss", "--observation.actor", "phase"], "'phase' has no left-right mirror"),
+        pytest.param(
+            ["train", "humanoid", "--ppo.symmetry", "loss", "--observation.actor", "phase"],
+            "'phase' has no left-right mirror",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

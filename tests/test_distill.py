@@ -287,6 +287,7 @@ def teacher_run(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return run.folder
 
 
+@pytest.mark.slow
 def test_a_student_is_a_run_that_goes_on_where_it_stopped(
     teacher_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):

@@ -16,7 +16,8 @@ from mimic.deploy import recorded
 from mimic.deploy.export import make_spec
 from mimic.deploy.graph import assemble, policy_model
 from mimic.deploy.raw import raw_model
-from mimic.deploy.sim2sim import frame_of, read_state
+from mimic.deploy.sim2sim import frame_of
+from mimic.deploy.simulation import read_state
 from mimic.deploy.spec import PolicySpec
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
 from mimic.robots import Robot

@@ -294,7 +294,10 @@ def robots_of_presets(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     return load
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name != "g1_beyondmimic_wose"])  # another's, but for two terms
+QUICK = ("g1", "g1_deploy", "humanoid")  # each compiles a program of its own
+
+
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PRESETS])
 def test_every_preset_builds_resets_and_steps(name: str, robots_of_presets):
     """On a clip of standing with slowly swinging joints: a dozen steps of noise, and all is finite and as wide as it says."""
     config = make_preset(name)

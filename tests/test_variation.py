@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
+import pytest
 from tiny import tiny_motion, tiny_robot
 
 from mimic.robots.actuators import torque_limits
@@ -119,19 +120,21 @@ def test_mjx_agrees_with_native():
         np.testing.assert_allclose(a, b, atol=5e-6, err_msg=name)
 
 
-def test_dry_friction_holds_a_joint_on_both_engines():
+@pytest.mark.parametrize("engine", ["native", pytest.param("mjx", marks=pytest.mark.slow)])
+def test_dry_friction_holds_a_joint(engine: str):
     """Legs without gains that swing in the air: with much friction they stop at once, without they go on."""
     loose = copy.copy(MODEL)
     loose.actuator_gainprm[:], loose.actuator_biasprm[:] = 0.0, 0.0
     loose = dataclasses.replace(ROBOT, model=loose)
-    for physics in (NativePhysics(loose, 20), MjxPhysics(loose, 20, "jax", 2, dry_friction=True)):
-        drives = []
-        for friction in (0.0, 3.0):
-            v = variation(1)._replace(joint_friction=np.full(4, friction, np.float32), joint_damping=np.zeros(4, np.float32))
-            drives.append(Drive(np.zeros(4, np.float32), variation=v))
-        speed = np.abs(batch(physics, drives, 0.5).kinematics.qvel[:, 6:]).max(axis=1)
-        assert speed[0] > 0.1
-        assert speed[1] < 0.05 * speed[0]
+    native = engine == "native"
+    physics = NativePhysics(loose, 20) if native else MjxPhysics(loose, 20, "jax", 2, dry_friction=True)
+    drives = []
+    for friction in (0.0, 3.0):
+        v = variation(1)._replace(joint_friction=np.full(4, friction, np.float32), joint_damping=np.zeros(4, np.float32))
+        drives.append(Drive(np.zeros(4, np.float32), variation=v))
+    speed = np.abs(batch(physics, drives, 0.5).kinematics.qvel[:, 6:]).max(axis=1)
+    assert speed[0] > 0.1
+    assert speed[1] < 0.05 * speed[0]
 
 
 def test_nominal_factors_leave_every_field_as_it_is():
@@ -154,11 +157,17 @@ def test_motors_give_what_their_curve_leaves():
         model.actuator_forcerange[:] = np.stack([low, high], axis=1)
         mujoco.mj_step(model, data)
     np.testing.assert_allclose(found.qvel[0, 6:], data.qvel[6:], rtol=1e-5)
-    # at a motor's limit C MuJoCo's integrator drops the damping term, MJX does not: only how they compare with themselves
-    for plain, curved in ((NativePhysics(ROBOT, 4), found), (MjxPhysics(ROBOT, 4, "jax", 1), None)):
-        if curved is None:
-            curved = batch(MjxPhysics(fast, SUBSTEPS, "jax", 1, motors=True), [Drive(ctrl)], 0.3).kinematics
-        assert float(batch(plain, [Drive(ctrl)], 0.3).kinematics.qvel[0, 6:].min()) > 1.2 * float(curved.qvel[0, 6:].max())
+    free = batch(NativePhysics(ROBOT, SUBSTEPS), [Drive(ctrl)], 0.3).kinematics
+    assert float(free.qvel[0, 6:].min()) > 1.2 * float(found.qvel[0, 6:].max())
+
+
+@pytest.mark.slow
+def test_motors_of_mjx_are_held_back_too():
+    """At a motor's limit C MuJoCo's integrator drops the damping term and MJX does not: compared with itself only."""
+    fast = dataclasses.replace(ROBOT, velocity_limit=np.full(4, 3.0), corner_velocity=np.full(4, 0.5))
+    drive = [Drive(np.full(4, 2.0, np.float32))]
+    slow, free = (batch(MjxPhysics(r, 4, "jax", 1, motors=m), drive, 0.3).kinematics for r, m in ((fast, True), (ROBOT, False)))
+    assert float(free.qvel[0, 6:].min()) > 1.2 * float(slow.qvel[0, 6:].max())
 
 
 def test_placed_bodies_are_where_kinematics_puts_them():
