@@ -60,9 +60,8 @@ def test_every_graph_gives_what_was_recorded(name: str, tmp_path: Path):
     checks = check_bundle(folder)
     assert [check for check in checks if not check.passed] == []
     replayed = {check.what: check.difference for check in checks if check.difference is not None}
-    assert {"policy.onnx", "raw.onnx", "policy.npz"} <= replayed.keys()
+    assert {"policy.onnx", "raw.onnx", "policy.npz", "policy.py"} <= replayed.keys()
     assert ("policy_ros.onnx" in replayed) == (name in ("contract", "absolute", "no estimate"))
-    assert ("policy.py" in replayed) == (folder / "policy.py").exists()
     assert max(replayed.values()) < 1e-5
     assert Policy.load(folder / "policy.onnx").spec.files.keys() == {c for c in FILES if (folder / FILES[c]).exists()}
 
@@ -142,7 +141,7 @@ def test_a_changed_gain_is_not_the_robots_either(folder: Path):
     assert failed(folder)["policy.xml"] == "kd of front_right_hip is 2, in policy.json 5"
 
 
-@pytest.mark.parametrize("name", ["policy.json", *(name for key, name in FILES.items() if key != "runtime")])
+@pytest.mark.parametrize("name", ["policy.json", *FILES.values()])
 @pytest.mark.parametrize("kind", ["missing", "truncated", "empty"])
 def test_a_file_that_is_not_whole(folder: Path, name: str, kind: str):
     path = folder / name
@@ -155,11 +154,24 @@ def test_a_file_that_is_not_whole(folder: Path, name: str, kind: str):
         assert ("cannot be read" if kind == "missing" else "not valid JSON") in says
     elif kind == "missing":
         assert says.startswith("missing")
-    elif not name.endswith((".json", ".txt")):
+    elif not name.endswith((".json", ".txt", ".py")):
         assert says.startswith("damaged or truncated: ")
     assert "\n" not in says
     if name != "policy.json":
         assert failed(folder).keys() == {name}  # and nothing else is blamed
+
+
+def test_a_bundle_without_its_runtime_is_not_whole(folder: Path):
+    edit(folder, lambda t: t["files"].pop("runtime"))
+    assert "not a whole one" in failed(folder)["policy.py"]
+
+
+def test_the_readme_gives_the_torque_law_as_the_docs_do(whole: Path):
+    """A reader who bounds the target and drops the rest takes torque away."""
+    readme, docs = (path.read_text() for path in (whole / "README.txt", Path(__file__).parents[1] / "docs" / "bundle.md"))
+    for law in ("kp (target - sent)", "clip(kp (sent - q) - kd qdot + extra, -effort, effort)"):
+        assert law in readme
+        assert law in docs
 
 
 def test_another_policys_network(folder: Path, tmp_path: Path):

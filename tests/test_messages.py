@@ -1,5 +1,7 @@
 """Packets: what was sent is read, and nothing else is: truncated, changed, replayed, of another version, session or robot."""
 
+import json
+import math
 import struct
 import zlib
 
@@ -104,7 +106,9 @@ def test_whatever_comes_only_a_packet_error_is_raised(data: bytes, whole: bool, 
 @pytest.mark.parametrize(
     "changes",
     [{"joint_names": ["a", "b"]}, {"joint_names": "abcd"}, {"joint_names": [1, 2, 3, 4]}, {"control_rate_hz": "50"},
-     {"control_rate_hz": True}, {"joint_lower": 3}, {"effort": ["a"]}, {"effort": [True] * 4}],
+     {"control_rate_hz": True}, {"joint_lower": 3}, {"effort": ["a"] * 4}, {"effort": [True] * 4},
+     {"control_rate_hz": 10**400}, {"effort": [-(10**400)] * 4}, {"joint_upper": [math.nan] * 4},
+     {"joint_lower": [-1.0] * 3}, {"joint_upper": [1.0] * 5}, {"effort": []}],
 )  # fmt: skip
 def test_a_malformed_hello_is_refused(changes: dict):
     with pytest.raises(PacketError) as refused:
@@ -112,11 +116,35 @@ def test_a_malformed_hello_is_refused(changes: dict):
     assert refused.value.kind == "malformed"
 
 
+ITEM = st.sampled_from([None, True, 1, -2.5, math.nan, -math.inf, 10**300, 10**400, -(10**400), "a", []])
+ANYTHING = st.one_of(ITEM, st.lists(ITEM, min_size=3, max_size=5))
+
+
+@given(changes=st.dictionaries(st.sampled_from(sorted(ROBOT)), ANYTHING))
+def test_whatever_a_hello_says_its_numbers_are_floats_or_it_is_refused(changes: dict):
+    inbox = Inbox(4)
+    if (packet := inbox.take(bad_hello(changes))) is None:
+        assert dict(inbox.refused) == {"malformed": 1}
+        return
+    told = packet.content
+    assert math.isfinite(float(told["control_rate_hz"]))
+    for key in ("joint_lower", "joint_upper", "effort"):
+        assert not np.isnan(np.array(told[key], np.float64)).any()
+        assert len(told[key]) == len(told["joint_names"]) == 4
+
+
+@pytest.mark.parametrize("kind", [HELLO, STATE, COMMAND, 9])
+def test_a_body_too_short_for_its_kind_is_malformed(kind: int):
+    data = struct.pack("<4sHHHxxxxxxQQd", b"MIMC", 1, kind, 0, SESSION, 1, 0.0) + b"abc"
+    with pytest.raises(PacketError, match="malformed"):
+        decode(data + struct.pack("<I", zlib.crc32(data)))
+
+
 def bad_hello(changes: dict) -> bytes:
     """A hello for four joints whatever it names."""
-    data = bytearray(encode_hello(SESSION, 1, 0.0, ROBOT | changes)[:-4])
-    data[8:10] = struct.pack("<H", 4)
-    return bytes(data) + struct.pack("<I", zlib.crc32(data))
+    table = json.dumps(ROBOT | changes).encode()
+    data = struct.pack("<4sHHHxxxxxxQQd", b"MIMC", 1, HELLO, 4, SESSION, 1, 0.0) + table
+    return data + struct.pack("<I", zlib.crc32(data))
 
 
 def test_an_inbox_takes_one_session_in_order():

@@ -247,6 +247,20 @@ def test_a_runtime_that_stalled_does_not_go_on(bundle: Path):
     assert rig.controller.reason == "no step for 0.500 s, at most 0.220 s allowed"
 
 
+@pytest.mark.parametrize("before", ["run", "hold", "asked to stop"])
+def test_damping_lasts_as_long_after_a_long_stall(before: str, bundle: Path):
+    rig = Rig(bundle).running()
+    stall = rig.controller.safety.damp_s + 1
+    if before == "hold":
+        assert rig.step(absent=True).state is State.HOLD
+    elif before == "asked to stop":
+        rig.controller.stop("asked to")
+    states = [rig.step(gap=stall).state]
+    while states[-1] is not State.STOP:
+        states.append(rig.step().state)
+    assert states.count(State.DAMP) * DT == pytest.approx(rig.controller.safety.damp_s, abs=1.01 * DT)
+
+
 def test_a_fall_and_a_joint_beyond_its_limit_are_damped_at_once(bundle: Path):
     lean = CONFIG.termination.anchor_angle + 0.1
     rig = Rig(bundle).running()
@@ -316,6 +330,10 @@ NAMES = ROBOT.joint_names
 OTHER = {
     "a joint more": ({"joint_names": [*NAMES, "tail"]}, ["the policy has no joint 'tail'", "4 values of kp for 5 joints"]),
     "a joint less": ({"joint_names": NAMES[1:]}, ["the robot has no joint 'front_left_hip'"]),
+    "another joint, too": (
+        {"joint_names": ["tail", *NAMES[1:]], "joint_lower": [-9, -1, -1.2, -1], "kp": [KP, 2 * KP, KP, KP]},
+        ["no joint 'tail'", "joint_lower of 'hind_left_hip' is -1.2, expected -1", "kp of 'front_right_hip' is 120, expected 60"],
+    ),
     "twice": ({"joint_names": [*NAMES, "hind_left_hip"]}, ["names joint 'hind_left_hip' more than once"]),
     "order": ({"joint_names": NAMES[::-1]}, ["joint 0 is 'hind_right_hip', expected 'front_left_hip' (the order differs)"]),
     "rate": ({"control_rate_hz": 100}, ["its control rate is 100 Hz, expected 50 Hz"]),

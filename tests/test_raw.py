@@ -27,7 +27,7 @@ from motions.library import pack
 
 BODY = stick_body()
 JOINTS = len(BODY.joint_names)
-AHEAD = (1, 7, 80)
+AHEAD = (1, 7, 80, -3)
 
 
 def stick_robot() -> Robot:
@@ -95,7 +95,7 @@ def expected_terms(names: tuple[str, ...], raw: dict, state: KinematicState, fra
     observed = Observed(
         state=state,
         reference=frame_of(CLIP, frame),
-        future=KinematicState(*(part[[min(frame + k, last) for k in AHEAD]] for part in CLIP)),
+        future=KinematicState(*(part[[min(max(min(frame, last) + k, 0), last) for k in AHEAD]] for part in CLIP)),
         last_action=raw["last_action"],
         phase=np.float32(min(frame, last) / last),
         time=np.float32(frame * 0.02),
@@ -130,6 +130,15 @@ def test_only_what_the_terms_need_is_asked_for(terms: tuple[str, ...], unknown: 
         "joint_pos", "joint_vel", "root_quat", "root_angvel", "root_pos", "root_linvel", "last_action", "frame",
     }  # fmt: skip
     assert set(graph.inputs) == everything - unknown
+
+
+def test_what_only_the_history_needs_is_asked_for():
+    graph = RawGraph(spec_of("joint_vel", history=2, history_terms=("base_lin_vel",)), CLIP.qpos[:, 7:])
+    assert "root_linvel" in graph.inputs
+    assert "root_pos" not in graph.inputs
+    raw, state = random_raw(0)
+    out = graph(**raw, frame=3, history=np.zeros(6, np.float32), first=True)
+    np.testing.assert_allclose(out["next_history"][:3], expected_terms(("base_lin_vel",), raw, state, 3), atol=1e-5)
 
 
 def test_target_aims_at_the_next_frame():

@@ -100,13 +100,13 @@ def test_noise_is_counted_and_changes_nothing(bundle: Path):
                     rig.send(data)
                 rig.send(encode_state(7, 1, 0.0, rig.robot.measure()))
                 rig.send(encode_state(8, 10**6, 0.0, rig.robot.measure()))
-                stranger.sendto(encode_state(9, 10**6, 0.0, rig.robot.measure()), rig.server.address)
+                stranger.sendto(encode_state(7, 2**63, 0.0, rig.robot.measure()), rig.server.address)  # of the robot's session
                 command = rig.answer().content
                 assert command["state"] <= State.HOLD
                 assert np.isfinite(command["target"]).all()
     refused = rig.served.packets["refused"]
-    assert {kind: refused[kind] for kind in ("damaged", "foreign", "replayed", "session")} == {
-        "damaged": 20, "foreign": 10, "replayed": 10, "session": 20,
+    assert {kind: refused[kind] for kind in ("damaged", "foreign", "replayed", "session", "sender")} == {
+        "damaged": 20, "foreign": 10, "replayed": 10, "session": 10, "sender": 10,
     }  # fmt: skip
     assert refused["truncated"] == 11
     assert rig.served.ended == "the robot left: the test is over"

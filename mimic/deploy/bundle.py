@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from mimic.config import Config
+from mimic.deploy import policy as runtime
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.graph import Layers
 from mimic.deploy.raw import raw_model
@@ -26,8 +27,7 @@ FILES = {
     "network": "policy.onnx", "model": "policy.xml", "motion": "policy.npz", "raw": "raw.onnx", "ros": "policy_ros.onnx",
     "test_vectors": "test_vectors.npz", "runtime": "policy.py", "schema": "schema.json", "readme": "README.txt",
 }  # fmt: skip
-OPTIONAL = ("ros", "runtime")
-_RUNTIME = Path(__file__).with_name(FILES["runtime"])
+OPTIONAL = ("ros",)
 
 README = """A policy for the robot {robot} that tracks {motion}. Start with policy.json: its fields are explained in schema.json.
 Before anything moves: `mimic check-bundle .` replays test_vectors.npz through every graph here.
@@ -37,6 +37,9 @@ raw.onnx: for those who want to write no observation code.
   Out: target [rad] to send to the joints in the order of policy.json's joint_names, and action, to be given back as last_action.
   Feed last_action of zeros at the start and frame 0, 1, 2, ... at {rate:g} Hz. The clip is inside.
   The torque law, its gains and limits are in policy.json: conventions.torque, kp, kd, effort, joint_lower, joint_upper.
+  target is not bounded: a policy may aim beyond a joint's limit to ask for torque. Whoever bounds it must give that back:
+    sent = clip(target, joint_lower, joint_upper), extra = kp (target - sent)
+    torque = clip(kp (sent - q) - kd qdot + extra, -effort, effort)
 
 policy.onnx: for small engines, and for those with observation code of their own.
   In: obs (batch, {size}). Out: actions (batch, {joints}). A plain MLP; the normalizer is inside.
@@ -52,9 +55,8 @@ policy_ros.onnx: for the ROS 2 motion_tracking_controller and what reads the sam
 
 policy.py: for those who drive the robot from Python. It needs numpy and onnxruntime, nothing of Mimic.
   It reads this folder, reorders joints, builds the observation and steps the network.
-  It bounds targets to the joint limits, starts gently, and stops safely when something is wrong.
+  It bounds targets to the joint limits, adds the extra torque, starts gently, and stops safely when something is wrong.
   It is a copy of mimic/deploy/policy.py of the version that made this bundle.
-  It is absent from bundles that were made before that file existed.
 
 policy.xml, policy.npz: for simulation. The robot as it was trained, and the clip at the control rate.
   policy.xml is MJCF and needs no other file; its actuators are the torque law of policy.json.
@@ -101,8 +103,7 @@ def write_bundle(
         vectors = raw_vectors(policy.spec, dict(data))
     recorded.unlink()
     np.savez(paths["test_vectors"], **vectors)
-    if _RUNTIME.is_file():
-        shutil.copyfile(_RUNTIME, paths["runtime"])
+    shutil.copyfile(runtime.__file__, paths["runtime"])
     paths["schema"].write_text(json.dumps(policy_schema(), indent=1) + "\n")
     paths["readme"].write_text(_readme(policy.spec, raw, len(vectors["frame"])))
     written = {key: path for key, path in paths.items() if path.is_file()}

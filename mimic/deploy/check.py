@@ -1,6 +1,5 @@
 """What `mimic check-bundle` finds out: is the bundle whole, unchanged, and does every graph in it give what was recorded?"""
 
-import importlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import mujoco
 import numpy as np
 import onnxruntime
 
+from mimic.deploy import policy as runtime
 from mimic.deploy.bundle import FILES, OPTIONAL, SPEC
 from mimic.deploy.export import AGREEMENT
 from mimic.deploy.schema import faults, policy_schema
@@ -226,8 +226,7 @@ def _ros_check(folder: Path, spec: PolicySpec) -> Check:
 
 def _runtime_check(folder: Path, spec: PolicySpec) -> Check:
     """Our own policy.py, which is the bundle's, from the safe start on; the bundle's copy is never executed."""
-    runtime = importlib.import_module("mimic.deploy.policy")
-    if Path(runtime.__file__ or "").read_bytes() != (folder / FILES["runtime"]).read_bytes():
+    if Path(runtime.__file__).read_bytes() != (folder / FILES["runtime"]).read_bytes():
         return Check(
             FILES["runtime"], True, "not replayed: it is not this version's, and what came with a bundle is not executed"
         )

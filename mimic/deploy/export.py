@@ -151,8 +151,8 @@ def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str
         sim=config.sim,
         observation=_observation_terms(config, robot),
         observation_clip=config.observation.clip,
-        velocity_limit=_known(robot.velocity_limit) if motors else (),
-        corner_velocity=_known(robot.corner_velocity) if motors else (),
+        velocity_limit=_limits(robot.velocity_limit) if motors else (),
+        corner_velocity=_limits(robot.corner_velocity) if motors else (),
         future_frames=config.observation.future_frames,
         tracked_bodies=robot.tracked_bodies,
         anchor_body=robot.anchor_body,
@@ -283,11 +283,7 @@ def _floats(values: np.ndarray) -> tuple[float, ...]:
 
 
 def _limits(values: np.ndarray) -> tuple[float | None, ...]:
-    """JSON has no infinity."""
-    return tuple(float(value) if np.isfinite(value) else None for value in values)
-
-
-def _known(values: np.ndarray) -> tuple[float | None, ...]:
+    """None: there is none. JSON has no infinity."""
     return tuple(float(value) if np.isfinite(value) else None for value in values)
 
 

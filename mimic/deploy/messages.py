@@ -8,6 +8,7 @@ side its own. What does not fit is refused, with a reason, and counted: this gua
 import json
 import math
 import struct
+import sys
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -92,29 +93,30 @@ def decode(data: bytes) -> Packet:
         raise PacketError("malformed", f"kind {kind}, time {time}")
     body = data[HEAD.size : -CRC.size]
     read = {HELLO: _read_hello, STATE: _read_state, COMMAND: _read_command}.get(kind, _read_text)
-    return Packet(kind, joints, session, sequence, time, read(body, joints))
+    try:
+        return Packet(kind, joints, session, sequence, time, read(body, joints))
+    except PacketError:
+        raise
+    except Exception as error:  # whatever a stranger may send, it must not end who listens
+        raise PacketError("malformed", f"a {_KINDS[kind]} that cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _read_hello(body: bytes, joints: int) -> dict[str, Any]:
-    try:
-        table = json.loads(body)
-        names, rate = table["joint_names"], table["control_rate_hz"]
-        values = {key: table[key] for key in ("joint_lower", "joint_upper", "effort")}
-        good = (
-            isinstance(names, list) and len(names) == joints and all(isinstance(name, str) for name in names) and _is_number(rate)
-        )
-        good = good and all(isinstance(v, list) and all(x is None or _is_number(x) for x in v) for v in values.values())
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise PacketError("malformed", f"a hello that lacks or mistypes something: {error}") from error
-    if not good:
-        raise PacketError("malformed", "a hello whose joint names, limits or rate are not lists of names and numbers")
+    table = json.loads(body)
+    names, rate = table["joint_names"], table["control_rate_hz"]
+    values = {key: table[key] for key in ("joint_lower", "joint_upper", "effort")}
+    good = all(isinstance(column, list) and len(column) == joints for column in (names, *values.values())) and _is_number(rate)
+    good = good and all(isinstance(name, str) for name in names)
+    if not (good and all(x is None or _is_number(x) for column in values.values() for x in column)):
+        raise PacketError("malformed", f"a hello whose rate is no number, or names, limits or efforts no lists of {joints} each")
     for key, none in (("joint_lower", -math.inf), ("joint_upper", math.inf), ("effort", math.inf)):
         values[key] = [none if x is None else x for x in values[key]]
     return {"joint_names": names, "control_rate_hz": rate, **values}
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """A finite one that a float can hold: JSON's integers have no end."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _read_state(body: bytes, joints: int) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Controller:
         self._to_ours = self._to_robots = np.arange(len(self.joint_names))
         self.state, self.reason, self.frame, self._mode = State.WAIT, "no measurement yet", 0, State.BLEND  # HOLD returns to it
         self._now = self._seen_time = self._seen_received = math.nan
-        self._mode_s = self._held_s = 0.0
+        self._mode_s, self._held_s, self._told = 0.0, 0.0, State.WAIT  # told: the state of the last command
         self._bound(f32(spec["default_joints"]))
         still = {name: f32(np.zeros(size or len(self._kp))) for name, (size, _) in FIELDS.items()}
         self._begin_policy(still)
@@ -109,8 +109,8 @@ class Controller:
             found.append(f"its control rate is {control_rate_hz:g} Hz, expected {1 / self.ctrl_dt:g} Hz")
         for key, given in values.items():
             found += [f"{len(given)} values of {key} for {len(theirs)} joints"] if len(given) != len(theirs) else []
-            for name, value, j in zip(theirs, given, order):
-                wanted = self.spec[key][j]
+            for name, value in zip(theirs, given) if len(given) == len(theirs) else ():
+                wanted = self.spec[key][ours.index(name)] if name in ours else value  # else it was found above
                 if value != wanted and not abs(value - wanted) <= SAME * (1 if key.startswith("joint") else abs(wanted)):
                     found.append(f"{key} of {name!r} is {value:g}, expected {wanted:g}")
         if found:
@@ -127,7 +127,7 @@ class Controller:
         if gap > longest and State.WAIT < self.state < State.DAMP:
             self.stop(f"no step for {gap:.3f} s, at most {longest:.3f} s allowed")
         self._now = now if math.isfinite(now) else self._now
-        self._held_s += gap if self.state in (State.HOLD, State.DAMP) else 0.0
+        self._held_s += gap if self.state is self._told else 0.0  # a stall before HOLD or DAMP is no part of it
         if self.state is State.DAMP and self._held_s > self.safety.damp_s:
             self._change(State.STOP, self.reason)
         elif self.state < State.DAMP:
@@ -142,7 +142,7 @@ class Controller:
                     self._change(State.HOLD, str(error))
                 elif self._held_s >= self.safety.hold_s:
                     self.stop(f"{error}; held for {self._held_s:.2f} s")
-        active, robots = State.WAIT < self.state < State.DAMP, self._to_robots
+        active, robots, self._told = State.WAIT < self.state < State.DAMP, self._to_robots, self.state
         parts = self._target, self._kp * active, self._kd * (active or self.state is State.DAMP), self._torque * active
         return Command(self.state, self.reason, self.frame, *(part[robots] for part in parts))
 

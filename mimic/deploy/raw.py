@@ -46,7 +46,7 @@ class RawObserver:
         qvel = xp.concatenate([raw.get("root_linvel", absent), raw["root_angvel"], raw["joint_vel"]])
         last = len(self.clip.qpos) - 1
         now = self.at(frame)
-        ahead = xp.minimum(now[None] + np.array(self.spec.future_frames, np.int64), np.array(last))
+        ahead = self.at(now[None] + np.array(self.spec.future_frames, np.int64))
         observed = Observed(
             state=kinematic_state(self.body, qpos, qvel, self._tracked_ids),
             reference=KinematicState(*(xp.take(part, now, axis=0) for part in self.clip)),
@@ -64,14 +64,14 @@ class RawObserver:
         return xp.maximum(xp.minimum(frame, np.array(len(self.clip.qpos) - 1)), np.array(0))
 
     def _depends_on(self, name: str) -> bool:
-        """Whether the observation moves with the raw quantity `name`: tried out in double precision."""
+        """Whether the observation, of now or remembered, moves with the raw quantity `name`: tried out in double precision."""
         rng = np.random.default_rng(0)
         joints = len(self.spec.joint_names)
         sizes = {"joint_pos": joints, "joint_vel": joints, "root_quat": 4, "root_angvel": 3, "last_action": joints}
         raw = {key: rng.normal(size=size) for key, size in (sizes | dict.fromkeys(ESTIMATED, 3)).items()}
         raw["root_quat"] /= np.linalg.norm(raw["root_quat"])
         frame = np.asarray(len(self.clip.qpos) // 2)
-        before, after = (self(state, frame)[0] for state in (raw, raw | {name: rng.normal(size=3)}))
+        before, after = (np.concatenate(self(state, frame)) for state in (raw, raw | {name: rng.normal(size=3)}))
         return bool(np.abs(after - before).max() > _STEADY)
 
 

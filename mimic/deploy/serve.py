@@ -195,16 +195,14 @@ class Server:
             pass
 
     def _take(self) -> None:
-        for packet, sender in self._received():
-            if sender != self._robot:
-                self.inbox.refused["sender"] += 1
-            elif packet.kind == STATE:
+        for packet, _ in self._received():
+            if packet.kind == STATE:
                 self._sample = {"time": packet.time, "received": monotonic(), **packet.content}
             elif packet.kind == BYE:
                 self._left = f"the robot left: {packet.content['text']}"
 
     def _received(self) -> Iterator[tuple[Packet, tuple[str, int]]]:
-        """The packets that wait in the socket and are in order."""
+        """The packets that wait in the socket and are in order; of the robot alone once there is one."""
         while True:
             try:
                 data, sender = self.socket.recvfrom(MAX_PACKET)
@@ -212,7 +210,9 @@ class Server:
                 return
             except OSError:  # a robot's port that was closed answers to what was sent to it
                 continue
-            if (packet := self.inbox.take(data)) is not None:
+            if self._robot not in (None, sender):  # before the inbox, whose sequence is the robot's
+                self.inbox.refused["sender"] += 1
+            elif (packet := self.inbox.take(data)) is not None:
                 yield packet, sender
 
     def _send(self, command: Command, now: float) -> None:

@@ -1,4 +1,4 @@
-"""The runtime: an exported policy in plain MuJoCo, on numpy and onnxruntime alone. JAX is never imported.
+"""An exported policy in simulation: MuJoCo, numpy and onnxruntime; JAX is never imported. On a robot: `policy.py`.
 
 A control step is: read the state, observe the reference under the cursor, run the network, turn its action into joint
 position targets, hold them for one control step.
