@@ -16,6 +16,7 @@ from rich.console import Console
 from tiny import tiny_motion, tiny_robot
 from toy import Reach, ReachState, toy_config
 
+from mimic import pipeline
 from mimic.compare import Side, completed, export_teacher, print_comparison
 from mimic.config import ActionConfig, Config, DistillConfig, NetworkConfig, ObservationConfig, RandomizeConfig
 from mimic.deploy.export import export_policy, make_spec, numpy_policy
@@ -283,7 +284,9 @@ def teacher_run(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A run folder whose policy is random, without the minutes of its training."""
     config = dataclasses.replace(TEACHER, robot=str(here / "tiny.toml"), motion=(str(here / "sway.npz"),))
     run = create_run(tmp_path / "teacher", config, ROBOT, (tiny_motion(25),))
-    monkeypatch.setattr("mimic.pipeline.teacher_of", lambda run, say: TaughtBy(run.config, *random_teacher(run.config)))
+    real = pipeline.trained_policy
+    random = random_teacher(config)
+    monkeypatch.setattr(pipeline, "trained_policy", lambda run, say: random if run.config.teacher is None else real(run, say))
     return run.folder
 
 
