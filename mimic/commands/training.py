@@ -53,10 +53,10 @@ class Train:
     overwrite: bool
 
     def run(self) -> int:
+        from mimic.checks import check_config
         from mimic.runs import create_run, refuse_occupied, require_writable, resume_run
         from mimic.sim.physics import choose_backend
         from mimic.sources import find_robot, preset_clip, read_motions
-        from mimic.train import check_config
 
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite exclude each other")
