@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Any, NamedTuple
 
 from mimic.config import Config
 from mimic.mdp.observations import TERMS
 from mimic.robots import Robot
+from mimic.robots.stability import stability_warning
 from motions.errors import InputError, unknown_name
 
 LONGEST_DELAY_S = 1.0  # a policy that acts on what was a second ago tracks nothing
@@ -49,7 +51,7 @@ CAP = Rule("1 (starts by length alone) or more", lambda v: v >= 1.0)
 FACTORS = Rule("finite factors above 0, the smaller first", lambda v: 0.0 < v[0] <= v[1] < math.inf)
 TILT = Rule(f"from 0 to {STEEPEST_TILT:.3g} rad: it stands for a floor that is not level", lambda v: 0.0 <= v <= STEEPEST_TILT)
 
-# Section to field to rule; "sigma_*" are all fields that begin so, unless a longer name fits. None fits every rule: it says "off".
+# Section to field to rule; "sigma_*" are all fields that begin so, unless a longer name fits. The value None fits every rule.
 RULES: dict[str, dict[str, Rule]] = {
     "": dict.fromkeys(("num_envs", "env_steps"), COUNT),
     "sim": dict.fromkeys(("n_substeps", "iterations", "ls_iterations"), COUNT) | {"sim_dt": _least(1e-6), "friction": AMOUNT},
@@ -98,6 +100,21 @@ def check_fits(config: Config, robot: Robot) -> None:
     for name in config.randomize.push.bodies:
         if name not in bodies:
             raise unknown_name(f"body in randomize.push.bodies for the robot {robot.name!r}:", name, bodies)
+
+
+def worst_draw_warning(config: Config, robot: Robot) -> tuple[str, ...]:
+    """What to tell the user of gains that are stable on the model and not on every robot that is drawn: one line, or none."""
+    if stability_warning(robot.model, robot.default_qpos):
+        return ()  # said when the robot was loaded
+    drawn, model = config.randomize, copy(robot.model)
+    light = drawn.mass[0] * (1.0 - drawn.spread)
+    model.actuator_gainprm[:, 0] *= drawn.kp[1] * (1.0 + drawn.spread)
+    model.actuator_biasprm[:, 2] *= drawn.kd[0] * (1.0 - drawn.spread)
+    model.dof_armature[:] *= drawn.armature[0] * (1.0 - drawn.spread)
+    model.body_mass[:] *= light
+    model.body_inertia[:] *= light * drawn.inertia[0] * (1.0 - drawn.spread)
+    lines = stability_warning(model, robot.default_qpos)
+    return tuple(f"{line}; so at the worst draw of randomize.kp, kd, armature, mass, inertia and spread" for line in lines)
 
 
 def _ruled(names: Any, rules: dict[str, Rule]) -> Iterator[tuple[str, Rule]]:

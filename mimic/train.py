@@ -14,7 +14,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from mimic.checkpoint import Checkpoints
-from mimic.checks import check_config
+from mimic.checks import check_config, worst_draw_warning
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config
 from mimic.learning.distill import make_student
@@ -76,6 +76,8 @@ def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
     """
     config = run.config
     check_config(config)
+    for line in worst_draw_warning(config, run.robot):
+        say(line)
     enable_compile_cache()
     backend, platform = choose_backend(config.backend, config.device)
     with jax.default_device(jax.devices(platform)[0]):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny import tiny_motion, tiny_robot
 
-from mimic.checks import check_config
+from mimic.checks import check_config, worst_draw_warning
 from mimic.config import (
     Config,
     CurriculumConfig,
@@ -24,6 +24,7 @@ from mimic.config import (
     TerminationConfig,
 )
 from mimic.presets import PRESETS
+from mimic.robots.stability import unstable_joints
 from mimic.runs import create_run
 from motions.errors import InputError
 
@@ -126,3 +127,21 @@ def test_a_shove_of_a_body_the_robot_lacks_costs_nothing(tmp_path: Path):
     with pytest.raises(InputError, match=r"randomize.push.bodies .*'tiny'.* 'trunks'. Did you mean 'trunk'\?"):
         create_run(tmp_path / "run", config, tiny_robot(), (tiny_motion(),))
     assert not (tmp_path / "run").exists()
+
+
+def test_gains_that_only_a_draw_makes_unstable_are_told_of():
+    """On both sides of the gain that the model bears; a spread of 5 % crosses it."""
+    robot = tiny_robot()
+    model = robot.model.__copy__()
+    model.actuator_gainprm[:, 0] *= 1000
+    bearable = min(joint.stable_kp for joint in unstable_joints(model, robot.default_qpos)) / robot.kp[0]
+
+    def told(**changes: Any) -> tuple[str, ...]:
+        return worst_draw_warning(Config(randomize=RandomizeConfig(**changes)), robot)
+
+    assert told() == told(kp=(0.5, 0.98 * bearable)) == ()
+    (line,) = told(kp=(0.5, 0.98 * bearable), spread=0.05)
+    assert "unstable gains" in line
+    assert "worst draw of randomize" in line
+    assert told(kp=(0.5, 0.98 * bearable), armature=(0.5, 1.0))
+    assert told(kp=(0.5, 1.02 * bearable))
