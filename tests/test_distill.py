@@ -226,7 +226,7 @@ def test_other_motors_are_the_students_own_affair():
     ("changes", "says"),
     [
         ({"kept_rollouts": 0}, "distill.kept_rollouts is 0, expected at least 1"),
-        ({"noise": 0.0}, "distill.noise is 0, expected a number above 0"),
+        ({"noise": 0.0}, "distill.noise is 0.0, expected a number above 0"),
         ({"learning_rate": float("nan")}, "distill.learning_rate is nan"),
         ({"mixed_share": 1.5}, "distill.mixed_share is 1.5, expected a share"),
     ],
