@@ -51,27 +51,32 @@ CAP = Rule("1 (starts by length alone) or more", lambda v: v >= 1.0)
 FACTORS = Rule("finite factors above 0, the smaller first", lambda v: 0.0 < v[0] <= v[1] < math.inf)
 TILT = Rule(f"from 0 to {STEEPEST_TILT:.3g} rad: it stands for a floor that is not level", lambda v: 0.0 <= v <= STEEPEST_TILT)
 
+
+def _each(rule: Rule, *names: str) -> dict[str, Rule]:
+    return dict.fromkeys(names, rule)
+
+
 # Section to field to rule; "sigma_*" are all fields that begin so, unless a longer name fits. The value None fits every rule.
 RULES: dict[str, dict[str, Rule]] = {
-    "": dict.fromkeys(("num_envs", "env_steps"), COUNT),
-    "sim": dict.fromkeys(("n_substeps", "iterations", "ls_iterations"), COUNT) | {"sim_dt": _least(1e-6), "friction": AMOUNT},
+    "": _each(COUNT, "num_envs", "env_steps"),
+    "sim": _each(COUNT, "n_substeps", "iterations", "ls_iterations") | {"sim_dt": _least(1e-6), "friction": AMOUNT},
     "action": {"scale": POSITIVE},
     "observation": {"history": NATURAL, "future_frames": NATURALS},
     "reward": {"soft_limit": POSITIVE, "contact_force": AMOUNT, "sigma_*": POSITIVE, "*": WEIGHT},
     "termination": {"*": BOUND},
-    "sampling": {"uniform_failures": POSITIVE, "cap": CAP} | dict.fromkeys(("uniform", "from_start", "decay"), SHARE),
+    "sampling": {"uniform_failures": POSITIVE, "cap": CAP} | _each(SHARE, "uniform", "from_start", "decay"),
     "curriculum": {"tolerance_decay": DECAY, "loose_bounds": LOOSENESS, "tighten_share": SHARE},
     "reset": {"*": AMOUNT},
-    "randomize": dict.fromkeys(("friction", "mass", "inertia", "armature", "kp", "kd", "effort"), FACTORS)
-    | dict.fromkeys(("nominal_share", "start_level", "ramp_share"), SHARE)
-    | dict.fromkeys(("com", "joint_friction", "joint_damping", "encoder_bias", "target_offset", "torque_noise"), AMOUNT)
+    "randomize": _each(FACTORS, "friction", "mass", "inertia", "armature", "kp", "kd", "effort")
+    | _each(SHARE, "nominal_share", "start_level", "ramp_share")
+    | _each(AMOUNT, "com", "joint_friction", "joint_damping", "encoder_bias", "target_offset", "torque_noise")
     | {"spread": SPREAD, "gravity_tilt": TILT, "ramp_falls": BOUND},
     "randomize.noise": {"*": AMOUNT},
-    "randomize.push": dict.fromkeys(("linvel", "angvel", "force", "force_s"), AMOUNT),
-    "ppo": dict.fromkeys(("rollout_length", "num_epochs", "num_minibatches"), COUNT)
-    | dict.fromkeys(("learning_rate", "critic_learning_rate", "value_clip", "desired_kl", "clip_ratio"), POSITIVE)
-    | dict.fromkeys(("discount", "gae_lambda", "anneal_share", "average_decay"), SHARE)
-    | dict.fromkeys(("symmetry_coef", "entropy_coef", "std_rate"), AMOUNT),
+    "randomize.push": _each(AMOUNT, "linvel", "angvel", "force", "force_s"),
+    "ppo": _each(COUNT, "rollout_length", "num_epochs", "num_minibatches")
+    | _each(POSITIVE, "learning_rate", "critic_learning_rate", "value_clip", "desired_kl", "clip_ratio")
+    | _each(SHARE, "discount", "gae_lambda", "anneal_share", "average_decay")
+    | _each(AMOUNT, "symmetry_coef", "entropy_coef", "std_rate"),
     "distill": {"kept_rollouts": COUNT, "learning_rate": POSITIVE, "noise": POSITIVE, "mixed_share": SHARE},
 }
 
