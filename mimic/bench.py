@@ -91,7 +91,7 @@ class _Recorder:
         self.task = task
         self.action_size, self.reset, self.observe, self.chance = task.action_size, task.reset, task.observe, task.chance
         self.init_curriculum, self.update_curriculum = task.init_curriculum, task.update_curriculum
-        self.curriculum_log, self.mirror = task.curriculum_log, task.mirror
+        self.curriculum_log = task.curriculum_log
 
     def step(self, env_state: EnvState, action: Array, chance: Chance, curriculum: Curriculum) -> tuple[EnvState, Any]:
         kinematics = env_state.physics.kinematics

@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from mimic.config import HEIGHT_RULE
+from mimic.config import HEIGHT_RULE, Config, CurriculumConfig
 from mimic.deploy.export import export_policy
 from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
@@ -68,21 +68,24 @@ def _practised(run: Run, taught_by: TaughtBy, say: Callable[[str], None]) -> dic
         state = restore_state(run, learner, say)
         if state is None:
             raise InputError(f"{run.folder} has no readable checkpoint: train it first")
-        config = run.config
         longest_s = max(motion.duration_s for motion in run.motions)
-        task = make_task(
-            replace(
-                config,
-                termination=HEIGHT_RULE,
-                sampling=replace(config.sampling, from_start=1.0, episode_s=longest_s + config.sim.ctrl_dt),
-                randomize=replace(config.randomize, start_level=1.0),
-            ),
-            run.robot, run.motions, backend,
-        )  # fmt: skip
+        task = make_task(judging_config(run.config, longest_s), run.robot, run.motions, backend)
         taught, steps = Taught(task, taught_by.actor, 0.0), int(np.asarray(task.library.clip_length).max()) - 1
         whole = jax.jit(lambda state, led: _whole_clips(taught, learner.networks, state, led, steps))
         found = {who: whole(state, jnp.asarray(led)) for who, led in (("teacher", 1.0), ("student", 0.0))}
     return {who: (float(success), float(error_mm)) for who, (success, error_mm) in found.items()}
+
+
+def judging_config(config: Config, longest_s: float) -> Config:
+    """The environments of a training as both are judged in: whole clips of up to `longest_s`, all of the randomization, and the
+    height rule, whatever the curriculum made of the bounds."""
+    return replace(
+        config,
+        termination=HEIGHT_RULE,
+        sampling=replace(config.sampling, from_start=1.0, episode_s=longest_s + config.sim.ctrl_dt),
+        curriculum=CurriculumConfig(),
+        randomize=replace(config.randomize, start_level=1.0),
+    )
 
 
 def _whole_clips(taught: Taught, networks: Any, state: TrainState, led: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:

@@ -162,7 +162,8 @@ class SamplingConfig:
 
 @dataclass(frozen=True)
 class CurriculumConfig:
-    """What changes while the policy learns, beside where episodes start and the level of the randomization."""
+    """What changes while the policy learns, beside where episodes start (`SamplingConfig`) and how much of the randomization
+    acts (`RandomizeConfig`: start_level, ramp_share, ramp_falls)."""
 
     tolerance_decay: float | None = None
     """Decay per control step of the running mean of each tracking error; a reward's width shrinks to it, as KungfuBot's
@@ -233,7 +234,7 @@ class RandomizeConfig:
     """What an episode's robot and world differ in from the model. Ranges multiply the model's value, one draw an episode."""
 
     nominal_share: float = 0.1
-    """Share of episodes with the model as it is: no draw, no delay."""
+    """Share, in expectation, of episodes with the model as it is: no draw, no delay."""
     start_level: float = 0.1
     """Part of every range, noise and shove that is used at the start of the training ..."""
     ramp_share: float = 0.2

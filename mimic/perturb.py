@@ -16,7 +16,7 @@ from mimic.config import BEYONDMIMIC_NOISE
 from mimic.deploy.sim2sim import Link, Policy
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.mdp.sensors import measured, noise_size
-from mimic.sim.variation import Variation, varied_fields
+from mimic.sim.variation import Variation, variable_model, varied_fields
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.rotations import quat_exp, quat_mul
@@ -182,7 +182,7 @@ def perturbed_link(policy: Policy, clip: KinematicState, setting: Perturbation, 
     qpos, qvel = start_states(policy, clip, count, setting.start_rad, seed)
     anchor = policy.body.body_ids((policy.spec.anchor_body,))[0]
     if setting.com_m > 0:
-        model.body_sameframe[anchor] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE  # else MuJoCo would not look at the shift
+        model = variable_model(model, anchor)
     simulation = Simulation(model, policy.tracked_ids, qpos, qvel, policy.spec.curve)
     if setting.com_m > 0:
         direction = _rng(seed, "com").normal(size=(count, 3))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic import __version__
+from mimic.checks import check_fits
 from mimic.config import Config, from_dict, to_dict
 from mimic.robots import Robot
 from mimic.robots.store import read_robot, write_robot
@@ -74,6 +75,7 @@ def create_run(folder: Path, config: Config, robot: Robot, motions: tuple[Motion
     """
     refuse_occupied(folder, config, overwrite=overwrite)
     pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt)  # what cannot be tracked is refused before a run is lost
+    check_fits(config, robot)
     if config.ppo.symmetry != "none":
         find_mirror(robot, config.observation)  # nor mirrored
     if (folder / CONFIG).exists():

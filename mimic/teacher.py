@@ -63,6 +63,11 @@ def student_config(preset: Config, teacher: Config, folder: Path) -> Config:
 
 def check_student(student: Config, teacher: Config) -> None:
     """Raise `InputError` where the teacher cannot say what the student should do."""
+    if student.ppo.symmetry != "none":
+        raise InputError(
+            f"ppo.symmetry is {student.ppo.symmetry}, expected none: a student learns what its teacher does, not by PPO; "
+            "for a symmetric student train the teacher with it"
+        )
     if teacher.observation.history:
         raise InputError(
             f"the teacher observes {teacher.observation.history} past control steps, and a teacher sees the true state of the "

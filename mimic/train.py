@@ -14,19 +14,17 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from mimic.checkpoint import Checkpoints
+from mimic.checks import check_config, worst_draw_warning
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config
 from mimic.learning.distill import make_student
 from mimic.learning.ppo import Learner, TrainState, make_learner
-from mimic.mdp.observations import TERMS
 from mimic.progress import Progress
 from mimic.robots import Robot
 from mimic.runs import Run, truncate_metrics
 from mimic.sim.physics import choose_backend, make_physics
-from mimic.sim.randomize import check_randomize
 from mimic.tasks.tracking import Tracking
 from mimic.teacher import load_teacher
-from motions.errors import InputError, unknown_name
 from motions.library import pack
 from motions.motion import Motion
 
@@ -45,69 +43,6 @@ class TrainResult:
     steps_per_s: float
     peak_memory_mb: float
     interrupted: bool
-
-
-def check_config(config: Config) -> None:
-    """Raise `InputError` for numbers and names that cannot be trained with."""
-    sim, ppo, sampling = config.sim, config.ppo, config.sampling
-    least = {
-        "num_envs": (config.num_envs, 1), "env_steps": (config.env_steps, 1), "sim.n_substeps": (sim.n_substeps, 1),
-        "ppo.rollout_length": (ppo.rollout_length, 1), "ppo.num_epochs": (ppo.num_epochs, 1),
-        "ppo.num_minibatches": (ppo.num_minibatches, 1), "sim.sim_dt": (sim.sim_dt, 1e-6),
-        "distill.kept_rollouts": (config.distill.kept_rollouts, 1),
-        "sampling.bin_s": (sampling.bin_s, sim.ctrl_dt), "sampling.episode_s": (sampling.episode_s, sim.ctrl_dt),
-    }  # fmt: skip
-    for name, (value, bound) in least.items():
-        if not value >= bound:
-            raise InputError(f"{name} is {value}, expected at least {bound:g}")
-    positive = {
-        "sampling.uniform_failures": sampling.uniform_failures, "ppo.value_clip": ppo.value_clip,
-        "ppo.critic_learning_rate": ppo.critic_learning_rate, "reward.soft_limit": config.reward.soft_limit,
-    }  # fmt: skip
-    for name, value in positive.items():
-        if value is not None and not value > 0:
-            raise InputError(f"{name} is {value:g}, expected a number above 0")
-    if ppo.paired and config.num_envs % 2:
-        raise InputError(f"num_envs is {config.num_envs}, expected an even number: environments explore in pairs (ppo.paired)")
-    distill = config.distill
-    for name, value in (("learning_rate", distill.learning_rate), ("noise", distill.noise)):
-        if not 0.0 < value < np.inf:
-            raise InputError(f"distill.{name} is {value:g}, expected a number above 0")
-    if not 0.0 <= distill.mixed_share <= 1.0:
-        raise InputError(f"distill.mixed_share is {distill.mixed_share:g}, expected a share from 0 to 1")
-    check_randomize(config.randomize)
-    _check_curriculum(config)
-    if config.reward.undesired_contacts and not (sim.contact_forces and sim.collisions == "all"):
-        raise InputError(
-            f"reward.undesired_contacts is {config.reward.undesired_contacts:g}, which needs every body to touch and to feel it: "
-            f"sim.contact_forces true and sim.collisions all, got {sim.contact_forces} and {sim.collisions}"
-        )
-    observation = config.observation
-    if observation.history < 0:
-        raise InputError(f"observation.history is {observation.history}, expected 0 or more control steps")
-    for name in (*observation.actor, *observation.critic, *observation.history_terms):
-        if name not in TERMS:
-            raise unknown_name("observation term", name, TERMS)
-    if config.steps_per_iteration % config.ppo.num_minibatches:
-        raise InputError(
-            f"num_envs x rollout_length = {config.num_envs} x {config.ppo.rollout_length} does not divide into "
-            f"{config.ppo.num_minibatches} minibatches: choose num_envs divisible by {config.ppo.num_minibatches}"
-        )
-
-
-def _check_curriculum(config: Config) -> None:
-    changes, sampling = config.curriculum, config.sampling
-    decay, cap = changes.tolerance_decay, sampling.cap
-    if decay is not None and not 0.0 < decay < 1.0:
-        raise InputError(f"curriculum.tolerance_decay is {decay:g}, expected a number between 0 and 1, as .999, or None")
-    if not 1.0 <= changes.loose_bounds < float("inf"):
-        raise InputError(f"curriculum.loose_bounds is {changes.loose_bounds:g}, expected a factor of 1 or more")
-    if not 0.0 <= changes.tighten_share <= 1.0:
-        raise InputError(f"curriculum.tighten_share is {changes.tighten_share:g}, expected a share from 0 to 1")
-    if cap is not None and not cap >= 1.0:
-        raise InputError(f"sampling.cap is {cap:g}, expected 1 (starts by length alone) or more")
-    if cap is not None and sampling.uniform_failures is None and not 0.0 < sampling.uniform <= 1.0:
-        raise InputError(f"sampling.uniform is {sampling.uniform:g}, expected a share above 0: what a cap cuts off needs a place")
 
 
 def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend: str) -> Tracking:
@@ -141,6 +76,8 @@ def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
     """
     config = run.config
     check_config(config)
+    for line in worst_draw_warning(config, run.robot):
+        say(line)
     enable_compile_cache()
     backend, platform = choose_backend(config.backend, config.device)
     with jax.default_device(jax.devices(platform)[0]):

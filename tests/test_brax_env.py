@@ -1,5 +1,6 @@
 """The task behind brax's interface: the same numbers, and brax's own PPO trains it."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from brax.training.agents.ppo import networks as ppo_networks
 from brax.training.agents.ppo import train as ppo
 from tiny import tiny_motion, tiny_robot
 
-from mimic.config import Config, SamplingConfig
+from mimic.config import Config, CurriculumConfig, RandomizeConfig, SamplingConfig
 from mimic.sim.native import NativePhysics
 from mimic.tasks.brax_env import BraxTracking
 from mimic.tasks.tracking import Tracking
@@ -36,7 +37,7 @@ def test_steps_are_the_tasks():
     """Observations after the step, rewards and ends, until the longest episode ends it."""
     state = RESET(jax.random.key(3))
     env_state = state.pipeline_state
-    chance, curriculum = TASK.chance(jax.random.key(0)), TASK.init_curriculum()
+    chance, curriculum = TASK.chance(jax.random.key(0)), TASK.full_curriculum()
     step, observe = jax.jit(TASK.step), jax.jit(TASK.observe)
     rng = np.random.default_rng(0)
     for i in range(10):
@@ -51,6 +52,19 @@ def test_steps_are_the_tasks():
         assert float(state.reward) == pytest.approx(float(result.reward), abs=1e-6)
         assert float(state.done) == float(result.terminated | result.truncated) == float(i == 9)
         assert float(state.metrics["error/e_mpbpe_mm"]) == pytest.approx(float(result.log["error/e_mpbpe_mm"]), rel=1e-4)
+
+
+def test_all_of_the_randomization_acts_and_bounds_are_as_configured():
+    """From the first reset on: brax updates no curriculum. Encoders are off by up to all that was asked for."""
+    config = dataclasses.replace(
+        CONFIG,
+        curriculum=CurriculumConfig(loose_bounds=3.0),
+        randomize=RandomizeConfig(nominal_share=0.0, start_level=0.1, encoder_bias=0.2),
+    )
+    task = Tracking(config, ROBOT, NativePhysics(ROBOT, 4), LIBRARY)
+    reset = jax.vmap(BraxTracking(task).reset)(jax.random.split(jax.random.key(0), 64))
+    assert float(jnp.abs(reset.pipeline_state.wire.episode.encoder_bias).max()) > 0.19
+    assert task.full_curriculum().looseness is None
 
 
 def _device_put_replicated(tree: Any, devices: list) -> Any:

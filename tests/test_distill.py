@@ -17,8 +17,20 @@ from tiny import tiny_motion, tiny_robot
 from toy import Reach, ReachState, toy_config
 
 from mimic import pipeline
-from mimic.compare import Side, completed, export_teacher, print_comparison
-from mimic.config import ActionConfig, Config, DistillConfig, NetworkConfig, ObservationConfig, RandomizeConfig
+from mimic.checks import check_config
+from mimic.compare import Side, completed, export_teacher, judging_config, print_comparison
+from mimic.config import (
+    HEIGHT_RULE,
+    ActionConfig,
+    Config,
+    CurriculumConfig,
+    DistillConfig,
+    NetworkConfig,
+    ObservationConfig,
+    PPOConfig,
+    RandomizeConfig,
+    TerminationConfig,
+)
 from mimic.deploy.export import export_policy, make_spec, numpy_policy
 from mimic.deploy.sim2sim import Policy
 from mimic.learning.distill import Lesson, Taught, Teacher, make_student
@@ -28,7 +40,7 @@ from mimic.learning.ppo import TrainState
 from mimic.presets import make_preset
 from mimic.runs import create_run, open_run, read_metrics
 from mimic.teacher import TaughtBy, check_student, load_teacher, save_teacher, student_config, unknowable, unlike_teacher
-from mimic.train import check_config, make_task
+from mimic.train import make_task
 from motions.errors import InputError
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
@@ -180,6 +192,7 @@ def test_a_student_has_its_teachers_robot_and_actions_and_its_own_senses():
     [
         ({"action": ActionConfig(scale=0.5)}, {}, r"what differs: action.scale: 0.5 \(the teacher has 0.25\)"),
         ({"sim": dataclasses.replace(TEACHER.sim, n_substeps=2)}, {}, r"sim.n_substeps: 2 \(the teacher has 4\)"),
+        ({"ppo": PPOConfig(symmetry="loss")}, {}, "ppo.symmetry is loss, expected none"),
         ({"robot": "h1"}, {}, r"robot: 'h1' \(the teacher has 'tiny'\)"),
         ({"motion": ("b.npz",)}, {}, r"motion: \('b.npz',\)"),
         ({}, {"observation": STUDENT.observation}, "observes 2 past control steps.*--observation.history 0"),
@@ -214,7 +227,7 @@ def test_other_motors_are_the_students_own_affair():
     ("changes", "says"),
     [
         ({"kept_rollouts": 0}, "distill.kept_rollouts is 0, expected at least 1"),
-        ({"noise": 0.0}, "distill.noise is 0, expected a number above 0"),
+        ({"noise": 0.0}, "distill.noise is 0.0, expected a number above 0"),
         ({"learning_rate": float("nan")}, "distill.learning_rate is nan"),
         ({"mixed_share": 1.5}, "distill.mixed_share is 1.5, expected a share"),
     ],
@@ -222,6 +235,19 @@ def test_other_motors_are_the_students_own_affair():
 def test_numbers_that_make_no_sense(changes: dict, says: str):
     with pytest.raises(InputError, match=says):
         check_config(dataclasses.replace(STUDENT, distill=DistillConfig(**changes)))
+
+
+def test_the_height_rule_judges_with_its_own_bounds_whatever_the_training_began_with():
+    loose = dataclasses.replace(
+        STUDENT,
+        termination=TerminationConfig(anchor_height=1.0),
+        curriculum=CurriculumConfig(loose_bounds=2.0),
+        randomize=dataclasses.replace(STUDENT.randomize, start_level=0.1),
+    )
+    judging = judging_config(loose, MOTION.duration_s)
+    curriculum = make_task(judging, ROBOT, (MOTION,), "native").init_curriculum()
+    assert judging.termination == HEIGHT_RULE
+    assert (curriculum.looseness, float(curriculum.level)) == (None, 1.0)
 
 
 def test_a_teacher_kept_is_the_teacher(tmp_path: Path):

@@ -121,6 +121,14 @@ def test_the_centre_of_mass_moves_by_the_trunks_share(policy: Policy):
     assert np.linalg.norm(moved.mean(axis=0)) < 0.03 * share, "all to one side"
 
 
+def test_what_hangs_on_the_trunk_stays_where_its_centre_of_mass_does_not(policy: Policy):
+    """The trunk's box lies in its centre of mass, and MuJoCo would move it along."""
+    shifted, trunk = linked(policy, 2, com_m=0.05).simulation.batch.model, policy.model.body("trunk").id
+    boxes = policy.model.geom_bodyid == trunk
+    assert policy.model.geom_sameframe[boxes].all()
+    assert not shifted.geom_sameframe[boxes].any()
+
+
 def test_the_model_given_is_left_alone(policy: Policy):
     before = policy.model.body_mass.copy(), policy.model.actuator_gainprm.copy(), policy.model.body_ipos.copy()
     linked(policy, mass=2.0, gains=2.0, com_m=0.1)

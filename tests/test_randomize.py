@@ -10,11 +10,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 from tiny import EFFORT, KD, tiny_motion, tiny_robot
 
-from mimic.config import Config, NoiseConfig, ObservationConfig, PushConfig, RandomizeConfig, ResetConfig
+from mimic.config import Config, ObservationConfig, PushConfig, RandomizeConfig, ResetConfig
 from mimic.sim.native import NativePhysics
-from mimic.sim.randomize import COMMON, check_randomize, draw_episode, varies_model
+from mimic.sim.randomize import COMMON, draw_episode, varies_model
 from mimic.tasks.tracking import Tracking
-from motions.errors import InputError
 from motions.library import pack
 
 ROBOT = tiny_robot()
@@ -101,25 +100,6 @@ def test_a_config_of_no_differences_varies_nothing():
     assert varies_model(RandomizeConfig(com=(0.0, 0.01, 0.0)))
     episode = draw_episode(jax.random.key(0), jnp.asarray(1.0), RandomizeConfig(), ROBOT)
     assert episode.variation is None
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"mass": (1.2, 0.8)}, "mass is 1.2 .. 0.8"),
-        ({"mass": (-0.5, 1.0)}, "expected factors above 0"),
-        ({"action_delay": (4, 2)}, "action_delay is 4 .. 2"),
-        ({"encoder_bias": -0.1}, "encoder_bias is -0.1"),
-        ({"com": (0.0, -0.1, 0.0)}, r"com\[y\] is -0.1"),
-        ({"noise": NoiseConfig(joint_vel=-1.0)}, "noise.joint_vel is -1"),
-        ({"nominal_share": 1.5}, "nominal_share is 1.5"),
-        ({"push": PushConfig(interval_s=0.0)}, "interval_s is 0"),
-        ({"gravity_tilt": float("nan")}, "gravity_tilt is nan"),
-    ],
-)
-def test_ranges_that_cannot_be_are_refused(change: dict, said: str):
-    with pytest.raises(InputError, match=said):
-        check_randomize(dataclasses.replace(RandomizeConfig(), **change))
 
 
 def task_of(randomize: RandomizeConfig, **changes) -> Tracking:

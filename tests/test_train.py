@@ -23,11 +23,9 @@ from mimic.config import (
     Config,
     CurriculumConfig,
     NetworkConfig,
-    ObservationConfig,
     PPOConfig,
     RewardConfig,
     SamplingConfig,
-    SimConfig,
 )
 from mimic.learning.networks import actor_layers
 from mimic.learning.ppo import TrainState, make_learner
@@ -35,7 +33,7 @@ from mimic.pipeline import trained_policy
 from mimic.progress import Progress
 from mimic.runs import Run, create_run, open_run, read_metrics, resume_run
 from mimic.sim.native import NativePhysics
-from mimic.train import TrainingError, check_config, make_task, restore_state, train
+from mimic.train import TrainingError, make_task, restore_state, train
 from motions.errors import InputError
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
@@ -292,34 +290,6 @@ def test_learning_that_diverges_stops_the_run(tmp_path: Path, monkeypatch: pytes
 
 
 # What cannot be trained
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"num_envs": 0}, "num_envs is 0, expected at least 1"),
-        ({"env_steps": -5}, "env_steps is -5"),
-        ({"num_envs": 3, "ppo": PPOConfig(paired=True)}, "num_envs is 3, expected an even number"),
-        ({"num_envs": 6, "ppo": PPOConfig(rollout_length=3)}, "6 x 3 does not divide into 4 minibatches"),
-        ({"ppo": PPOConfig(num_epochs=0)}, "ppo.num_epochs is 0"),
-        ({"curriculum": CurriculumConfig(tolerance_decay=1.0)}, "curriculum.tolerance_decay is 1, expected .* between 0 and 1"),
-        ({"curriculum": CurriculumConfig(loose_bounds=0.5)}, "curriculum.loose_bounds is 0.5, expected a factor of 1 or more"),
-        ({"curriculum": CurriculumConfig(tighten_share=-1.0)}, "curriculum.tighten_share is -1, expected a share"),
-        ({"sampling": SamplingConfig(cap=0.9)}, "sampling.cap is 0.9, expected 1 .* or more"),
-        ({"sampling": SamplingConfig(cap=2.0, uniform=0.0)}, "sampling.uniform is 0, expected a share above 0"),
-        ({"sampling": SamplingConfig(uniform_failures=0.0)}, "sampling.uniform_failures is 0, expected a number above 0"),
-        ({"ppo": PPOConfig(value_clip=-1.0)}, "ppo.value_clip is -1"),
-        ({"reward": RewardConfig(undesired_contacts=-0.1)}, "needs every body .* sim.contact_forces true and sim.collisions all"),
-        (
-            {"reward": RewardConfig(undesired_contacts=-0.1), "sim": SimConfig(contact_forces=True)},
-            "reward.undesired_contacts is -0.1, .* got True and feet",
-        ),
-        ({"observation": ObservationConfig(critic=("phases",))}, r"unknown observation term 'phases'. Did you mean 'phase'\?"),
-    ],
-)
-def test_numbers_and_names_that_make_no_sense(changes: dict, says: str):
-    with pytest.raises(InputError, match=says):
-        check_config(dataclasses.replace(CONFIG, **changes))
 
 
 def test_iterations_fit_into_the_asked_steps():

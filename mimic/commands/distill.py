@@ -32,11 +32,11 @@ class Distill:
     overwrite: bool
 
     def run(self) -> int:
+        from mimic.checks import check_config, check_fits
         from mimic.pipeline import teacher_of
         from mimic.runs import create_run, open_run, refuse_occupied, require_writable, resume_run
         from mimic.sim.physics import choose_backend
         from mimic.teacher import check_student, save_teacher, unknowable, unlike_teacher
-        from mimic.train import check_config
 
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite exclude each other")
@@ -54,6 +54,7 @@ class Distill:
             raise InputError(f"{folder} is the teacher's own folder: give the student another --run-dir")
         taught_by = open_run(self.teacher)
         check_student(config, taught_by.config)
+        check_fits(config, taught_by.robot)
         refuse_occupied(folder, config, overwrite=self.overwrite)
         require_writable(folder)
         teacher = teacher_of(taught_by, say)

@@ -35,10 +35,10 @@ class Bench(FileOptions):
     json: Path | None = None
 
     def run(self) -> int:
+        from mimic.checks import check_config
         from mimic.runs import require_writable_file
         from mimic.sim.physics import choose_backend
         from mimic.sources import bench_retargeting, find_robot, preset_clip, read_motions
-        from mimic.train import check_config
 
         require_writable_file(self.json)
         config = make_preset(self.robot if self.robot in PRESETS else "g1")

@@ -53,10 +53,10 @@ class Train:
     overwrite: bool
 
     def run(self) -> int:
+        from mimic.checks import check_config, check_fits
         from mimic.runs import create_run, refuse_occupied, require_writable, resume_run
         from mimic.sim.physics import choose_backend
         from mimic.sources import find_robot, preset_clip, read_motions
-        from mimic.train import check_config
 
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite exclude each other")
@@ -72,8 +72,9 @@ class Train:
                 say(f"kept from the run folder, the command line's is not used: {line}")
         else:
             refuse_occupied(folder, config, overwrite=self.overwrite)
-            require_writable(folder)
             robot = find_robot(config, say)
+            check_fits(config, robot)
+            require_writable(folder)
             paths = config.motion or (preset_clip(config),)
             motions, reports = read_motions(paths, robot, say, **config.of_files)
             run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)

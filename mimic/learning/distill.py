@@ -5,7 +5,7 @@ gets into, the teacher, who sees the true state, says what it would have done th
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,6 @@ from mimic.learning.networks import MLP, Layers, Params, actor_params, make_netw
 from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
 from mimic.learning.ppo import Learner, TrainState, annealed
 from mimic.learning.rollout import Offender, Task, collect
-from mimic.mdp.symmetry import Mirror
 from motions.rotations import Array
 
 
@@ -43,14 +42,6 @@ class Lesson(NamedTuple):
     led: Array
 
 
-class Practice(Protocol):
-    """A task whose true state can be looked at."""
-
-    def observe_true(self, env_state: Any, observation: ObservationConfig) -> Array:
-        """What an actor of `observation` would see of the true state; (N,)."""
-        ...
-
-
 class Taught:
     """`task` with a teacher beside the policy.
 
@@ -71,9 +62,6 @@ class Taught:
 
     def curriculum_log(self, curriculum: Lesson) -> dict[str, Array]:
         return self.task.curriculum_log(curriculum.curriculum) | {"curriculum/led": curriculum.led}
-
-    def mirror(self) -> Mirror:
-        return self.task.mirror()
 
     def reset(self, key: Array, curriculum: Lesson) -> Any:
         return self.task.reset(key, curriculum.curriculum)

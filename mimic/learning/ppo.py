@@ -1,7 +1,7 @@
 """Proximal policy optimization: one jitted iteration of rollout and update. (Schulman et al. 2017)"""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -151,7 +151,15 @@ def ppo_loss(
     return loss, log
 
 
-def make_learner(config: Config, task: Task) -> Learner:
+class MirrorTask(Task, Protocol):
+    """A task that may have a mirror image."""
+
+    def mirror(self) -> Mirror:
+        """The left-right mirror images of what the actor sees and does; asked for only where `ppo.symmetry` is."""
+        ...
+
+
+def make_learner(config: Config, task: MirrorTask) -> Learner:
     """PPO on `task` as `config` says."""
     ppo = config.ppo
     optimizer = optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.scale_by_adam())

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 
 from mimic.learning.networks import Networks, Params
 from mimic.learning.normalizer import Normalizer, normalize
-from mimic.mdp.symmetry import Mirror
 from motions.rotations import Array
 
 EnvState = Any  # a pytree of the task's own
@@ -43,10 +42,6 @@ class Task(Protocol):
     def step(self, env_state: EnvState, action: Array, chance: Chance, curriculum: Curriculum) -> tuple[EnvState, Any]: ...
     def observe(self, env_state: EnvState) -> tuple[Array, Array]:
         """(what the actor sees, what the critic sees beyond it)."""
-        ...
-
-    def mirror(self) -> Mirror:
-        """The left-right mirror images of what the actor sees and does; asked for only where `ppo.symmetry` is."""
         ...
 
 

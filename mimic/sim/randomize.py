@@ -10,7 +10,6 @@ from mimic.config import RandomizeConfig
 from mimic.robots import Robot
 from mimic.sim.physics import Push
 from mimic.sim.variation import Variation
-from motions.errors import InputError
 from motions.rotations import Array
 
 COMMON = ("friction", "mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn once for all joints or bodies
@@ -51,33 +50,6 @@ def varies_model(config: RandomizeConfig) -> bool:
     spans = [getattr(config, name) for name in COMMON]
     shifts = (config.spread, *config.com, config.joint_friction, config.joint_damping, config.gravity_tilt)
     return any(span != (1.0, 1.0) for span in spans) or any(shifts)
-
-
-def check_randomize(config: RandomizeConfig) -> None:
-    """Raise `InputError` for a range that is inverted or unphysical."""
-    for name in COMMON:
-        low, high = getattr(config, name)
-        if not 0.0 < low <= high:
-            raise InputError(f"randomize.{name} is {low:g} .. {high:g}, expected factors above 0, the smaller first")
-    for name in ("action_delay", "observation_delay"):
-        low, high = getattr(config, name)
-        if not 0 <= low <= high:
-            raise InputError(
-                f"randomize.{name} is {low} .. {high} physics steps, expected whole numbers from 0, the smaller first"
-            )
-    single = ("joint_friction", "joint_damping", "gravity_tilt", "encoder_bias", "target_offset", "torque_noise")
-    amplitudes = {name: getattr(config, name) for name in single}
-    amplitudes |= {f"com[{axis}]": value for axis, value in zip("xyz", config.com, strict=True)}
-    amplitudes |= {f"noise.{name}": value for name, value in vars(config.noise).items()}
-    amplitudes |= {"push.force": config.push.force, "push.force_s": config.push.force_s}
-    for name, value in amplitudes.items():
-        if not value >= 0.0:
-            raise InputError(f"randomize.{name} is {value:g}, expected a largest value of 0 or more")
-    for name in ("nominal_share", "start_level", "ramp_share", "spread"):
-        if not 0.0 <= getattr(config, name) <= 1.0 or (name == "spread" and config.spread == 1.0):
-            raise InputError(f"randomize.{name} is {getattr(config, name):g}, expected a share from 0 to 1")
-    if not config.push.interval_s > 0.0:
-        raise InputError(f"randomize.push.interval_s is {config.push.interval_s:g}, expected a time above 0")
 
 
 def draw_episode(key: Array, level: Array, config: RandomizeConfig, robot: Robot) -> Episode:

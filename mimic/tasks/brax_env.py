@@ -13,12 +13,14 @@ from motions.rotations import Array
 class BraxTracking(Env):
     """One environment. Observations: "state" for the actor, "privileged_state" for the critic.
 
-    Starts are drawn uniformly over the frames. brax knows one `done`, so the end of a clip ends the episode too.
+    There is no curriculum, as brax has no place to update one: from the first step on all of the randomization acts, bounds of
+    termination and the rewards' widths are as configured, and starts are drawn uniformly over the frames. brax knows one `done`,
+    so the end of a clip ends the episode too.
     """
 
     def __init__(self, task: Tracking) -> None:
         self.task = task
-        self._curriculum = task.init_curriculum()
+        self._curriculum = task.full_curriculum()
         self._sizes = jax.eval_shape(lambda: self._observe(task.reset(jax.random.key(0), self._curriculum)))
 
     def reset(self, rng: Array) -> State:

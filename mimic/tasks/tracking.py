@@ -123,6 +123,11 @@ class Tracking:
             None if changes.loose_bounds == 1.0 else jnp.asarray(changes.loose_bounds, jnp.float32),
         )
 
+    def full_curriculum(self) -> Curriculum:
+        """What a training ends in: all of the randomization, bounds as configured. For learners that update no curriculum."""
+        first = self.init_curriculum()
+        return first._replace(level=jnp.ones_like(first.level), looseness=None)
+
     def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array, errors: Array) -> Curriculum:
         """Learn from one iteration, T steps in B environments.
 

@@ -1,0 +1,178 @@
+"""What a config must be to be trained with: a rule for every number that could break it, and what fields owe each other."""
+
+import math
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any, NamedTuple
+
+from mimic.config import Config
+from mimic.mdp.observations import TERMS
+from mimic.robots import Robot
+from mimic.robots.stability import stability_warning
+from motions.errors import InputError, unknown_name
+
+LONGEST_DELAY_S = 1.0  # a policy that acts on what was a second ago tracks nothing
+STEEPEST_TILT = math.pi / 8  # [rad] of each axis: floors that are not level; and 1 - 2 sin^2 of more than pi/4 has no root
+
+
+class Rule(NamedTuple):
+    expected: str
+    holds: Callable[[Any], bool]
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _least(bound: float) -> Rule:
+    return Rule(f"at least {bound:g}, and finite", lambda v: bound <= v < math.inf)
+
+
+def _delay(sim_dt: float) -> Rule:
+    most = int(LONGEST_DELAY_S / sim_dt) if sim_dt > 0 else 0
+    return Rule(
+        f"whole numbers of physics steps from 0 to {most} ({LONGEST_DELAY_S:g} s), the smaller first",
+        lambda v: all(map(_whole, v)) and 0 <= v[0] <= v[1] <= most,
+    )
+
+
+COUNT = Rule("at least 1, and whole", lambda v: _whole(v) and v >= 1)
+NATURAL = Rule("a whole number of 0 or more", lambda v: _whole(v) and v >= 0)
+NATURALS = Rule("whole numbers of 0 or more", lambda v: all(map(NATURAL.holds, v)))
+POSITIVE = Rule("a number above 0, and finite", lambda v: 0.0 < v < math.inf)
+AMOUNT = Rule("a largest value of 0 or more, and finite", lambda v: 0.0 <= v < math.inf)
+BOUND = Rule("a bound of 0 or more", lambda v: v >= 0.0)  # an infinite one bounds nothing
+WEIGHT = Rule("a finite number", math.isfinite)
+SHARE = Rule("a share from 0 to 1", lambda v: 0.0 <= v <= 1.0)
+SPREAD = Rule("a share from 0 to below 1", lambda v: 0.0 <= v < 1.0)
+DECAY = Rule("a number between 0 and 1, as .999, or None", lambda v: 0.0 < v < 1.0)
+LOOSENESS = Rule("a factor of 1 or more, and finite", lambda v: 1.0 <= v < math.inf)
+CAP = Rule("1 (starts by length alone) or more", lambda v: v >= 1.0)
+FACTORS = Rule("finite factors above 0, the smaller first", lambda v: 0.0 < v[0] <= v[1] < math.inf)
+TILT = Rule(f"from 0 to {STEEPEST_TILT:.3g} rad: it stands for a floor that is not level", lambda v: 0.0 <= v <= STEEPEST_TILT)
+
+
+def _each(rule: Rule, *names: str) -> dict[str, Rule]:
+    return dict.fromkeys(names, rule)
+
+
+# Section to field to rule; "sigma_*" are all fields that begin so, unless a longer name fits. The value None fits every rule.
+RULES: dict[str, dict[str, Rule]] = {
+    "": _each(COUNT, "num_envs", "env_steps"),
+    "sim": _each(COUNT, "n_substeps", "iterations", "ls_iterations") | {"sim_dt": _least(1e-6), "friction": AMOUNT},
+    "action": {"scale": POSITIVE},
+    "observation": {"history": NATURAL, "future_frames": NATURALS},
+    "reward": {"soft_limit": POSITIVE, "contact_force": AMOUNT, "sigma_*": POSITIVE, "*": WEIGHT},
+    "termination": {"*": BOUND},
+    "sampling": {"uniform_failures": POSITIVE, "cap": CAP} | _each(SHARE, "uniform", "from_start", "decay"),
+    "curriculum": {"tolerance_decay": DECAY, "loose_bounds": LOOSENESS, "tighten_share": SHARE},
+    "reset": {"*": AMOUNT},
+    "randomize": _each(FACTORS, "friction", "mass", "inertia", "armature", "kp", "kd", "effort")
+    | _each(SHARE, "nominal_share", "start_level", "ramp_share")
+    | _each(AMOUNT, "com", "joint_friction", "joint_damping", "encoder_bias", "target_offset", "torque_noise")
+    | {"spread": SPREAD, "gravity_tilt": TILT, "ramp_falls": BOUND},
+    "randomize.noise": {"*": AMOUNT},
+    "randomize.push": _each(AMOUNT, "linvel", "angvel", "force", "force_s"),
+    "ppo": _each(COUNT, "rollout_length", "num_epochs", "num_minibatches")
+    | _each(POSITIVE, "learning_rate", "critic_learning_rate", "value_clip", "desired_kl", "clip_ratio")
+    | _each(SHARE, "discount", "gae_lambda", "anneal_share", "average_decay")
+    | _each(AMOUNT, "symmetry_coef", "entropy_coef", "std_rate"),
+    "distill": {"kept_rollouts": COUNT, "learning_rate": POSITIVE, "noise": POSITIVE, "mixed_share": SHARE},
+}
+
+
+def check_config(config: Config) -> None:
+    """Raise `InputError` for numbers and names that cannot be trained with: the field, its value, and what was expected."""
+    for section, rules in RULES.items():
+        part = config
+        for name in filter(None, section.split(".")):
+            part = getattr(part, name)
+        for name, rule in _ruled(vars(part), rules):
+            _check(f"{section}.{name}".lstrip("."), getattr(part, name), rule)
+    control_step = _least(config.sim.ctrl_dt)
+    _check("sampling.bin_s", config.sampling.bin_s, control_step)
+    _check("sampling.episode_s", config.sampling.episode_s, control_step)
+    _check("randomize.push.interval_s", config.randomize.push.interval_s, control_step)  # at most one shove in a control step
+    for name in ("action_delay", "observation_delay"):
+        _check(f"randomize.{name}", getattr(config.randomize, name), _delay(config.sim.sim_dt))
+    _check_terms(config)
+    _check_together(config)
+
+
+def check_fits(config: Config, robot: Robot) -> None:
+    """Raise `InputError` for what `config` names and `robot` lacks."""
+    bodies = robot.body.body_names[1:]  # without the world
+    for name in config.randomize.push.bodies:
+        if name not in bodies:
+            raise unknown_name(f"body in randomize.push.bodies for the robot {robot.name!r}:", name, bodies)
+
+
+def worst_draw_warning(config: Config, robot: Robot) -> tuple[str, ...]:
+    """What to tell the user of gains that are stable on the model and not on every robot that is drawn: one line, or none."""
+    if stability_warning(robot.model, robot.default_qpos):
+        return ()  # said when the robot was loaded
+    drawn, model = config.randomize, copy(robot.model)
+    light = drawn.mass[0] * (1.0 - drawn.spread)
+    model.actuator_gainprm[:, 0] *= drawn.kp[1] * (1.0 + drawn.spread)
+    model.actuator_biasprm[:, 2] *= drawn.kd[0] * (1.0 - drawn.spread)
+    model.dof_armature[:] *= drawn.armature[0] * (1.0 - drawn.spread)
+    model.body_mass[:] *= light
+    model.body_inertia[:] *= light * drawn.inertia[0] * (1.0 - drawn.spread)
+    lines = stability_warning(model, robot.default_qpos)
+    return tuple(f"{line}; so at the worst draw of randomize.kp, kd, armature, mass, inertia and spread" for line in lines)
+
+
+def _ruled(names: Any, rules: dict[str, Rule]) -> Iterator[tuple[str, Rule]]:
+    """Every field with its rule: of its own name, else of the longest beginning."""
+    for name in names:
+        beginnings = [key for key in rules if key.endswith("*") and name.startswith(key[:-1])]
+        rule = rules.get(name) or rules.get(max(beginnings, key=len, default=""))
+        if rule is not None:
+            yield name, rule
+
+
+def _check(name: str, value: Any, rule: Rule) -> None:
+    """`rule` for a number, a pair as one, or for each of a vector's three."""
+    if value is None:
+        return
+    if isinstance(value, tuple) and len(value) == 3 and rule is AMOUNT:
+        for axis, part in zip("xyz", value, strict=True):
+            _check(f"{name}[{axis}]", part, rule)
+    elif not rule.holds(value):
+        shown = " .. ".join(map(str, value)) if isinstance(value, tuple) else value
+        raise InputError(f"{name} is {shown}, expected {rule.expected}")
+
+
+def _check_terms(config: Config) -> None:
+    observation = config.observation
+    for name in (*observation.actor, *observation.critic, *observation.history_terms):
+        if name not in TERMS:
+            raise unknown_name("observation term", name, TERMS)
+    if observation.history and not observation.history_terms:
+        raise InputError(
+            f"observation.history is {observation.history} and observation.history_terms is empty, expected terms to remember"
+        )
+    if "randomization" in observation.history_terms:
+        raise InputError(
+            f"observation.history_terms is {', '.join(observation.history_terms)}, expected it without randomization: what is "
+            "drawn stays the same through an episode, and no robot knows it"
+        )
+
+
+def _check_together(config: Config) -> None:
+    """What fields owe each other."""
+    sim, sampling, ppo = config.sim, config.sampling, config.ppo
+    if ppo.paired and config.num_envs % 2:
+        raise InputError(f"num_envs is {config.num_envs}, expected an even number: environments explore in pairs (ppo.paired)")
+    if sampling.cap is not None and sampling.uniform_failures is None and sampling.uniform == 0.0:
+        raise InputError(f"sampling.uniform is {sampling.uniform:g}, expected a share above 0: what a cap cuts off needs a place")
+    if config.reward.undesired_contacts and not (sim.contact_forces and sim.collisions == "all"):
+        raise InputError(
+            f"reward.undesired_contacts is {config.reward.undesired_contacts:g}, which needs every body to touch and to feel it: "
+            f"sim.contact_forces true and sim.collisions all, got {sim.contact_forces} and {sim.collisions}"
+        )
+    if config.steps_per_iteration % ppo.num_minibatches:
+        raise InputError(
+            f"num_envs x rollout_length = {config.num_envs} x {ppo.rollout_length} does not divide into "
+            f"{ppo.num_minibatches} minibatches: choose num_envs divisible by {ppo.num_minibatches}"
+        )
