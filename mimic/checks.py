@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from mimic.config import Config
 from mimic.mdp.observations import TERMS
+from mimic.mdp.sensors import BODY_TERMS
 from mimic.robots import Robot
 from mimic.robots.stability import stability_warning
 from motions.errors import InputError, unknown_name
@@ -156,6 +157,13 @@ def _check_terms(config: Config) -> None:
         raise InputError(
             f"observation.history_terms is {', '.join(observation.history_terms)}, expected it without randomization: what is "
             "drawn stays the same through an episode, and no robot knows it"
+        )
+    shown = (*observation.actor, *(observation.history_terms if observation.history else ()))
+    clean = [name for name in BODY_TERMS if name in shown]
+    if clean and not observation.true_state and (any(vars(config.randomize.noise).values()) or config.randomize.encoder_bias):
+        raise InputError(
+            f"observation.actor has {', '.join(clean)}, which the noise and the bias of the joints do not reach: the policy would see "
+            "what no robot can. Expected terms of joints, root and anchor only, observation.true_state, or no noise"
         )
 
 

@@ -111,6 +111,8 @@ def test_numbers_and_names_that_make_no_sense(changes: dict[str, Any], says: str
         ({"action_delay": (0.5, 7.5)}, "randomize.action_delay is 0.5 .. 7.5, expected whole numbers of physics steps"),
         ({"action_delay": (0, 201)}, r"randomize.action_delay is 0 .. 201, expected .* from 0 to 200 \(1 s\)"),
         ({"observation_delay": (-1, 2)}, "randomize.observation_delay is -1 .. 2"),
+        ({"encoder_bias": 0.01}, "observation.actor has tracking_errors, which the noise and the bias"),
+        ({"noise": NoiseConfig(base_ang_vel=0.2)}, "observation.actor has tracking_errors"),
         ({"push": PushConfig(interval_s=0.0)}, "randomize.push.interval_s is 0.0, expected at least 0.02"),
         ({"push": PushConfig(interval_s=0.01)}, "randomize.push.interval_s is 0.01, expected at least 0.02"),
         ({"push": PushConfig(linvel=(-1.0, 0.0, 0.0))}, r"randomize.push.linvel\[x\] is -1.0"),
