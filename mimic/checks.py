@@ -162,7 +162,7 @@ def _check_terms(config: Config) -> None:
     clean = [name for name in BODY_TERMS if name in shown]
     if clean and not observation.true_state and (any(vars(config.randomize.noise).values()) or config.randomize.encoder_bias):
         raise InputError(
-            f"observation.actor has {', '.join(clean)}, which the noise and the bias of the joints do not reach: the policy would "
+            f"observation.actor has {', '.join(clean)}, which the noise and the bias of the joints do not reach: a policy would "
             "see what no robot can. Expected terms of joints, root and anchor only, observation.true_state, or no noise"
         )
 
