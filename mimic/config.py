@@ -365,6 +365,8 @@ class Config:
     """Physics engine: native (C MuJoCo on CPU threads), mjx-jax, or mjx-warp (NVIDIA). None: the best one present."""
     device: str = "auto"
     """Where the learner runs: auto, cpu, gpu or tpu."""
+    init_from: str | None = None
+    """Run whose policy, value function and observation statistics training begins with; None: with none."""
     teacher: str | None = None
     """The run this one is a student of; `mimic distill` sets it."""
     save_every_s: float = 60.0

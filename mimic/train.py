@@ -25,6 +25,7 @@ from mimic.runs import Run, truncate_metrics
 from mimic.sim.physics import choose_backend, make_physics
 from mimic.tasks.tracking import Tracking
 from mimic.teacher import load_teacher
+from mimic.warm_start import warm_start
 from motions.library import pack
 from motions.motion import Motion
 
@@ -110,7 +111,7 @@ def _start(
     else:
         if run.resumed:
             say("no checkpoint to resume from: starting at the beginning")
-        state = jax.jit(learner.init)(key)
+        state = warm_start(run, jax.jit(learner.init)(key), say)
     truncate_metrics(run.metrics_path, int(state.iteration) if restored else 0)
     iterate = jax.jit(learner.iterate, donate_argnums=0).lower(state).compile()
     jax.block_until_ready(state)

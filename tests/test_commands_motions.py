@@ -26,6 +26,18 @@ def test_edit_does_it_all(tmp_path, capsys):
     assert "loops" in said
 
 
+def test_edit_repeats_a_loop(tmp_path):
+    for name, options in (("once", []), ("thrice", ["--repeat", "3"])):
+        assert run_motions(["edit", WALK, str(tmp_path / f"{name}.npz"), "--loop", "--reset-origin", *options]) == 0
+    once, thrice = (load_motion(tmp_path / f"{name}.npz") for name in ("once", "thrice"))
+    assert thrice.loop
+    assert thrice.num_frames - 1 == 3 * (once.num_frames - 1)
+    np.testing.assert_allclose(thrice.qpos[:, 7:], np.concatenate([once.qpos[:1, 7:], *[once.qpos[1:, 7:]] * 3]), atol=1e-6)
+    assert np.linalg.norm(thrice.qpos[-1, :2]) > 2.5 * np.linalg.norm(once.qpos[-1, :2])
+    with pytest.raises(InputError, match="no loop"):
+        run_motions(["edit", WALK, str(tmp_path / "no.npz"), "--repeat", "3"])
+
+
 def test_edit_joins_and_splits(tmp_path):
     assert run_motions(["edit", WALK, str(tmp_path / "two.npz"), "--join", str(CLIPS / "run.npz"), "--blend-s", "0.4"]) == 0
     assert load_motion(tmp_path / "two.npz").name == "walk+run"

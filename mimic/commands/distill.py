@@ -37,6 +37,7 @@ class Distill:
         from mimic.runs import create_run, open_run, refuse_occupied, require_writable, resume_run
         from mimic.sim.physics import choose_backend
         from mimic.teacher import check_student, save_teacher, unknowable, unlike_teacher
+        from mimic.warm_start import check_warm_start
 
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite exclude each other")
@@ -55,6 +56,7 @@ class Distill:
         taught_by = open_run(self.teacher)
         check_student(config, taught_by.config)
         check_fits(config, taught_by.robot)
+        check_warm_start(config, taught_by.robot)
         refuse_occupied(folder, config, overwrite=self.overwrite)
         require_writable(folder)
         teacher = teacher_of(taught_by, say)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Edit(FileOptions):
-    """Edit a motion: join, trim, resample, speed, mirror, ground, smooth, loop, reset the origin, split; in this order."""
+    """Edit a motion, in this order: join, trim, resample, speed, mirror, ground, smooth, loop, repeat, reset the origin, split."""
 
     source: Annotated[str, POSITIONAL]
     """A motion file of any kind; a captured skeleton is retargeted to the robot first."""
@@ -40,6 +40,8 @@ class Edit(FileOptions):
     """Take out what is faster than this [Hz]."""
     loop: bool = False
     """Cut out the best cycle and close it."""
+    repeat: int | None = None
+    """So many cycles of a loop, one after the other, each going on where the last one ended."""
     reset_origin: bool = False
     """Start at x = y = 0, facing +x."""
     split: bool = False
@@ -107,6 +109,8 @@ class Edit(FileOptions):
                 f"{motion.name}: the cycle from {span} returns within {100 * cycle.seam_m:.1f} cm; closed over {self.blend_s:g} s"
             )
             motion = edit.close_cycle(motion, cycle, blend_s=min(self.blend_s, (cycle.end - cycle.start) / motion.fps))
+        if self.repeat is not None:
+            motion = edit.repeat(motion, self.repeat)
         return edit.reset_origin(motion) if self.reset_origin else motion
 
 

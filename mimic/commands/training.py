@@ -57,6 +57,7 @@ class Train:
         from mimic.runs import create_run, refuse_occupied, require_writable, resume_run
         from mimic.sim.physics import choose_backend
         from mimic.sources import find_robot, preset_clip, read_motions
+        from mimic.warm_start import check_warm_start
 
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite exclude each other")
@@ -74,6 +75,7 @@ class Train:
             refuse_occupied(folder, config, overwrite=self.overwrite)
             robot = find_robot(config, say)
             check_fits(config, robot)
+            check_warm_start(config, robot)
             require_writable(folder)
             paths = config.motion or (preset_clip(config),)
             motions, reports = read_motions(paths, robot, say, **config.of_files)

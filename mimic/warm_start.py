@@ -1,0 +1,60 @@
+"""Warm start: a new run whose networks and observation statistics begin as another run's ended (`--init-from`)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from flax.serialization import from_state_dict
+
+from mimic.checkpoint import Checkpoints
+from mimic.config import Config, to_dict
+from mimic.learning.ppo import TrainState
+from mimic.robots import Robot
+from mimic.runs import Run, differences, open_run
+from motions.errors import InputError
+
+INHERITED = ("params", "average", "normalizer")
+SAME = ("action", "observation", "network")  # what the networks' inputs and outputs mean
+
+
+def check_warm_start(config: Config, robot: Robot) -> None:
+    """Raise `InputError` where the policy of the run `config.init_from`, if any, would mean something else in this one."""
+    if config.init_from is None:
+        return
+    source = open_run(Path(config.init_from))
+    ours, theirs = ({name: to_dict(of)[name] for name in SAME} for of in (config, source.config))
+    lines = [line for _, line in differences(ours, theirs, whose=config.init_from)]
+    if robot.joint_names != source.robot.joint_names:
+        lines.insert(0, f"robot: {robot.name}'s joints ({config.init_from} has {source.robot.name}'s)")
+    if bool(config.teacher) != bool(source.config.teacher):
+        lines.insert(0, "one run imitates a teacher, the other learns by reward")
+    if lines:
+        raise InputError(f"a warm start takes over a policy as it is; what differs: {'; '.join(lines)}")
+
+
+def warm_start(run: Run, state: TrainState, say: Callable[[str], None]) -> TrainState:
+    """`state`, just initialized, with the networks and statistics of the run `run.config.init_from`; without one, as it is.
+
+    Optimizer, curriculum, environments and random keys stay new. Raises `InputError` when there is no checkpoint that fits.
+    """
+    if run.config.init_from is None:
+        return state
+    source = open_run(Path(run.config.init_from))
+    checkpoints = Checkpoints(source.checkpoints)
+    try:
+        parts = checkpoints.restore_parts(INHERITED, say)
+    finally:
+        checkpoints.close()
+    if parts is None:
+        raise InputError(f"{source.folder} has no readable checkpoint: train it first")
+    try:
+        inherited = {name: from_state_dict(getattr(state, name), parts[name], name) for name in INHERITED}
+    except ValueError as error:
+        raise InputError(f"{source.folder} is of another kind of training: {error}") from error
+    for name, tree in inherited.items():
+        shapes, wanted = (jax.tree.map(jnp.shape, part) for part in (tree, getattr(state, name)))
+        if shapes != wanted:
+            raise InputError(f"{name} of {source.folder}: arrays of other shapes than here; was it observed from other terms?")
+    say(f"begins with the policy of {source.folder}")
+    return state._replace(**jax.tree.map(jnp.asarray, inherited))
