@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Edit(FileOptions):
-    """Edit a motion, in this order: join, trim, resample, speed, mirror, ground, smooth, loop, repeat, reset the origin, split."""
+    """Edit a motion, in this order: join, trim, resample, speed, mirror, ground, smooth, loop, repeat, reset origin, split."""
 
     source: Annotated[str, POSITIONAL]
     """A motion file of any kind; a captured skeleton is retargeted to the robot first."""
