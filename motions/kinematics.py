@@ -138,6 +138,13 @@ def _walk(model: mujoco.MjModel, qpos: Array) -> tuple[list, list, list, list]:
     return pos, quat, anchors, axes
 
 
+def origin_velocities(cvel: np.ndarray, xpos: np.ndarray, subtree_com: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """World velocities of body origins, linear (..., K, 3) [m/s] and angular (..., K, 3) [rad/s], as MuJoCo's `cvel` (..., K, 6)
+    says it: that one's linear part is of the point at the centre of mass of the body's tree, `subtree_com` (..., K, 3)."""
+    angular = cvel[..., :3]
+    return cvel[..., 3:] + np.cross(angular, xpos - subtree_com), angular
+
+
 def finite_difference_qvel(qpos: np.ndarray, fps: float) -> np.ndarray:
     """Central differences of qpos (F, nq) to qvel (F, nv) at `fps`; one-sided at both ends. numpy."""
     ahead = np.concatenate([qpos[1:], qpos[-1:]])
@@ -148,6 +155,31 @@ def finite_difference_qvel(qpos: np.ndarray, fps: float) -> np.ndarray:
     angular_world = quat_log(quat_mul(ahead[:, 3:7], quat_conj(behind[:, 3:7]))) / span_s
     angular_body = quat_rotate(quat_conj(qpos[:, 3:7]), angular_world)
     return np.concatenate([linear, angular_body, (ahead[:, 7:] - behind[:, 7:]) / span_s], axis=1)
+
+
+def turned(state: KinematicState, turn: Array) -> KinematicState:
+    """The whole body and its motion turned by `turn` (..., 4), a rotation of the world about the root's origin."""
+    xp, root = namespace(state.qpos), state.qpos[..., None, :3]
+
+    def of_bodies(vectors: Array) -> Array:
+        return quat_rotate(xp.broadcast_to(turn[..., None, :], (*vectors.shape[:-1], 4)), vectors)
+
+    qpos = (state.qpos[..., :3], quat_mul(turn, state.qpos[..., 3:7]), state.qpos[..., 7:])
+    return KinematicState(
+        qpos=xp.concatenate(qpos, axis=-1),
+        qvel=xp.concatenate([quat_rotate(turn, state.qvel[..., :3]), state.qvel[..., 3:]], axis=-1),
+        xpos=root + of_bodies(state.xpos - root),
+        xquat=quat_mul(xp.broadcast_to(turn[..., None, :], state.xquat.shape), state.xquat),
+        xlinvel=of_bodies(state.xlinvel),
+        xangvel=of_bodies(state.xangvel),
+    )
+
+
+def shifted(state: KinematicState, shift: Array) -> KinematicState:
+    """The whole body moved by `shift` (..., 3) [m]."""
+    xp = namespace(state.qpos)
+    qpos = xp.concatenate([state.qpos[..., :3] + shift, state.qpos[..., 3:]], axis=-1)
+    return state._replace(qpos=qpos, xpos=state.xpos + shift[..., None, :])
 
 
 def kinematic_state(body: Body, qpos: Array, qvel: Array, tracked_ids: np.ndarray) -> KinematicState:

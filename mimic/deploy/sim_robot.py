@@ -15,7 +15,7 @@ from mimic.deploy.sim2sim import Policy
 from mimic.deploy.simulation import read_state
 from mimic.metrics import clip_metrics
 from mimic.robots.actuators import limit_torques
-from motions.kinematics import KinematicState
+from motions.kinematics import KinematicState, shifted, turned
 from motions.rotations import quat_conj, quat_mul, quat_rotate, yaw_quat
 
 
@@ -150,13 +150,6 @@ def laid_on(states: KinematicState, reference: KinematicState, anchor: int) -> K
     What a robot that went through a looping clip before is compared with; one that was just let go is there already.
     """
     turn = yaw_quat(quat_mul(reference.xquat[0, anchor], quat_conj(states.xquat[0, anchor])))
-    shift = (reference.qpos[0, :3] - quat_rotate(turn, states.qpos[0, :3])) * np.array([1, 1, 0], np.float32)
-    root = quat_rotate(turn, states.qpos[:, :3]) + shift, quat_mul(turn, states.qpos[:, 3:7])
-    return KinematicState(
-        qpos=np.concatenate([*root, states.qpos[:, 7:]], axis=1),
-        qvel=np.concatenate([quat_rotate(turn, states.qvel[:, :3]), states.qvel[:, 3:]], axis=1),
-        xpos=quat_rotate(turn, states.xpos) + shift,
-        xquat=quat_mul(turn, states.xquat),
-        xlinvel=quat_rotate(turn, states.xlinvel),
-        xangvel=quat_rotate(turn, states.xangvel),
-    )
+    begins = reference.qpos[0, :3] - quat_rotate(turn, states.qpos[0, :3])
+    way = quat_rotate(turn, states.qpos[:, :3]) - states.qpos[:, :3]  # turned about the world's origin, not about the root's
+    return shifted(turned(states, np.broadcast_to(turn, (len(way), 4))), way + begins * np.array([1, 1, 0], np.float32))

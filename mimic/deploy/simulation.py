@@ -7,9 +7,9 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from mimic.robots.actuators import torque_limits
+from mimic.robots.actuators import force_ranges
 from motions.errors import InputError
-from motions.kinematics import KinematicState
+from motions.kinematics import KinematicState, origin_velocities
 
 _BROKEN = [
     int(kind) for kind in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
@@ -61,7 +61,7 @@ class Simulation:
             return
         limits = self.batch.expand("actuator_forcerange")
         for _ in range(steps):
-            limits[:] = np.stack(torque_limits(self.batch.qvel[:, 6:], self.effort, *self.curve), axis=-1)
+            limits[:] = force_ranges(self.batch.qvel[:, 6:], self.effort, *self.curve)
             self.batch.step(self.running, nstep=1, stage=stage)
 
     def stop(self, which: np.ndarray) -> None:
@@ -120,8 +120,6 @@ def read_state(model: mujoco.MjModel, data: mujoco.MjData, tracked_ids: np.ndarr
 def state_of(data: Any, model: mujoco.MjModel, tracked_ids: np.ndarray) -> KinematicState:
     """float32 copies of what an MjData, or with a leading axis a Batch, holds now."""
     xpos, cvel = data.xpos[..., tracked_ids, :], data.cvel[..., tracked_ids, :]
-    angular = cvel[..., :3]
-    # cvel's linear part is the velocity at the tree's centre of mass; move it to the body's origin
-    linear = cvel[..., 3:] + np.cross(angular, xpos - data.subtree_com[..., model.body_rootid[tracked_ids], :])
-    parts = (data.qpos, data.qvel, xpos, data.xquat[..., tracked_ids, :], linear, angular)
+    velocities = origin_velocities(cvel, xpos, data.subtree_com[..., model.body_rootid[tracked_ids], :])
+    parts = (data.qpos, data.qvel, xpos, data.xquat[..., tracked_ids, :], *velocities)
     return KinematicState(*(part.astype(np.float32) for part in parts))

@@ -3,8 +3,8 @@
 import numpy as np
 
 from mimic.config import NoiseConfig
-from motions.kinematics import KinematicState
-from motions.rotations import Array, namespace, quat_exp, quat_mul, quat_normalize, quat_rotate
+from motions.kinematics import KinematicState, shifted, turned
+from motions.rotations import Array, namespace, quat_exp, quat_normalize, quat_rotate
 
 BODY_TERMS = ("body_pos_b", "body_ori_b", "tracking_errors", "anchor_vel_error_b")  # need bodies that no noise has reached
 BASE_NOISE = 12  # position 3, orientation 3, linear velocity 3, angular velocity 3; then positions and velocities of the joints
@@ -26,33 +26,14 @@ def measured(state: KinematicState, encoder_bias: Array, noise: Array, config: N
     pos, turn, lin, ang, joint_pos, joint_vel = xp.split(noise, np.cumsum([3, 3, 3, 3, joints]).tolist(), axis=-1)
     shift = config.base_pos * quat_rotate(state.qpos[..., 3:7], pos)
     state = turned(state, quat_exp(config.base_ori * turn))
-    qpos = (state.qpos[..., :3] + shift, state.qpos[..., 3:7], state.qpos[..., 7:] + encoder_bias + config.joint_pos * joint_pos)
+    state = shifted(state, shift)
+    qpos = (state.qpos[..., :7], state.qpos[..., 7:] + encoder_bias + config.joint_pos * joint_pos)
     qvel = (
         state.qvel[..., :3] + config.base_lin_vel * quat_rotate(state.qpos[..., 3:7], lin),
         state.qvel[..., 3:6] + config.base_ang_vel * ang,
         state.qvel[..., 6:] + config.joint_vel * joint_vel,
     )
-    return state._replace(
-        qpos=xp.concatenate(qpos, axis=-1), qvel=xp.concatenate(qvel, axis=-1), xpos=state.xpos + shift[..., None, :]
-    )
-
-
-def turned(state: KinematicState, turn: Array) -> KinematicState:
-    """The whole body and its motion turned by `turn` (..., 4), a rotation of the world about the root's origin."""
-    xp, root = namespace(state.qpos), state.qpos[..., None, :3]
-
-    def of_bodies(vectors: Array) -> Array:
-        return quat_rotate(xp.broadcast_to(turn[..., None, :], (*vectors.shape[:-1], 4)), vectors)
-
-    qpos = (state.qpos[..., :3], quat_mul(turn, state.qpos[..., 3:7]), state.qpos[..., 7:])
-    return KinematicState(
-        qpos=xp.concatenate(qpos, axis=-1),
-        qvel=xp.concatenate([quat_rotate(turn, state.qvel[..., :3]), state.qvel[..., 3:]], axis=-1),
-        xpos=root + of_bodies(state.xpos - root),
-        xquat=quat_mul(xp.broadcast_to(turn[..., None, :], state.xquat.shape), state.xquat),
-        xlinvel=of_bodies(state.xlinvel),
-        xangvel=of_bodies(state.xangvel),
-    )
+    return state._replace(qpos=xp.concatenate(qpos, axis=-1), qvel=xp.concatenate(qvel, axis=-1))
 
 
 def delayed(states: KinematicState, steps: Array) -> KinematicState:

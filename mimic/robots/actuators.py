@@ -21,6 +21,11 @@ def torque_limits(qvel: Array, effort: Array, velocity_limit: Array, corner_velo
     return -xp.where(qvel < 0, driving, effort), xp.where(qvel > 0, driving, effort)
 
 
+def force_ranges(qvel: Array, effort: Array, velocity_limit: Array, corner_velocity: Array) -> Array:
+    """`torque_limits` as MuJoCo holds them, (..., J, 2)."""
+    return namespace(qvel).stack(torque_limits(qvel, effort, velocity_limit, corner_velocity), axis=-1)
+
+
 def limit_torques(
     model: mujoco.MjModel, data: mujoco.MjData, effort: Array, velocity_limit: Array, corner_velocity: Array
 ) -> None:
@@ -28,5 +33,4 @@ def limit_torques(
 
     The arrays (J,) are those of a `Robot`, whose actuators are in the order of its joints.
     """
-    low, high = torque_limits(data.qvel[6:], effort, velocity_limit, corner_velocity)
-    model.actuator_forcerange[:, 0], model.actuator_forcerange[:, 1] = low, high
+    model.actuator_forcerange[:] = force_ranges(data.qvel[6:], effort, velocity_limit, corner_velocity)

@@ -8,9 +8,9 @@ import numpy as np
 from mujoco import mjx
 
 from mimic.robots import Robot
-from mimic.robots.actuators import torque_limits
+from mimic.robots.actuators import force_ranges
 from mimic.robots.contacts import net_forces, sensed_bodies
-from mimic.sim.physics import Drive, PhysicsState
+from mimic.sim.physics import Drive, PhysicsState, initial_state
 from mimic.sim.variation import Variation, varied_fields
 from motions.errors import InputError
 from motions.kinematics import KinematicState, kinematic_state
@@ -59,8 +59,7 @@ class MjxPhysics:
             raise InputError(f"backend mjx-{impl} cannot start: {error}. Is the extra `cuda` installed?") from error
 
     def init(self, kinematics: KinematicState) -> PhysicsState:
-        forces = jnp.zeros(self.sensed, jnp.float32) if self.sensed else None
-        return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32), forces)
+        return initial_state(self.robot.model, kinematics)
 
     def place(self, qpos: Array, qvel: Array) -> PhysicsState:
         return self.init(kinematic_state(self.robot.body, qpos, qvel, self.tracked_ids))
@@ -86,8 +85,7 @@ class MjxPhysics:
             limited = model
             if self.motors:
                 curve = self.robot.velocity_limit, self.robot.corner_velocity
-                limits = jnp.stack(torque_limits(data.qvel[6:], effort, *curve), axis=-1)
-                limited = model.replace(actuator_forcerange=limits.astype(jnp.float32))
+                limited = model.replace(actuator_forcerange=force_ranges(data.qvel[6:], effort, *curve).astype(jnp.float32))
             return mjx.step(limited, data.replace(ctrl=drive.ctrl if held else drive.ctrl[index]))
 
         # "highest": TF32 on newer GPUs silently degrades the solver

@@ -10,11 +10,11 @@ import numpy as np
 from mujoco.batch import Batch
 
 from mimic.robots import Robot
-from mimic.robots.actuators import torque_limits
+from mimic.robots.actuators import force_ranges
 from mimic.robots.contacts import net_forces, sensed_bodies
-from mimic.sim.physics import Drive, PhysicsState
+from mimic.sim.physics import Drive, PhysicsState, initial_state
 from mimic.sim.variation import Variation, variable_model, varied_fields
-from motions.kinematics import KinematicState
+from motions.kinematics import KinematicState, origin_velocities
 from motions.rotations import Array
 
 PLACED = 64  # simulations by which starts are computed
@@ -46,8 +46,7 @@ class NativePhysics:
         self._engines: dict[Any, _Engine] = {}
 
     def init(self, kinematics: KinematicState) -> PhysicsState:
-        forces = jnp.zeros(self.sensed, jnp.float32) if self.sensed else None
-        return PhysicsState(kinematics, jnp.zeros(self.robot.model.nv, jnp.float32), forces)
+        return initial_state(self.robot.model, kinematics)
 
     def place(self, qpos: Array, qvel: Array) -> PhysicsState:
         row = jnp.concatenate([qpos, qvel]).astype(jnp.float32)
@@ -83,7 +82,7 @@ class NativePhysics:
         """A few at a time: starts are many, and a simulation holds much memory."""
         flat = np.asarray(rows).reshape(-1, np.shape(rows)[-1])
         if "place" not in self._engines:
-            self._engines["place"] = _Engine(self.robot, PLACED, self.nthread, self.tracked_ids, False)
+            self._engines["place"] = _Engine(self.robot, PLACED, self.nthread, self.tracked_ids)
         engine = self._engines["place"]
         out = np.concatenate([engine.place(flat[i : i + PLACED]) for i in range(0, len(flat), PLACED)])
         return out.reshape(*np.shape(rows)[:-1], -1)
@@ -94,19 +93,25 @@ class NativePhysics:
         key = len(flat), structure, layout  # what one kind of drive sets must not linger in another
         engine = self._engines.get(key)
         if engine is None:
-            engine = self._engines[key] = _Engine(self.robot, len(flat), self.nthread, self.tracked_ids, self.motors)
+            varies = jax.tree.unflatten(structure, layout).drive.variation is not None
+            engine = self._engines[key] = _Engine(
+                self.robot, len(flat), self.nthread, self.tracked_ids, motors=self.motors, varies=varies
+            )
         columns = np.cumsum([int(np.prod(shape)) for shape in layout])[:-1]
         parts = [part.reshape(len(flat), *shape) for part, shape in zip(np.split(flat, columns, axis=1), layout, strict=True)]
         return engine.step(jax.tree.unflatten(structure, parts), self.n_substeps).reshape(*rows.shape[:-1], -1)
 
 
 class _Engine:
-    """A batch of one size with its bound arrays."""
+    """A batch of one size with its bound arrays. varies: whether drives hold variations."""
 
-    def __init__(self, robot: Robot, nsim: int, nthread: int, tracked_ids: np.ndarray, motors: bool) -> None:
+    def __init__(
+        self, robot: Robot, nsim: int, nthread: int, tracked_ids: np.ndarray, *, motors: bool = False, varies: bool = False
+    ) -> None:
         self.robot, self.model, self.nsim, self.motors = robot, robot.model, nsim, motors
         self.anchor_id = robot.model.body(robot.anchor_body).id
-        self.batch = Batch(variable_model(robot.model, self.anchor_id), nsim, nthread, persistent=True)
+        model = variable_model(robot.model, self.anchor_id) if varies else robot.model
+        self.batch = Batch(model, nsim, nthread, persistent=True)
         self.qpos, self.qvel, self.warmstart, self.ctrl = map(self.batch.bind, ("qpos", "qvel", "qacc_warmstart", "ctrl"))
         self.time, self.torque, self.push = map(self.batch.bind, ("time", "qfrc_applied", "xfrc_applied"))
         self.xpos, self.xquat = self.batch.bind("xpos"), self.batch.bind("xquat")
@@ -138,7 +143,7 @@ class _Engine:
             self.ctrl[:] = drive.ctrl if drive.ctrl.ndim == 2 else drive.ctrl[:, substep]
             if self.motors:
                 curve = self.robot.velocity_limit, self.robot.corner_velocity
-                self._field("actuator_forcerange")[:] = np.stack(torque_limits(self.qvel[:, 6:], effort, *curve), axis=-1)
+                self._field("actuator_forcerange")[:] = force_ranges(self.qvel[:, 6:], effort, *curve)
             self._advance(1)
         return self._read()
 
@@ -174,10 +179,8 @@ class _Engine:
     def _read(self) -> np.ndarray:
         ids = self.tracked_ids
         xpos, cvel = self.xpos[:, ids], self.cvel[:, ids]
-        angular = cvel[:, :, :3]
-        # cvel's linear part is the velocity at the tree's centre of mass; move it to the body's origin
-        linear = cvel[:, :, 3:] + np.cross(angular, xpos - self.subtree_com[:, self.root_ids])
-        parts = [self.qpos, self.qvel, self.warmstart, xpos, self.xquat[:, ids], linear, angular]
+        velocities = origin_velocities(cvel, xpos, self.subtree_com[:, self.root_ids])
+        parts = [self.qpos, self.qvel, self.warmstart, xpos, self.xquat[:, ids], *velocities]
         if self.sensordata is not None:
             parts.append(net_forces(self.model, self.sensordata))
         out = np.concatenate([part.reshape(self.nsim, -1) for part in parts], axis=1, dtype=np.float32, casting="unsafe")

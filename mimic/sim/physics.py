@@ -3,8 +3,13 @@
 import importlib.util
 from typing import NamedTuple, Protocol
 
+import jax
+import jax.numpy as jnp
+import mujoco
+
 from mimic.config import BACKENDS, DEVICES, SimConfig
 from mimic.robots import Robot
+from mimic.robots.contacts import sensed_bodies
 from mimic.sim.variation import Variation
 from motions.errors import InputError, unknown_name
 from motions.kinematics import KinematicState
@@ -62,6 +67,13 @@ class Physics(Protocol):
         ...
 
 
+def initial_state(model: mujoco.MjModel, kinematics: KinematicState) -> PhysicsState:
+    """The state at `kinematics` of a body nothing has happened to yet."""
+    sensed = len(sensed_bodies(model))
+    forces = jnp.zeros(sensed, jnp.float32) if sensed else None
+    return PhysicsState(kinematics, jnp.zeros(model.nv, jnp.float32), forces)
+
+
 def make_physics(robot: Robot, backend: str, sim: SimConfig, num_envs: int, *, dry_friction: bool = False) -> Physics:
     """The engine called `backend` for `robot`. Raises `InputError` for an unknown or missing one.
 
@@ -87,8 +99,6 @@ def choose_backend(backend: str | None, device: str) -> tuple[str, str]:
     No backend: native on a CPU, mjx-warp on an NVIDIA GPU (mjx-jax without Warp), mjx-jax on a TPU. Raises `InputError` when
     the device or package asked for is absent, or the pair makes no sense.
     """
-    import jax
-
     if device not in DEVICES:
         raise unknown_name("device", device, DEVICES)
     if backend is not None and backend not in BACKENDS:

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mimic.config import Config
-from mimic.mdp.sensors import delayed, measured, noise_size, turned
+from mimic.mdp.sensors import delayed, measured, noise_size
 from mimic.robots import Robot
 from mimic.sim.physics import Drive, PhysicsState, Push
 from mimic.sim.randomize import Chance, Episode, Shoved, draw_chance, draw_episode
-from motions.kinematics import KinematicState
+from motions.kinematics import KinematicState, turned
 from motions.rotations import Array, quat_exp
 
 
