@@ -4,19 +4,22 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mimic.arguments import EXIT_INPUT, parse_arguments, say
-from mimic.commands.training import train_and_measure
+from mimic.commands.training import Training
 from mimic.config import Config
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
+
+if TYPE_CHECKING:
+    from mimic.runs import Run
 
 DEPLOYABLE = "g1_deploy"  # the preset whose observation, randomization and network a student has unless told otherwise
 
 
 @dataclass(frozen=True)
-class Distill:
+class Distill(Training):
     """Teach a student that sees only what a robot measures to act as a trained policy does (DAgger).
 
     The teacher is the averaged policy of a run; it sees the true state, and with the observation term `randomization` what is
@@ -25,35 +28,26 @@ class Distill:
     one. The student's folder is a run like any other: evaluate, export, play and stress take it.
     """
 
-    config: Config
-    teacher: Path
-    folder: Path
-    resume: bool
-    overwrite: bool
+    source: Path
+    """The teacher's run folder."""
 
-    def run(self) -> int:
-        from mimic.checks import check_config, check_fits
+    def refuse(self) -> None:
+        from mimic.runs import open_run
+
+        if self.resume and open_run(self.folder).config.teacher is None:
+            raise InputError(f"{self.folder} is no student's run: mimic train --resume goes on with it")
+
+    def create(self) -> tuple["Run", None]:
+        from mimic.checks import check_fits
         from mimic.pipeline import teacher_of
-        from mimic.runs import create_run, open_run, refuse_occupied, require_writable, resume_run
-        from mimic.sim.physics import choose_backend
+        from mimic.runs import create_run, open_run, refuse_occupied, require_writable
         from mimic.teacher import check_student, save_teacher, unknowable, unlike_teacher
         from mimic.warm_start import check_warm_start
 
-        if self.resume and self.overwrite:
-            raise InputError("--resume and --overwrite exclude each other")
         config, folder = self.config, self.folder
-        check_config(config)
-        choose_backend(config.backend, config.device)
-        if self.resume:
-            if open_run(folder).config.teacher is None:
-                raise InputError(f"{folder} is no student's run: mimic train --resume goes on with it")
-            run, ignored = resume_run(folder, config)
-            for line in ignored:
-                say(f"kept from the run folder, the command line's is not used: {line}")
-            return train_and_measure(run, None)
-        if folder.resolve() == self.teacher.resolve():
+        if folder.resolve() == self.source.resolve():
             raise InputError(f"{folder} is the teacher's own folder: give the student another --run-dir")
-        taught_by = open_run(self.teacher)
+        taught_by = open_run(self.source)
         check_student(config, taught_by.config)
         check_fits(config, taught_by.robot)
         check_warm_start(config, taught_by.robot)
@@ -68,7 +62,7 @@ class Distill:
             say(f"the teacher sees how far it has drifted ({', '.join(place)}), its student does not: better a teacher without")
         run = create_run(folder, config, taught_by.robot, taught_by.motions, overwrite=self.overwrite)
         save_teacher(teacher, folder)
-        return train_and_measure(run, None)
+        return run, None
 
 
 def parse_distill(argv: list[str]) -> Distill:
@@ -108,4 +102,4 @@ def parse_distill(argv: list[str]) -> Distill:
     if not parsed.resume:
         defaults = student_config(preset, defaults, teacher)
     parsed = parse(defaults)
-    return Distill(parsed.config, teacher, parsed.run_dir, parsed.resume, parsed.overwrite)
+    return Distill(parsed.config, parsed.run_dir, parsed.resume, parsed.overwrite, source=teacher)

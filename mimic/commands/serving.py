@@ -11,6 +11,29 @@ PORT, NETWORK = 9870, "policy.onnx"
 MAX_LATENCY_MS, MAX_PORT = 1000.0, 65535
 
 
+@dataclass(frozen=True, kw_only=True)
+class RobotOptions:
+    """How the simulated robot begins, and what the link to it is like."""
+
+    latency_ms: float = 10.0
+    """Delay of every packet, in each direction [ms]."""
+    loss: float = 0.01
+    """Part of the packets that is lost, in each direction."""
+    seed: int = 0
+    """Of the losses, and of where the robot's compass and odometry begin."""
+    from_default: bool = False
+    """Start in the default pose and be let go at rest, rather than in the clip's first frame and its motion."""
+
+    def check_link(self) -> None:
+        """Raises `InputError` for a link that cannot be."""
+        if not 0 <= self.loss < 1:
+            raise InputError(f"--loss {self.loss:g}: expected a part, from 0 to below 1")
+        if not 0 <= self.latency_ms <= MAX_LATENCY_MS:
+            raise InputError(f"--latency-ms {self.latency_ms:g}: expected 0 to {MAX_LATENCY_MS:g}")
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed}: expected 0 or more")
+
+
 @dataclass(frozen=True)
 class Serve:
     """Control a robot by a policy bundle, over UDP: a safe start, then the policy at its rate; Ctrl-C damps and stops it."""
@@ -57,23 +80,15 @@ class Serve:
 
 
 @dataclass(frozen=True)
-class SimRobot:
+class SimRobot(RobotOptions):
     """Be the robot of a policy bundle, in plain MuJoCo and real time, at the other end of UDP: the partner of `mimic serve`."""
 
     bundle: Annotated[Path, POSITIONAL]
     host: str = "127.0.0.1"
     """Where `mimic serve` listens."""
     port: int = PORT
-    latency_ms: float = 10.0
-    """Delay of every packet, in each direction [ms]."""
-    loss: float = 0.01
-    """Part of the packets that is lost, in each direction."""
-    seed: int = 0
-    """Of the losses, and of where its compass and its odometry begin."""
     duration: float | None = None
     """Seconds to live from the first command on; None: until the clip was tracked once."""
-    from_default: bool = False
-    """Start in the default pose and be let go at rest, rather than in the clip's first frame and its motion."""
     log: Path | None = None
     """Write what the body did to this .npz: our motion format, with the commands."""
     json: Path | None = None
@@ -92,7 +107,7 @@ class SimRobot:
             require_writable_file(file)
         require_above(duration=self.duration)
         check_address(self.port)
-        check_link(self.latency_ms, self.loss, self.seed)
+        self.check_link()
         body = Body(Policy.load(self.bundle / NETWORK), from_default=self.from_default, seed=self.seed)
         process = RobotProcess(body, self.host, self.port, latency_s=self.latency_ms / 1e3, loss=self.loss, seed=self.seed)
         say(
@@ -111,22 +126,14 @@ class SimRobot:
 
 
 @dataclass(frozen=True)
-class Rehearse:
+class Rehearse(RobotOptions):
     """Rehearse a policy bundle: `mimic serve` and `mimic sim-robot` as two processes on this machine, and a verdict."""
 
     bundle: Annotated[Path, POSITIONAL]
     out: Path = Path("rehearsal")
     """Folder for what both say and record."""
-    latency_ms: float = 10.0
-    """Delay of every packet, in each direction [ms]."""
-    loss: float = 0.01
-    """Part of the packets that is lost, in each direction."""
-    seed: int = 0
-    """Of the losses, and of where the robot's compass and odometry begin."""
     duration: float | None = None
     """Seconds; the clip is tracked again and again. None: once."""
-    from_default: bool = False
-    """Start in the default pose and be let go at rest, rather than in the clip's first frame and its motion."""
     blend_s: float = 2.0
     """Shortest safe start [s]."""
 
@@ -135,7 +142,7 @@ class Rehearse:
         from mimic.deploy.rehearsal import rehearse, verdict
         from mimic.runs import require_writable
 
-        check_link(self.latency_ms, self.loss, self.seed)
+        self.check_link()
         require_above(duration=self.duration, blend_s=self.blend_s)
         require_writable(self.out)
         try:
@@ -168,13 +175,3 @@ def check_address(port: int) -> None:
     """Raises `InputError` for a port that cannot be."""
     if not 0 <= port <= MAX_PORT:
         raise InputError(f"--port {port}: expected 0 to {MAX_PORT}")
-
-
-def check_link(latency_ms: float, loss: float, seed: int) -> None:
-    """Raises `InputError` for a link that cannot be."""
-    if not 0 <= loss < 1:
-        raise InputError(f"--loss {loss:g}: expected a part, from 0 to below 1")
-    if not 0 <= latency_ms <= MAX_LATENCY_MS:
-        raise InputError(f"--latency-ms {latency_ms:g}: expected 0 to {MAX_LATENCY_MS:g}")
-    if seed < 0:
-        raise InputError(f"--seed {seed}: expected 0 or more")

@@ -44,8 +44,8 @@ class Demo:
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train a controller that tracks a motion."""
+class Training:
+    """A run to make, or to go on with, and to train to its end."""
 
     config: Config
     folder: Path
@@ -53,35 +53,55 @@ class Train:
     overwrite: bool
 
     def run(self) -> int:
-        from mimic.checks import check_config, check_fits
-        from mimic.runs import create_run, refuse_occupied, require_writable, resume_run
+        from mimic.checks import check_config
+        from mimic.runs import resume_run
         from mimic.sim.physics import choose_backend
-        from mimic.sources import find_robot, preset_clip, read_motions
-        from mimic.warm_start import check_warm_start
 
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite exclude each other")
+        self.refuse()
+        check_config(self.config)
+        choose_backend(self.config.backend, self.config.device)
+        if not self.resume:
+            return train_and_measure(*self.create())
+        run, ignored = resume_run(self.folder, self.config)
+        for line in ignored:
+            say(f"kept from the run folder, the command line's is not used: {line}")
+        return train_and_measure(run, None)
+
+    def refuse(self) -> None:
+        """Raise `InputError` for a run that is another command's."""
+        raise NotImplementedError
+
+    def create(self) -> tuple["Run", dict[str, Any] | None]:
+        """The new run, and the quality of its retargeting, if there was any."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Train(Training):
+    """Train a controller that tracks a motion."""
+
+    def refuse(self) -> None:
+        if self.config.teacher is not None and not self.resume:
+            raise InputError(f"`mimic train` has no teacher: mimic distill {self.config.teacher}")
+
+    def create(self) -> tuple["Run", dict[str, Any] | None]:
+        from mimic.checks import check_fits
+        from mimic.runs import create_run, refuse_occupied, require_writable
+        from mimic.sources import find_robot, preset_clip, read_motions
+        from mimic.warm_start import check_warm_start
+
         config, folder = self.config, self.folder
-        if config.teacher is not None and not self.resume:
-            raise InputError(f"`mimic train` has no teacher: mimic distill {config.teacher}")
-        check_config(config)
-        choose_backend(config.backend, config.device)
-        quality = None
-        if self.resume:
-            run, ignored = resume_run(folder, config)
-            for line in ignored:
-                say(f"kept from the run folder, the command line's is not used: {line}")
-        else:
-            refuse_occupied(folder, config, overwrite=self.overwrite)
-            robot = find_robot(config, say)
-            check_fits(config, robot)
-            check_warm_start(config, robot)
-            require_writable(folder)
-            paths = config.motion or (preset_clip(config),)
-            motions, reports = read_motions(paths, robot, say, **config.of_files)
-            run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
-            quality = reports[0].to_dict() if reports[0] is not None else None
-        return train_and_measure(run, quality)
+        refuse_occupied(folder, config, overwrite=self.overwrite)
+        robot = find_robot(config, say)
+        check_fits(config, robot)
+        check_warm_start(config, robot)
+        require_writable(folder)
+        paths = config.motion or (preset_clip(config),)
+        motions, reports = read_motions(paths, robot, say, **config.of_files)
+        run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
+        return run, reports[0].to_dict() if reports[0] is not None else None
 
 
 def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
