@@ -154,7 +154,6 @@ class PerturbedLink(Link):
 
     def _measured(self, state: KinematicState) -> KinematicState:
         """Root, joints and their velocities with errors; the tracked bodies follow from them."""
-
         draws = self.setting.noise * self.rng_noise.uniform(-1, 1, (len(state.qpos), noise_size(self.bias.shape[1])))
         qpos, qvel, *_ = measured(state, self.bias, draws, BEYONDMIMIC_NOISE)
         stand = ~np.isfinite(qpos).all(axis=1)  # a robot whose physics broke is not looked at any more

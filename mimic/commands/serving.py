@@ -138,6 +138,7 @@ class Rehearse(RobotOptions):
     """Shortest safe start [s]."""
 
     def run(self) -> int:
+        from mimic.deploy.check import print_checks
         from mimic.deploy.policy import BundleError, read_bundle
         from mimic.deploy.rehearsal import rehearse, verdict
         from mimic.runs import require_writable
@@ -156,11 +157,7 @@ class Rehearse(RobotOptions):
         robot += ["--duration", str(self.duration)] if self.duration is not None else []
         serve = ["--blend-s", str(self.blend_s), *(["--repeat"] if self.duration is not None else [])]
         served, lived = rehearse(self.bundle, self.out, serve, robot)
-        checks = verdict(served, lived)
-        for check in checks:
-            print(f"{'ok' if check.passed else 'FAILED':6}  {check.what:9}  {check.says}")
-        passed = all(check.passed for check in checks)
-        print(f"{self.bundle}: {'the rehearsal passed' if passed else 'the rehearsal FAILED: do not plug this in'}")
+        passed = print_checks(self.bundle, verdict(served, lived), refusal="do not plug this in")
         return 0 if passed else EXIT_FAILED
 
 

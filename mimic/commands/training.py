@@ -203,8 +203,7 @@ class CheckBundle:
         from mimic.deploy.check import check_bundle, print_checks
 
         checks = check_bundle(self.folder)
-        print_checks(self.folder, checks)
-        return 0 if all(check.passed for check in checks) else EXIT_FAILED
+        return 0 if print_checks(self.folder, checks) else EXIT_FAILED
 
 
 @dataclass(frozen=True)

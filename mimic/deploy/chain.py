@@ -34,8 +34,4 @@ def _links(model: mujoco.MjModel, b: int) -> list[ChainLink]:
 
 
 def _link(pos: np.ndarray, quat: np.ndarray, joint: int | None, axis: np.ndarray) -> ChainLink:
-    return ChainLink(_floats(pos), _floats(quat), joint, _floats(axis))
-
-
-def _floats(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+    return ChainLink(tuple(pos.tolist()), tuple(quat.tolist()), joint, tuple(axis.tolist()))

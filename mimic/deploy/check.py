@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
-import onnxruntime
 
 from mimic.deploy import policy as runtime
 from mimic.deploy.bundle import FILES, OPTIONAL, SPEC
 from mimic.deploy.export import AGREEMENT
 from mimic.deploy.schema import faults, policy_schema
+from mimic.deploy.sim2sim import open_session
 from mimic.deploy.spec import PolicySpec, read_spec, side_file
 from motions.errors import InputError
 from motions.kinematics import Body
@@ -57,14 +57,16 @@ def check_bundle(folder: Path) -> list[Check]:
     return checks
 
 
-def print_checks(folder: Path, checks: list[Check]) -> None:
-    """One line per check and the verdict, on stdout."""
-    width = max(len(check.what) for check in checks)
+def print_checks(folder: Path, checks: list[Check], refusal: str = "do not deploy this") -> bool:
+    """One line per check and the verdict, on stdout. Returns whether all passed."""
+    width, replayed = max(len(check.what) for check in checks), any(check.difference is not None for check in checks)
     for check in checks:
         difference = "" if check.difference is None else f"{check.difference:.1e}"
-        print(f"{'ok' if check.passed else 'FAILED':6}  {check.what:{width}}  {difference:>8}  {check.says}")
+        column = f"{difference:>8}  " if replayed else ""
+        print(f"{'ok' if check.passed else 'FAILED':6}  {check.what:{width}}  {column}{check.says}")
     failed = sum(not check.passed for check in checks)
-    print(f"{folder}: {f'{failed} of {len(checks)} checks FAILED: do not deploy this' if failed else 'every check passed'}")
+    print(f"{folder}: {f'{failed} of {len(checks)} checks FAILED: {refusal}' if failed else 'every check passed'}")
+    return failed == 0
 
 
 def _guarded(replay: Callable[[Path, PolicySpec], Check], folder: Path, spec: PolicySpec, name: str) -> Check:
@@ -92,7 +94,7 @@ def _spec_check(folder: Path, table: dict[str, Any], spec: PolicySpec) -> Check:
     if wrong:
         return Check(SPEC, False, f"not by its schema: {wrong[0]}" + (f" and {len(wrong) - 1} more" if wrong[1:] else ""))
     try:
-        exported = json.loads(_session(folder / FILES["raw"]).get_modelmeta().custom_metadata_map["mimic"])
+        exported = json.loads(open_session(folder / FILES["raw"]).get_modelmeta().custom_metadata_map["mimic"])
     except Exception as error:  # onnxruntime's exceptions share no base but this
         return Check(SPEC, True, f"by its schema; {FILES['raw']} cannot say what was exported ({type(error).__name__})")
     changed = list(_differences({key: value for key, value in table.items() if key != "files"}, exported))
@@ -130,7 +132,7 @@ def _what_happened(path: Path, key: str, spec: PolicySpec) -> str:
     """In words, of a file whose checksum differs."""
     try:
         if path.suffix == ".onnx":
-            _session(path)
+            open_session(path)
         elif path.suffix == ".xml":
             mujoco.MjModel.from_xml_path(str(path))
         elif key == "motion":
@@ -193,12 +195,12 @@ def _clip_check(folder: Path, spec: PolicySpec) -> Check:
 
 def _network_check(folder: Path, spec: PolicySpec) -> Check:
     vectors = _arrays(folder / FILES["test_vectors"])
-    actions = _session(folder / FILES["network"]).run(["actions"], {"obs": vectors["obs"]})[0]
+    actions = open_session(folder / FILES["network"]).run(["actions"], {"obs": vectors["obs"]})[0]
     return _compared(FILES["network"], {"action": (actions, vectors["action"])})
 
 
 def _raw_check(folder: Path, spec: PolicySpec) -> Check:
-    vectors, session = _arrays(folder / FILES["test_vectors"]), _session(folder / FILES["raw"])
+    vectors, session = _arrays(folder / FILES["test_vectors"]), open_session(folder / FILES["raw"])
     inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))
     lacking = [name for name in inputs if name not in vectors]
     if lacking:
@@ -213,7 +215,7 @@ def _raw_check(folder: Path, spec: PolicySpec) -> Check:
 
 def _ros_check(folder: Path, spec: PolicySpec) -> Check:
     """As its readers run it: their action, and so the last action in obs, is (target - default) / scale."""
-    vectors, session = _arrays(folder / FILES["test_vectors"]), _session(folder / FILES["ros"])
+    vectors, session = _arrays(folder / FILES["test_vectors"]), open_session(folder / FILES["ros"])
     default, scale = np.array(spec.default_joints), np.array(spec.action_scale)
     given = vectors["obs"].copy()
     before = np.concatenate([np.broadcast_to(default, (1, len(default))), vectors["target"][:-1]])
@@ -275,10 +277,3 @@ def _compared(what: str, pairs: dict[str, tuple[np.ndarray, np.ndarray]], agreem
 def _arrays(path: Path) -> Arrays:
     with np.load(path, allow_pickle=False) as data:
         return dict(data)
-
-
-def _session(path: Path) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])

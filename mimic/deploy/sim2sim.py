@@ -249,14 +249,8 @@ def _load_model(path: Path, spec: PolicySpec) -> mujoco.MjModel:
 
 
 def _load_session(path: Path, spec: PolicySpec) -> Any:
-    """One thread: a small network is fastest so, and a robot has other things to do."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        session = open_session(path)
     except Exception as error:  # onnxruntime's exceptions share no base but this
         raise InputError(f"{path}: onnxruntime cannot load it: {error}") from error
     found = {i.name: i.shape[-1] for i in session.get_inputs()}, {o.name: o.shape[-1] for o in session.get_outputs()}
@@ -266,3 +260,13 @@ def _load_session(path: Path, spec: PolicySpec) -> Any:
             f"expected obs of {spec.observation_size} and actions of {len(spec.joint_names)}"
         )
     return session
+
+
+def open_session(path: Path) -> Any:
+    """One thread: a small network is fastest so, and a robot has other things to do. Raises what onnxruntime raises."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # who calls says what is wrong
+    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])

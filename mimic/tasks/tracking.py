@@ -205,9 +205,7 @@ class Tracking:
 
         errors = squared_errors(state, reference, anchor=self.anchor)
         width_sq = self.width_sq if curriculum.tolerance is None else curriculum.tolerance.width_sq
-        terms = tracking_rewards(errors, width_sq) | self._costs(physics, action, env_state.last_action)
-        if env_state.action_before is not None:
-            terms["action_acceleration"] = action_acceleration(action, env_state.last_action, env_state.action_before)
+        terms = tracking_rewards(errors, width_sq) | self._costs(physics, action, env_state)
         reward = jnp.where(invalid, 0.0, total_reward(terms, self.config.reward))
         looseness = 1.0 if curriculum.looseness is None else curriculum.looseness
         terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, self.config.termination, looseness)
@@ -218,9 +216,11 @@ class Tracking:
         error_sq = jnp.stack([errors[name] for name in TERMS])
         return next_state, StepResult(reward, terminated, truncated, invalid, place, error_sq, log)
 
-    def _costs(self, physics: PhysicsState, action: Array, last_action: Array) -> dict[str, Array]:
-        """What has a price, by name."""
-        config, costs = self.config.reward, {"action_rate": action_rate(action, last_action)}
+    def _costs(self, physics: PhysicsState, action: Array, before: EnvState) -> dict[str, Array]:
+        """What has a price, by name, of the step from `before` to `physics`."""
+        config, costs = self.config.reward, {"action_rate": action_rate(action, before.last_action)}
+        if before.action_before is not None:
+            costs["action_acceleration"] = action_acceleration(action, before.last_action, before.action_before)
         if config.joint_limit:
             costs["joint_limit"] = joint_limit(physics.kinematics.qpos[7:], self.soft_range)
         if config.undesired_contacts and physics.contact_forces is not None:
