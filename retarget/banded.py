@@ -1,4 +1,7 @@
-"""Direct solver of block-pentadiagonal systems in time, some rows after the others, and the inverse it needs, in JAX."""
+"""Direct solver of block-pentadiagonal systems in time, some rows after the others, and the inverse it needs, in JAX.
+
+`factorize`, then `forward` and `backward` for every right side: L y = rhs, L^T x = y.
+"""
 
 from typing import NamedTuple
 
@@ -46,55 +49,57 @@ def invert_lower(lower: Array) -> Array:
 
 
 class Rows(NamedTuple):
-    """F block rows of a symmetric positive system H x = rhs: H[f, f], H[f, f - 1], H[f, f - 2], each (F, n, n); rhs (F, n)."""
+    """F block rows of a symmetric positive matrix H: H[f, f], H[f, f - 1], H[f, f - 2], each (F, n, n)."""
 
     diagonal: Array
     below: Array
     below2: Array
-    rhs: Array
 
 
 class Factors(NamedTuple):
-    """Of block rows: L[f, f]^-1, L[f, f - 1], L[f, f - 2] of the Cholesky factor, (F, n, n); y (F, n) of L y = rhs."""
+    """Of block rows: L[f, f]^-1, L[f, f - 1], L[f, f - 2] of the Cholesky factor, each (F, n, n)."""
 
     inverse: Array
     off: Array
     off2: Array
-    y: Array
 
 
-def nothing_before(n: int, dtype: jnp.dtype) -> tuple[Array, ...]:
-    """What `eliminate` is given before the first row."""
+def nothing(n: int, dtype: jnp.dtype) -> tuple[tuple[Array, ...], ...]:
+    """What `factorize` and `forward` are given before the first row, and `backward` behind the last."""
     zero, none = jnp.zeros((n, n), dtype), jnp.zeros(n, dtype)
-    return zero, zero, none, zero, none
+    return (zero, zero, zero), (none, none), (none, zero, none, zero, zero)
 
 
-def eliminate(past: tuple[Array, ...], rows: Rows) -> tuple[tuple[Array, ...], Factors]:
+def factorize(past: tuple[Array, ...], rows: Rows) -> tuple[tuple[Array, ...], Factors]:
     """Block Cholesky of the next rows; `past` is what it must know of the rows before, and is returned for those behind."""
 
-    def forward(past, row: Rows):
-        inverse1, off1, y1, inverse2, y2 = past  # of rows f - 1 and f - 2
+    def step(past, row: Rows):
+        inverse1, off1, inverse2 = past  # of rows f - 1 and f - 2
         l2 = row.below2 @ inverse2.T
         l1 = (row.below - l2 @ off1.T) @ inverse1.T
         inverse = invert_lower(jnp.linalg.cholesky(row.diagonal - l1 @ l1.T - l2 @ l2.T))
-        y = inverse @ (row.rhs - l1 @ y1 - l2 @ y2)
-        return (inverse, l1, y, inverse1, y1), Factors(inverse, l1, l2, y)
+        return (inverse, l1, inverse1), Factors(inverse, l1, l2)
 
-    return jax.lax.scan(forward, past, rows)
-
-
-def nothing_behind(n: int, dtype: jnp.dtype) -> tuple[Array, ...]:
-    """What `substitute` is given behind the last row."""
-    zero, none = jnp.zeros((n, n), dtype), jnp.zeros(n, dtype)
-    return none, zero, none, zero, zero
+    return jax.lax.scan(step, past, rows)
 
 
-def substitute(future: tuple[Array, ...], factors: Factors) -> tuple[tuple[Array, ...], Array]:
-    """The solution (F, n) of rows, from the last to the first; `future` is what it must know of the rows behind."""
+def forward(past: tuple[Array, ...], factors: Factors, rhs: Array) -> tuple[tuple[Array, ...], Array]:
+    """y (F, n) of L y = rhs for the next rows; `past` is y of the two rows before."""
 
-    def backward(future, row: Factors):
-        x1, off_next, x2, off2_next, off2_after = future
-        x = row.inverse.T @ (row.y - off_next.T @ x1 - off2_after.T @ x2)
+    def step(past, given: tuple[Factors, Array]):
+        (y1, y2), (row, rhs) = past, given
+        y = row.inverse @ (rhs - row.off @ y1 - row.off2 @ y2)
+        return (y, y1), y
+
+    return jax.lax.scan(step, past, (factors, rhs))
+
+
+def backward(future: tuple[Array, ...], factors: Factors, y: Array) -> tuple[tuple[Array, ...], Array]:
+    """x (F, n) of L^T x = y for rows from the last to the first; `future` is what it must know of the rows behind."""
+
+    def step(future, given: tuple[Factors, Array]):
+        (x1, off_next, x2, off2_next, off2_after), (row, y) = future, given
+        x = row.inverse.T @ (y - off_next.T @ x1 - off2_after.T @ x2)
         return (x, row.off, x1, row.off2, off2_next), x
 
-    return jax.lax.scan(backward, future, factors, reverse=True)
+    return jax.lax.scan(step, future, (factors, y), reverse=True)

@@ -4,6 +4,7 @@ Each step's system is block-pentadiagonal in time (accelerations couple three fr
 eliminated before the next window's, so the program's size is the window's, whatever the length of the clip.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from motions.rotations import Array, quat_exp, quat_mul, quat_normalize
-from retarget.banded import Factors, eliminate, nothing_before, nothing_behind, substitute
-from retarget.equations import HALO, frame_costs, normal_rows
+from retarget.banded import Factors, backward, factorize, forward, nothing
+from retarget.equations import HALO, Jacobian, frame_costs, linearize, normal_rows, times
 from retarget.rig import Rig
 from retarget.scaling import Targets
 from retarget.terms import Pose, Weights
@@ -20,11 +21,14 @@ from retarget.terms import Pose, Weights
 WINDOW = 64  # frames
 APPROACH = (0.02, 0.05, 0.1, 0.3, 1.0)  # firmness of ground, slide and limits in the first steps
 APPROACH_DAMPING = 1.0
+CORRECTIONS = 2  # steps of conjugate gradients for one of ours; one while the pose is far
 MAX_STEP = 0.7  # of any coordinate in those steps [rad], [m]
 TRIES, SHORTER = 5, 0.4  # a step is shortened so often, by this factor, where the cost would rise
 NEIGHBOURS = 15  # frames that take one decision on that
 TOLERANCE = 0.02  # of its cost and the mean's that a window must gain to be looked at again
 CUT_TOLERANCE = 0.01  # the same after a step that had to be shortened
+
+Solve = Callable[[Array], Array]
 
 
 class Clip(NamedTuple):
@@ -38,6 +42,14 @@ class Clip(NamedTuple):
     windows: Array
 
 
+class Room(NamedTuple):
+    """What a step needs at once: factors and right side of the N frames, J of every window with its halo."""
+
+    factors: Factors
+    rhs: Array
+    jacobian: Jacobian
+
+
 class Progress(NamedTuple):
     """Where a descent is: pose (N + 2 HALO frames), what each frame costs (N,), steps done, which windows are still worked on
     (N / WINDOW,), the damping, and room to work in, which is large and need not be found again for every step."""
@@ -47,7 +59,7 @@ class Progress(NamedTuple):
     count: Array
     active: Array
     damping: Array
-    room: Factors
+    room: Room
 
 
 def descend(
@@ -86,7 +98,7 @@ def descend(
     with jax.default_matmul_precision("highest"):
         frames = len(pose.pos) - 2 * HALO
         existing = jnp.arange(frames // WINDOW) < windows
-        room = _room(rig, frames, pose.pos.dtype)
+        room = _room(clip, pose, frames // WINDOW)
         unknown = jnp.where(jnp.repeat(existing, WINDOW), jnp.float32(1e20), 0.0)
         damping = jnp.where(first < len(APPROACH), APPROACH_DAMPING, weights.damping)
         end = jax.lax.while_loop(unfinished, step, Progress(pose, unknown, first, existing, damping, room))
@@ -128,7 +140,7 @@ def _search(clip: Clip, now: Progress, move: Array, near: Array) -> tuple[Array,
 
 
 def _with_halo(frames: Array) -> Array:
-    return jnp.pad(frames, HALO)[:, None]
+    return _with_frames_around(frames[:, None])
 
 
 def _neighbours(values: Array) -> Array:
@@ -137,39 +149,99 @@ def _neighbours(values: Array) -> Array:
     return jax.lax.reduce_window(padded, 0.0, jax.lax.add, (NEIGHBOURS,), (1,), "valid")
 
 
-def _newton_step(clip: Clip, now: Progress, firmness: Array, near: Array) -> tuple[Array, Factors]:
+def _newton_step(clip: Clip, now: Progress, firmness: Array, near: Array) -> tuple[Array, Room]:
     """The damped Gauss-Newton step (N + 2 HALO, 6 + J) of the active windows, zero elsewhere, and the used room. `near`:
     balance counts."""
-    (frames, nv), dtype = now.room.y.shape, now.pose.pos.dtype
+    before, *_ = nothing(now.room.rhs.shape[1], now.room.rhs.dtype)
 
-    def forward(index: Array, state: tuple[Any, Factors]) -> tuple[Any, Factors]:
-        past, factors = state
+    def in_windows(work: Any, fresh: Any, state: Any, reverse: bool = False) -> Any:
+        """`work(index, carry, state)` in one window after the other."""
+
+        def one(done: Array, both: tuple[Any, Any]) -> tuple[Any, Any]:
+            index = clip.windows - 1 - done if reverse else done
+            # what is not worked on does not move: to its neighbours it is as if nothing were there
+            return jax.lax.cond(now.active[index], lambda: work(index, *both), lambda: (fresh, both[1]))
+
+        return jax.lax.fori_loop(0, clip.windows, one, (fresh, state))[1]
+
+    def build(index: Array, past: Any, room: Room) -> tuple[Any, Room]:
         view, posed = (_frames(tree, index, WINDOW + 2 * HALO) for tree in (clip.targets, now.pose))
-        past, new = eliminate(past, normal_rows(clip.rig, clip.weights, view, posed, clip.fps, firmness, near, now.damping))
-        return past, jax.tree.map(lambda whole, part: _put(whole, part, index), factors, new)
+        jacobian, rhs = linearize(clip.rig, clip.weights, view, posed, clip.fps, firmness, near, now.damping)
+        past, factors = factorize(past, normal_rows(jacobian))
+        new = Room(factors, rhs[HALO:-HALO], jax.tree.map(lambda x: x[None], jacobian))
+        return past, jax.tree.map(lambda whole, part: _put(whole, part, index), room, new)
 
-    def backward(index: Array, state: tuple[Any, Array]) -> tuple[Any, Array]:
-        future, move = state
-        future, part = substitute(future, _frames(factors, index, WINDOW))
-        return future, _put(move, part, index)
+    room = in_windows(build, before, now.room)
 
-    def if_active(work: Any, fresh: Any, index: Array, state: tuple[Any, Any]) -> tuple[Any, Any]:
-        # what is not worked on does not move: to its neighbours it is as if nothing were there
-        return jax.lax.cond(now.active[index], lambda: work(index, state), lambda: (fresh, state[1]))
-
-    before, behind = nothing_before(nv, dtype), nothing_behind(nv, dtype)
-    _, factors = jax.lax.fori_loop(0, clip.windows, partial(if_active, forward, before), (before, now.room))
-    still = (behind, jnp.zeros((frames, nv), dtype))
-    _, move = jax.lax.fori_loop(
-        0, clip.windows, lambda done, state: if_active(backward, behind, clip.windows - 1 - done, state), still
-    )
-    return jnp.pad(move, [(HALO, HALO), (0, 0)]), factors
+    move = conjugate_gradients(
+        jnp.where(jnp.repeat(now.active, WINDOW)[:, None], room.rhs, 0.0),
+        partial(_eliminated, room, in_windows), partial(_multiplied, room, in_windows), jnp.where(near, CORRECTIONS, 1),
+    )  # fmt: skip
+    return _with_frames_around(move), room
 
 
-def _room(rig: Rig, frames: int, dtype: jnp.dtype) -> Factors:
-    nv = 6 + rig.chain.num_joints
-    square = jnp.zeros((frames, nv, nv), dtype)
-    return Factors(square, square, square, jnp.zeros((frames, nv), dtype))
+def conjugate_gradients(rhs: Array, nearly_solved: Solve, multiplied: Solve, count: Array) -> Array:
+    """x of A x = rhs after `count` steps. (Hestenes and Stiefel 1952, preconditioned)
+
+    Feet that stand weigh a million times as much as an arm: in A = J^T J, multiplied out and factorized in single precision,
+    little is left of the arm. `nearly_solved`, by these factors, misses up to a tenth of x; `multiplied` is J^T (J x), which is
+    exact: where feet agree to stand, J x is small.
+    """
+
+    def correct(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        x, rest, direction, fit = state
+        solved = nearly_solved(rest)
+        next_fit = jnp.sum(rest * solved)
+        direction = solved + next_fit / fit * direction
+        image = multiplied(direction)
+        share = next_fit / jnp.sum(direction * image)
+        return x + share * direction, rest - share * image, direction, next_fit
+
+    zero = jnp.zeros_like(rhs)
+    x, *_ = jax.lax.fori_loop(0, count, correct, (zero, rhs, zero, jnp.asarray(jnp.inf, rhs.dtype)))
+    return x
+
+
+def _eliminated(room: Room, in_windows: Any, rhs: Array) -> Array:
+    """(L L^T)^-1 rhs."""
+    _, before, behind = nothing(rhs.shape[1], rhs.dtype)
+
+    def lower(index: Array, past: Any, y: Array) -> tuple[Any, Array]:
+        past, part = forward(past, _frames(room.factors, index, WINDOW), _frames(rhs, index, WINDOW))
+        return past, _put(y, part, index)
+
+    def upper(index: Array, future: Any, x: Array) -> tuple[Any, Array]:
+        future, part = backward(future, _frames(room.factors, index, WINDOW), _frames(y, index, WINDOW))
+        return future, _put(x, part, index)
+
+    y = in_windows(lower, before, jnp.zeros_like(rhs))
+    return in_windows(upper, behind, jnp.zeros_like(rhs), reverse=True)
+
+
+def _multiplied(room: Room, in_windows: Any, x: Array) -> Array:
+    """J^T (J x) of the active windows."""
+    padded = _with_frames_around(x)
+
+    def image(index: Array, none: Any, result: Array) -> tuple[Any, Array]:
+        jacobian = jax.tree.map(lambda part: part[index], room.jacobian)
+        return none, _put(result, times(jacobian, _frames(padded, index, WINDOW + 2 * HALO))[HALO:-HALO], index)
+
+    return in_windows(image, (), jnp.zeros_like(x))
+
+
+def _with_frames_around(x: Array) -> Array:
+    return jnp.pad(x, [(HALO, HALO), (0, 0)])
+
+
+def _room(clip: Clip, pose: Pose, windows: int) -> Room:
+    """Zeros of the sizes that `_newton_step` fills."""
+    view, posed = (_frames(tree, jnp.int32(0), WINDOW + 2 * HALO) for tree in (clip.targets, pose))
+    one = jnp.float32(1.0)
+    jacobian, rhs = jax.eval_shape(lambda: linearize(clip.rig, clip.weights, view, posed, clip.fps, one, jnp.bool(False), one))
+    nv = rhs.shape[1]
+    block = jnp.zeros((windows * WINDOW, nv, nv), rhs.dtype)
+    whole = jax.tree.map(lambda x: jnp.zeros((windows, *x.shape), x.dtype), jacobian)
+    return Room(Factors(block, block, block), block[..., 0], whole)
 
 
 def _frames(tree: Any, index: Array, count: int, ahead: int = 0) -> Any:
@@ -178,7 +250,8 @@ def _frames(tree: Any, index: Array, count: int, ahead: int = 0) -> Any:
 
 
 def _put(whole: Array, part: Array, index: Array) -> Array:
-    return jax.lax.dynamic_update_slice_in_dim(whole, part, index * WINDOW, 0)
+    """`whole` with `part` at window `index`: all its frames, or the one entry of a window."""
+    return jax.lax.dynamic_update_slice_in_dim(whole, part, index * len(part), 0)
 
 
 def _costs(clip: Clip, now: Progress, pose: Pose) -> Array:

@@ -1,7 +1,9 @@
-"""What some frames of a clip cost, and the normal equations of a step that costs less, in JAX.
+"""What some frames of a clip cost, and the normal equations J^T J x = -J^T r of a step that costs less, in JAX.
 
 Residuals of single frames (`terms`), and those that couple two or three: steps of standing feet, accelerations, balance.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,23 +36,36 @@ def frame_costs(rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: A
     return total
 
 
-def normal_rows(
+class Jacobian(NamedTuple):
+    """J of F frames, as the parts it is made of.
+
+    dense: of residuals that concern each frame alone, each and the next, each and the next two: the derivatives by the first
+    (second, third) of these frames, each (F, F-1 or F-2, R, nv). The squares of rows that concern one coordinate: own (F, nv)
+    of springs and damping, speed (F-1, nv) of first differences, acc (F-2, nv) of second ones.
+    """
+
+    dense: tuple[tuple[Array, ...], ...]
+    own: Array
+    speed: Array
+    acc: Array
+
+
+def linearize(
     rig: Rig, weights: Weights, targets: Targets, pose: Pose, fps: Array, firmness: Array, near: Array, damping: Array
-) -> Rows:
-    """The rows of J^T J x = -J^T r, damped, for all frames but the `HALO` at both ends.
+) -> tuple[Jacobian, Array]:
+    """J of frames, damped, and -J^T r (F, nv), which is complete for all of them but the `HALO` at both ends.
 
     While the pose is far, `firmness` (0, 1] softens ground, slide and limits, and balance does not count: it does if `near`.
     """
     kin = kinematics(rig, pose)
     terms = frame_terms(rig, weights, targets, pose, kin, firmness, jacobian=True)
     acc_weight, slide_weight = _coupling_weights(rig, weights, targets, fps)
-    frames, _, nv = terms.jacobian.shape
-    # rows that couple frames: their derivatives by frame f, f + 1 (and f + 2), and their residual
+    nv = terms.jacobian.shape[-1]
     slide_weight = firmness * slide_weight[..., None]
     rows = 2 * len(rig.heel_toe)
     before, after = ((slide_weight[..., None] * j).reshape(-1, rows, nv) for j in (terms.ends_jac[:-1], terms.ends_jac[1:]))
     moved = (slide_weight * (terms.ends[1:] - terms.ends[:-1])).reshape(-1, rows)
-    couplings: list[tuple[tuple[Array, ...], Array]] = [((-before, after), moved)]
+    dense: list[tuple[tuple[Array, ...], Array]] = [((terms.jacobian,), terms.residual), ((-before, after), moved)]
     if np.isfinite(weights.pressure):
 
         def balance() -> tuple[Array, ...]:
@@ -59,39 +74,69 @@ def normal_rows(
 
         shapes = jax.eval_shape(balance)
         *parts, residual = jax.lax.cond(near, balance, lambda: tuple(jnp.zeros(s.shape, s.dtype) for s in shapes))
-        couplings.append((tuple(parts), residual))
+        dense.append((tuple(parts), residual))
+    step = _differences(pose)
+    rush, rush_weight = _rush(weights, targets, step[:, 6:], fps)
+    gradient = _differenced(acc_weight**2 * (step[1:] - step[:-1]), jnp.pad(rush_weight * rush, [(0, 0), (6, 0)]))
+    gradient += jnp.pad(terms.spring_pull, [(0, 0), (6, 0)])
+    for parts, residual in dense:
+        gradient += _pulled_back(parts, residual)
+    own = jnp.pad(terms.spring_stiffness, [(0, 0), (6, 0)]) + damping
+    speed = jnp.pad(rush_weight**2, [(0, 0), (6, 0)])
+    return Jacobian(tuple(parts for parts, _ in dense), own, speed, acc_weight**2), -gradient
+
+
+def times(jacobian: Jacobian, x: Array) -> Array:
+    """J^T J x (F, nv) as J^T (J x).
+
+    Feet that stand weigh a million times as much as an arm: in J^T J, multiplied out in single precision, little is left of the
+    arm. J x is small where feet agree to stand, and loses nothing.
+    """
+    step = x[1:] - x[:-1]
+    result = jacobian.own * x + _differenced(jacobian.acc * (step[1:] - step[:-1]), jacobian.speed * step)
+    for parts in jacobian.dense:
+        change = [jnp.einsum("fmi,fi->fm", part, x[by : by + len(part)]) for by, part in enumerate(parts)]
+        result += _pulled_back(parts, jnp.sum(jnp.stack(change), axis=0))
+    return result
+
+
+def normal_rows(jacobian: Jacobian) -> Rows:
+    """J^T J multiplied out: its rows for all frames but the `HALO` at both ends."""
+    frames, nv = jacobian.own.shape
     # XLA multiplies small matrices one pair at a time: what can be stacked is
-    stack, residuals, upper, lower = [terms.jacobian], [terms.residual], [], []
-    second = jnp.zeros((frames - 2, nv, nv), terms.jacobian.dtype)  # H[f + 2, f]
-    for parts, residual in couplings:
+    stack, upper, lower = [], [], []
+    second = jnp.zeros((frames - 2, nv, nv), jacobian.own.dtype)  # H[f + 2, f]
+    for parts in jacobian.dense:
         stack += [_shifted(part, by, frames) for by, part in enumerate(parts)]
-        residuals += [_shifted(residual, by, frames) for by in range(len(parts))]
         upper += [_shifted(part, by, frames - 1) for by, part in enumerate(parts[:-1])]
         lower += [_shifted(part, by, frames - 1) for by, part in enumerate(parts[1:])]
         if len(parts) == 3:
             second += _gram(parts[2], parts[0])
-    jacobian = jnp.concatenate(stack, axis=1)
-    diagonal = _gram(jacobian, jacobian)  # H[f, f]
-    gradient = jnp.einsum("fmi,fm->fi", jacobian, jnp.concatenate(residuals, axis=1))
+    stacked = jnp.concatenate(stack, axis=1)
     first = _gram(jnp.concatenate(lower, axis=1), jnp.concatenate(upper, axis=1))  # H[f + 1, f]
-    # accelerations couple three frames, coordinate by coordinate
-    w2 = acc_weight**2
-    step = _differences(pose)
-    acc = w2 * (step[1:] - step[:-1])
-    gradient = gradient.at[:, 6:].add(terms.spring_pull)
-    gradient = gradient.at[:-2].add(acc).at[1:-1].add(-2.0 * acc).at[2:].add(acc)
-    # so do speeds beyond what joints are allowed
-    rush, rush_weight = _rush(weights, targets, step[:, 6:], fps)
-    gradient = gradient.at[:-1, 6:].add(-rush_weight * rush).at[1:, 6:].add(rush_weight * rush)
-    rush_weight = jnp.pad(rush_weight**2, [(0, 0), (6, 0)])
-    own = jnp.zeros_like(gradient).at[:, 6:].add(terms.spring_stiffness).at[:-2].add(w2).at[1:-1].add(4.0 * w2).at[2:].add(w2)
-    own = own.at[:-1].add(rush_weight).at[1:].add(rush_weight)
-    next_one = (-rush_weight).at[:-1].add(-2.0 * w2).at[1:].add(-2.0 * w2)
-    eye = jnp.eye(nv, dtype=gradient.dtype)
-    diagonal += (own + damping)[..., None] * eye
+    # accelerations couple three frames, coordinate by coordinate; so do speeds beyond what joints are allowed
+    acc, speed = jacobian.acc, jacobian.speed
+    own = jacobian.own.at[:-2].add(acc).at[1:-1].add(4.0 * acc).at[2:].add(acc).at[:-1].add(speed).at[1:].add(speed)
+    next_one = (-speed).at[:-1].add(-2.0 * acc).at[1:].add(-2.0 * acc)
+    eye = jnp.eye(nv, dtype=own.dtype)
+    diagonal = _gram(stacked, stacked) + own[..., None] * eye  # H[f, f]
     first += next_one[..., None] * eye
-    second += w2[..., None] * eye
-    return Rows(diagonal[HALO:-HALO], first[HALO - 1 : -HALO], second[:-HALO], -gradient[HALO:-HALO])
+    second += acc[..., None] * eye
+    return Rows(diagonal[HALO:-HALO], first[HALO - 1 : -HALO], second[:-HALO])
+
+
+def _pulled_back(parts: tuple[Array, ...], change: Array) -> Array:
+    """C^T change (F, nv) for `change` (F, F-1 or F-2, R) of the rows C whose derivatives are `parts`."""
+    frames = len(change) + len(parts) - 1
+    each = [_shifted(jnp.einsum("fmi,fm->fi", part, change), by, frames) for by, part in enumerate(parts)]
+    return jnp.sum(jnp.stack(each), axis=0)
+
+
+def _differenced(acc: Array, speed: Array) -> Array:
+    """What second differences `acc` (F-2, nv) and first ones `speed` (F-1, nv) give to the frames (F, nv) they are taken of."""
+    frames = len(speed) + 1
+    by_acc = _shifted(acc, 0, frames) - 2.0 * _shifted(acc, 1, frames) + _shifted(acc, 2, frames)
+    return by_acc - _shifted(speed, 0, frames) + _shifted(speed, 1, frames)
 
 
 def _coupling_weights(rig: Rig, weights: Weights, targets: Targets, fps: Array) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ import pytest
 
 from motions.kinematics import Body
 from motions.rotations import quat_exp, quat_mul, quat_to_matrix
-from retarget.banded import Rows, eliminate, invert_lower, nothing_before, nothing_behind, substitute
+from retarget.banded import Rows, backward, factorize, forward, invert_lower, nothing
 from retarget.chain import build_chain, joint_axes, link_frames, point_jacobian, points_on
 
 ROBOT = """
@@ -114,20 +114,21 @@ def test_block_pentadiagonal_solution_equals_the_dense_one():
         part[:, f * n : (f + 3) * n] = rows[f]
         dense += part.T @ part
     blocks = dense.reshape(frames + 2, n, frames + 2, n)
-    nothing = np.zeros((n, n))
-    below, below2 = (np.stack([blocks[f, :, f - k] if f >= k else nothing for f in range(frames + 2)]) for k in (1, 2))
+    empty = np.zeros((n, n))
+    below, below2 = (np.stack([blocks[f, :, f - k] if f >= k else empty for f in range(frames + 2)]) for k in (1, 2))
     rhs = rng.normal(size=(frames + 2, n))
-    whole = Rows(np.stack([blocks[f, :, f] for f in range(frames + 2)]), below, below2, rhs)
+    whole = Rows(np.stack([blocks[f, :, f] for f in range(frames + 2)]), below, below2)
 
-    def solve_in_parts(rows: Rows) -> jax.Array:
-        past, future, found, parts = nothing_before(n, jnp.float32), nothing_behind(n, jnp.float32), [], []
+    def solve_in_parts(rows: Rows, rhs: jax.Array) -> jax.Array:
+        (past, before, future), found, parts = nothing(n, jnp.float32), [], []
         for part in (slice(0, 4), slice(4, 5), slice(5, None)):
-            past, factors = eliminate(past, jax.tree.map(lambda x, part=part: x[part], rows))
-            parts.append(factors)
-        for factors in reversed(parts):
-            future, x = substitute(future, factors)
+            past, factors = factorize(past, jax.tree.map(lambda x, part=part: x[part], rows))
+            before, y = forward(before, factors, rhs[part])
+            parts.append((factors, y))
+        for factors, y in reversed(parts):
+            future, x = backward(future, factors, y)
             found.insert(0, x)
         return jnp.concatenate(found)
 
-    x = jax.jit(solve_in_parts)(jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), whole))
+    x = jax.jit(solve_in_parts)(*jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), (whole, rhs)))
     np.testing.assert_allclose(np.asarray(x).ravel(), np.linalg.solve(dense, rhs.ravel()), atol=2e-4)

@@ -11,8 +11,10 @@ from mimic.robots import load_robot
 from motions.clips import shipped_clips
 from motions.motion import load_motion
 from motions.rotations import quat_exp, quat_mul
+from retarget.banded import backward, factorize, forward, nothing
 from retarget.contacts import detect_contacts
-from retarget.equations import HALO, MAX_JOINT_SPEED, frame_costs, normal_rows
+from retarget.descent import conjugate_gradients
+from retarget.equations import HALO, MAX_JOINT_SPEED, Jacobian, frame_costs, linearize, normal_rows, times
 from retarget.pipeline import capture_of_robot, rig_of
 from retarget.scaling import build_targets
 from retarget.terms import Pose, Weights
@@ -24,7 +26,7 @@ WEIGHTS = Weights(pressure=np.inf)  # balance is robust: its rows majorize its c
 
 @pytest.fixture(scope="module")
 def problem():
-    """Rig, targets and a pose a little off them: frames of a walk, the first and last two of them not valid."""
+    """Rig, targets and a pose well off them: frames of a walk, the first and last two of them not valid."""
     motion = load_motion(shipped_clips()["walk"])
     rig = rig_of(load_robot("humanoid").body)
     own = capture_of_robot(rig, motion)
@@ -46,15 +48,62 @@ def test_the_right_side_is_minus_half_the_derivative_of_the_cost(problem):
         moved = Pose(pose.pos + step[:, :3], quat, pose.joints + step[:, 6:])
         return jnp.sum(frame_costs(rig, WEIGHTS, targets, moved, FPS))
 
-    one, nothing = jnp.float32(1.0), jnp.float32(0.0)
+    one, undamped = jnp.float32(1.0), jnp.float32(0.0)
     with jax.default_matmul_precision("highest"):
-        rows = jax.jit(lambda: normal_rows(rig, WEIGHTS, targets, pose, FPS, one, jnp.bool(False), nothing))()
+        _, rhs = jax.jit(lambda: linearize(rig, WEIGHTS, targets, pose, FPS, one, jnp.bool(False), undamped))()
         slope = jax.jit(jax.grad(cost))(jnp.full((len(pose.pos), 6 + rig.chain.num_joints), 1e-6))
     expected = -0.5 * np.asarray(slope)[HALO:-HALO]
-    np.testing.assert_allclose(rows.rhs, expected, atol=2e-3 * np.abs(expected).max())
-    # the block by the frame before is what the same rows give from the other side
-    assert np.abs(np.asarray(rows.below)[1:]).max() > 0.0
-    np.testing.assert_allclose(rows.diagonal, np.swapaxes(rows.diagonal, 1, 2), rtol=1e-4, atol=1.0)
+    np.testing.assert_allclose(rhs[HALO:-HALO], expected, atol=2e-3 * np.abs(expected).max())
+
+
+def dense(jacobian: Jacobian) -> np.ndarray:
+    """J^T J (F nv, F nv) in float64, row of J by row of J."""
+    acc, speed = np.asarray(jacobian.acc, float), np.asarray(jacobian.speed, float)
+    frames, nv = len(acc) + 2, acc.shape[1]
+    total = np.zeros((frames, nv, frames, nv))
+    for f in range(frames):
+        total[f, :, f] += np.diag(np.asarray(jacobian.own[f], float))
+    differences = [(np.sqrt(acc), (1.0, -2.0, 1.0)), (np.sqrt(speed), (-1.0, 1.0))]
+    couplings = [tuple(k * w[..., None] * np.eye(nv) for k in signs) for w, signs in differences]
+    for parts in (*jacobian.dense, *couplings):
+        parts = [np.asarray(part, float) for part in parts]
+        for f in range(len(parts[0])):
+            row = np.zeros((parts[0].shape[1], frames, nv))
+            for by, part in enumerate(parts):
+                row[:, f + by] = part[f]
+            total += np.einsum("mfi,mgj->figj", row, row)
+    return total.reshape(frames * nv, frames * nv)
+
+
+def test_conjugate_gradients_mend_what_single_precision_elimination_misses(problem):
+    """Against numpy in double precision, with standing feet and balance, which make the equations stiff."""
+    rig, targets, pose = problem
+    weights, one = Weights(), jnp.float32(1.0)
+
+    @jax.jit
+    def solved() -> tuple[Jacobian, jax.Array, list[jax.Array]]:
+        jacobian, rhs = linearize(rig, weights, targets, pose, FPS, one, jnp.bool(True), jnp.float32(weights.damping))
+        before_factors, before, behind = nothing(rhs.shape[1], rhs.dtype)
+        _, factors = factorize(before_factors, normal_rows(jacobian))
+
+        def nearly_solved(rest: jax.Array) -> jax.Array:
+            return backward(behind, factors, forward(before, factors, rest)[1])[1]
+
+        def multiplied(x: jax.Array) -> jax.Array:
+            return times(jacobian, jnp.pad(x, [(HALO, HALO), (0, 0)]))[HALO:-HALO]
+
+        rhs = rhs[HALO:-HALO]
+        mended = [conjugate_gradients(rhs, nearly_solved, multiplied, count) for count in (2, 4)]
+        return jacobian, rhs, [nearly_solved(rhs), *mended]
+
+    with jax.default_matmul_precision("highest"):
+        jacobian, rhs, found = solved()
+    inner = slice(HALO * rhs.shape[1], -HALO * rhs.shape[1])
+    expected = np.linalg.solve(dense(jacobian)[inner, inner], np.asarray(rhs, float).ravel())
+    plain, twice, four_times = (np.abs(np.asarray(x).ravel() - expected).max() for x in found)
+    assert plain > 0.05  # [rad] of 2
+    assert twice < 0.8 * plain
+    assert four_times < 0.1 * plain
 
 
 def test_a_joint_may_turn_as_fast_as_it_is_allowed_and_no_faster(problem):
