@@ -21,7 +21,8 @@ from retarget.terms import Pose, Weights
 WINDOW = 64  # frames
 APPROACH = (0.02, 0.05, 0.1, 0.3, 1.0)  # firmness of ground, slide and limits in the first steps
 APPROACH_DAMPING = 1.0
-CORRECTIONS = 2  # steps of conjugate gradients for one of ours; one while the pose is far
+LAST_STEP = 0.5  # [rad], [m]: a step that is nowhere longer is solved for exactly
+CORRECTIONS = 1  # by so many steps of conjugate gradients
 MAX_STEP = 0.7  # of any coordinate in those steps [rad], [m]
 TRIES, SHORTER = 5, 0.4  # a step is shortened so often, by this factor, where the cost would rise
 NEIGHBOURS = 15  # frames that take one decision on that
@@ -173,33 +174,38 @@ def _newton_step(clip: Clip, now: Progress, firmness: Array, near: Array) -> tup
 
     room = in_windows(build, before, now.room)
 
-    move = conjugate_gradients(
-        jnp.where(jnp.repeat(now.active, WINDOW)[:, None], room.rhs, 0.0),
-        partial(_eliminated, room, in_windows), partial(_multiplied, room, in_windows), jnp.where(near, CORRECTIONS, 1),
-    )  # fmt: skip
+    rhs = jnp.where(jnp.repeat(now.active, WINDOW)[:, None], room.rhs, 0.0)
+    nearly_solved, multiplied = partial(_eliminated, room, in_windows), partial(_multiplied, room, in_windows)
+    move = nearly_solved(rhs)
+    last = near & (jnp.max(jnp.abs(move)) < LAST_STEP)
+    move = jax.lax.cond(last, lambda: mended(rhs, move, nearly_solved, multiplied), lambda: move)
     return _with_frames_around(move), room
 
 
-def conjugate_gradients(rhs: Array, nearly_solved: Solve, multiplied: Solve, count: Array) -> Array:
-    """x of A x = rhs after `count` steps. (Hestenes and Stiefel 1952, preconditioned)
+def mended(rhs: Array, solved: Array, nearly_solved: Solve, multiplied: Solve) -> Array:
+    """x of A x = rhs by `CORRECTIONS` more steps of conjugate gradients than the one that is along `solved`, what
+    `nearly_solved` makes of rhs. (Hestenes and Stiefel 1952, preconditioned)
 
     Feet that stand weigh a million times as much as an arm: in A = J^T J, multiplied out and factorized in single precision,
     little is left of the arm. `nearly_solved`, by these factors, misses up to a tenth of x; `multiplied` is J^T (J x), which is
     exact: where feet agree to stand, J x is small.
     """
 
+    def along(direction: Array, x: Array, rest: Array, fit: Array) -> tuple[Array, Array]:
+        image = multiplied(direction)
+        share = fit / jnp.sum(direction * image)
+        return x + share * direction, rest - share * image
+
     def correct(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
         x, rest, direction, fit = state
         solved = nearly_solved(rest)
         next_fit = jnp.sum(rest * solved)
         direction = solved + next_fit / fit * direction
-        image = multiplied(direction)
-        share = next_fit / jnp.sum(direction * image)
-        return x + share * direction, rest - share * image, direction, next_fit
+        return *along(direction, x, rest, next_fit), direction, next_fit
 
-    zero = jnp.zeros_like(rhs)
-    x, *_ = jax.lax.fori_loop(0, count, correct, (zero, rhs, zero, jnp.asarray(jnp.inf, rhs.dtype)))
-    return x
+    fit = jnp.sum(rhs * solved)
+    first = (*along(solved, jnp.zeros_like(rhs), rhs, fit), solved, fit)
+    return jax.lax.fori_loop(0, CORRECTIONS, correct, first)[0]
 
 
 def _eliminated(room: Room, in_windows: Any, rhs: Array) -> Array:
