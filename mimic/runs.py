@@ -119,7 +119,8 @@ def open_run(folder: Path) -> Run:
 
 
 def resume_run(folder: Path, config: Config) -> tuple[Run, list[str]]:
-    """Open a run to go on with it: its own config, but for the fields of `RESUMABLE`, which `config` may change for good.
+    """Open a run to go on with it: its own config, but for the fields of `RESUMABLE`, which `config` may change. `keep_config`
+    makes that so for good.
 
     Also returns a line for every other difference, so that nobody believes a changed setting was taken.
     """
@@ -128,12 +129,16 @@ def resume_run(folder: Path, config: Config) -> tuple[Run, list[str]]:
     wanted = replace(run.config, **{name: getattr(config, name) for name in RESUMABLE})
     ignored = [line for name, line in kept if name not in RESUMABLE]
     require_writable(folder)
-    if wanted != run.config:
-        record = json.loads((folder / CONFIG).read_text())
-        fresh = folder / (CONFIG + ".new")
-        fresh.write_text(json.dumps(record | {"config": to_dict(wanted)}, indent=2) + "\n")
-        fresh.replace(folder / CONFIG)
     return replace(run, config=wanted, resumed=True), ignored
+
+
+def keep_config(run: Run) -> None:
+    """Write the run's config to its folder, for the next one that opens it."""
+    path = run.folder / CONFIG
+    record = json.loads(path.read_text())
+    fresh = path.with_name(CONFIG + ".new")
+    fresh.write_text(json.dumps(record | {"config": to_dict(run.config)}, indent=2) + "\n")
+    fresh.replace(path)
 
 
 def differences(

@@ -21,11 +21,12 @@ from mimic.learning.distill import make_student
 from mimic.learning.ppo import Learner, TrainState, make_learner
 from mimic.progress import Progress
 from mimic.robots import Robot
-from mimic.runs import Run, truncate_metrics
+from mimic.runs import Run, keep_config, truncate_metrics
 from mimic.sim.physics import choose_backend, make_physics
 from mimic.tasks.tracking import Tracking
 from mimic.teacher import load_teacher
 from mimic.warm_start import warm_start
+from motions.errors import InputError
 from motions.library import pack
 from motions.motion import Motion
 
@@ -88,6 +89,7 @@ def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
         writer = SummaryWriter(str(run.folder))
         try:
             state, compile_s, iterate = _start(run, learner, checkpoints, say)
+            keep_config(run)  # only now: a resume that fails leaves the folder as it was
             say(
                 f"{run.robot.name}, {run.tracked_files}: {config.num_envs} environments on {backend} ({platform}), "
                 f"{config.env_steps / 1e6:.2f} M env-steps; compiled in {compile_s:.1f} s"
@@ -104,7 +106,10 @@ def _start(
     """The first state, and the compiled iteration."""
     began = time.perf_counter()
     key = jax.random.key(run.config.seed)
-    restored = checkpoints.restore(jax.eval_shape(learner.init, key), say, discard=True) if run.resumed else None
+    try:
+        restored = checkpoints.restore(jax.eval_shape(learner.init, key), say, discard=True) if run.resumed else None
+    except InputError as error:
+        raise InputError(f"{error}; if another version wrote them, a new run can begin with --init-from {run.folder}") from error
     if restored is not None:
         state = jax.tree.map(jax.numpy.asarray, restored[0])
         say(f"resuming from iteration {restored[1]}")

@@ -14,6 +14,7 @@ from mimic.runs import (
     create_run,
     differences,
     git_commit,
+    keep_config,
     open_run,
     read_metrics,
     refuse_occupied,
@@ -131,6 +132,8 @@ def test_a_resume_changes_length_place_and_saving_only(run: Run):
     assert resumed.resumed
     assert resumed.config == dataclasses.replace(CONFIG, env_steps=77, device="cpu", save_every_s=5.0)
     assert ignored == ["seed: 9 (the folder has 4)", "ppo.discount: 0.5 (the folder has 0.9)"]
+    assert open_run(run.folder).config == CONFIG  # until the checkpoint could be read
+    keep_config(resumed)
     assert open_run(run.folder).config == resumed.config
     record = json.loads((run.folder / "config.json").read_text())
     assert record["started"]
