@@ -213,7 +213,7 @@ def test_resuming_before_the_first_checkpoint_begins_anew(whole: Run, tmp_path: 
 def test_unreadable_checkpoints_stop_a_resume_and_stay(whole: Run, tmp_path: Path):
     shutil.copytree(whole.folder, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / str(LAST) / "default")
-    with pytest.raises(InputError, match="none of the checkpoints.*--init-from"):
+    with pytest.raises(InputError, match=r"none of the checkpoints.*--init-from"):
         resume(open_run(tmp_path / "run"))
     assert (tmp_path / "run" / "checkpoints" / str(LAST)).exists()
     assert len(read_metrics(tmp_path / "run" / "metrics.jsonl")) == LAST - 1
