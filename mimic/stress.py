@@ -170,22 +170,24 @@ def measure(policy: Policy, clips: Sequence[KinematicState], setting: Perturbati
     for clip in clips:
         link = perturbed_link(policy, clip, setting, seeds)
         simulation = link.simulation
-
-        def count(state: KinematicState, frame: int, clip: KinematicState = clip, running: np.ndarray = simulation.running):
-            reference = KinematicState(*(np.broadcast_to(part, (seeds, *part.shape)) for part in frame_of(clip, frame)))
-            return reference, body_error(state, reference, spec.anchor)
-
-        _, errors = count(simulation.state(), 0)
-        frames, error_mm = frames + seeds, error_mm + float(errors.sum())
+        frames, error_mm = (
+            frames + seeds,
+            error_mm + float(body_error(simulation.state(), _beside(clip, 0, seeds), spec.anchor).sum()),
+        )
         for frame, step in enumerate(track(policy, clip, link, len(clip.qpos) - 1), start=1):
-            reference, errors = count(step.state, frame)
+            reference = _beside(clip, frame, seeds)
             simulation.stop(fallen(step.state, reference, spec.anchor, spec.end_effector_indices, spec.termination))
-            frames += int(simulation.running.sum())
-            error_mm += float(errors[simulation.running].sum())
             if not simulation.running.any():
                 break
+            frames += int(simulation.running.sum())
+            error_mm += float(body_error(step.state, reference, spec.anchor)[simulation.running].sum())
         done += int(simulation.running.sum())
     return done / (seeds * len(clips)), error_mm / frames
+
+
+def _beside(clip: KinematicState, frame: int, count: int) -> KinematicState:
+    """One frame of `clip`, `count` times."""
+    return KinematicState(*(np.broadcast_to(part, (count, *part.shape)) for part in frame_of(clip, frame)))
 
 
 def print_stress(stress: Stress, console: Console | None = None) -> None:
