@@ -170,10 +170,8 @@ def measure(policy: Policy, clips: Sequence[KinematicState], setting: Perturbati
     for clip in clips:
         link = perturbed_link(policy, clip, setting, seeds)
         simulation = link.simulation
-        frames, error_mm = (
-            frames + seeds,
-            error_mm + float(body_error(simulation.state(), _beside(clip, 0, seeds), spec.anchor).sum()),
-        )
+        begin = body_error(simulation.state(), _beside(clip, 0, seeds), spec.anchor)
+        frames, error_mm = frames + seeds, error_mm + float(begin.sum())
         for frame, step in enumerate(track(policy, clip, link, len(clip.qpos) - 1), start=1):
             reference = _beside(clip, frame, seeds)
             simulation.stop(fallen(step.state, reference, spec.anchor, spec.end_effector_indices, spec.termination))
