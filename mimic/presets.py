@@ -131,7 +131,7 @@ def g1_deploy() -> Config:
                 "motion_anchor_pos_b", "base_lin_vel", "joint_errors", "tracking_errors", "body_pos_b", "clip_time", "phase",
                 "randomization",
             ),
-            history=3,
+            history=6,
             future_frames=(5, 15),
         ),
         reset=ResetConfig((0.2, 0.2, 0.1), (0.2, 0.2, 0.2), (0.01, 0.01, 0.01), (0.05, 0.05, 0.05), 0.05),
@@ -179,7 +179,7 @@ DEPLOY = RandomizeConfig(
     action_delay=(0, 7),
     observation_delay=(0, 2),
     torque_noise=0.03,
-    noise=NoiseConfig(base_ori=0.06, base_ang_vel=0.3, joint_pos=0.015, joint_vel=0.75),
+    noise=NoiseConfig(base_ori=0.1, base_ang_vel=0.42, joint_pos=0.021, joint_vel=1.05),
     push=PushConfig(interval_s=3.0, linvel=(0.45, 0.45, 0.1), angvel=(0.2, 0.2, 0.2)),
 )
 
