@@ -311,9 +311,9 @@ class PPOConfig:
     """Let environments b and b + num_envs/2 begin each rollout in one state and explore it with opposite noise."""
     average_decay: float = 0.99
     """Decay per minibatch of the running average of the weights, which is what is evaluated and exported."""
-    symmetry: Literal["none", "augment", "loss"] = "none"
+    symmetry: Literal["none", "augment", "loss", "network"] = "none"
     """Left-right symmetry of the policy, for robots that have one. augment: learn from the mirror image of every sample too;
-    loss: add |pi(M o) - M pi(o)|^2, with M the mirror image."""
+    loss: add |pi(M o) - M pi(o)|^2, with M the mirror image; network: pi(o) = (f(o) + M f(M o)) / 2, symmetric as it is built."""
     symmetry_coef: float = 1.0
     """Weight of that loss."""
 

@@ -13,9 +13,10 @@ from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
-from mimic.learning.networks import Layers, actor_layers
+from mimic.learning.networks import Layers, actor_layers, symmetric_layers
 from mimic.robots import Robot, load_robot
 from mimic.runs import Run, git_commit
+from mimic.tasks.symmetry import find_mirror
 from mimic.teacher import TaughtBy, at_nominal
 from motions.errors import InputError
 from motions.motion import Motion
@@ -37,6 +38,8 @@ def trained_policy(run: Run, say: Callable[[str], None]) -> tuple[Layers, np.nda
         raise InputError(f"{run.folder} has no readable checkpoint: train it first")
     layers = actor_layers(parts["average"])
     actor_size = len(layers[0][0])
+    if run.config.ppo.symmetry == "network":
+        layers = symmetric_layers(layers, find_mirror(run.robot, run.config.observation))
     return layers, parts["normalizer"]["mean"][:actor_size], parts["normalizer"]["std"][:actor_size]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ from tiny import tiny_robot
 from toy import Reach, toy_config
 
 from mimic.config import ActionConfig, NetworkConfig, ObservationConfig, PPOConfig
-from mimic.learning.networks import make_networks
+from mimic.learning.networks import Networks, actor_layers, make_networks, symmetric_layers
 from mimic.learning.ppo import Batch, make_learner, ppo_loss
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
 from mimic.mdp.priors import prior_targets
@@ -172,6 +173,30 @@ def test_symmetry_loss_by_dense_matrices():
         total += np.sum((image - DONE @ mean) ** 2) / len(batch.obs)
     assert float(log["loss/asymmetry"]) == pytest.approx(total, rel=1e-4)
     assert float(found - plain) == pytest.approx(3 * total, rel=1e-4)
+
+
+def test_a_symmetric_network_is_its_own_mirror_image_and_one_network():
+    """By dense matrices; and the network twice as wide that is exported gives the same."""
+    _, params, _ = random_batch()
+    plain = make_networks(NetworkConfig(hidden=(5, 4)), 2, actor_size=3)
+    rng = np.random.default_rng(1)
+    shapes = jax.eval_shape(lambda key: plain.init(key, 4), jax.random.key(0))
+    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape, scale=0.5), jnp.float32), shapes)
+    networks, obs = plain._replace(mirror=MIRROR), rng.normal(size=(20, 3)).astype(np.float32)
+    image = (obs @ SEEN.T).astype(np.float32)
+
+    def means(of: Networks, given: np.ndarray) -> np.ndarray:
+        return np.asarray(of.policy(params, jnp.asarray(given))[0])
+
+    expected = 0.5 * (means(plain, obs) + means(plain, image) @ DONE.T)
+    np.testing.assert_allclose(means(networks, obs), expected, atol=1e-5)
+    np.testing.assert_allclose(means(networks, image), means(networks, obs) @ DONE.T, atol=1e-6)
+    assert np.abs(means(plain, image) - means(plain, obs) @ DONE.T).max() > 0.1
+    x = obs
+    *hidden, (kernel, bias) = symmetric_layers(actor_layers(params), MIRROR)
+    for layer, offset in hidden:
+        x = np.asarray(nn.elu(x @ layer + offset))
+    np.testing.assert_allclose(x @ kernel + bias, expected, atol=1e-5)
 
 
 class MirroredReach(Reach):

@@ -118,9 +118,8 @@ class Controller:
         self._to_robots, self._to_ours = np.array(order), np.argsort(order)
 
     def step(self, now: float, sample: Mapping[str, Any] | None) -> Command:
-        """The command of this control step; now [s]: any monotonic clock. Raises nothing, whatever a robot may send. sample: the
-        newest there is, also if seen before: the `FIELDS` that the policy `needs`, joints in the robot's order; "time" [s], when
-        it was measured, by the robot's clock; "received" [s], when it came, by the clock of `now`."""
+        """The command of this control step. Raises nothing. now [s]: any monotonic clock. sample: the newest, seen before or not:
+        the `FIELDS` it `needs`, joints in the robot's order; "time" [s] by the robot's clock, "received" [s] by that of `now`."""
         gap = self.ctrl_dt if math.isnan(self._now) else now - self._now
         fault = "" if 0 < gap < math.inf else f"the runtime's clock went from {self._now:g} to {now:g} s"
         gap, longest = self.ctrl_dt if fault else gap, self.safety.hold_s + self.ctrl_dt
@@ -145,6 +144,10 @@ class Controller:
         active, robots, self._told = State.WAIT < self.state < State.DAMP, self._to_robots, self.state
         parts = self._target, self._kp * active, self._kd * (active or self.state is State.DAMP), self._torque * active
         return Command(self.state, self.reason, self.frame, *(part[robots] for part in parts))
+
+    def warm(self) -> None:
+        """Do the last step's work again, for nothing: a step right behind it finds code and weights in the processor's caches."""
+        self._infer(self._last)
 
     def stop(self, reason: str) -> None:
         """Damp, then no torque."""
@@ -178,8 +181,7 @@ class Controller:
             worst = int(np.argmax(np.where(np.isfinite(value), np.abs(value), np.inf)))
             if not abs(value[worst]) <= bound:
                 raise ValueError(f"{name} of {worst if size else self.joint_names[worst]} is {value[worst]:g}, beyond {bound:g}")
-        length = np.linalg.norm(values["root_quat"])
-        if not abs(length - 1) <= 0.1:
+        if not abs((length := np.linalg.norm(values["root_quat"])) - 1) <= 0.1:
             raise ValueError(f"root_quat has length {length:g}, expected 1")
         values["root_quat"] /= length
         return {name: f32(value) for name, value in values.items()}
@@ -207,8 +209,7 @@ class Controller:
     def _blend(self, values: dict[str, np.ndarray]) -> None:
         part = min(self._mode_s / self._blend_s, 1.0)
         self._bound(self._from + f32((3 - 2 * part) * part**2) * (self._to - self._from))
-        error = np.abs(values["joint_pos"] - self._to)
-        worst = int(np.argmax(error))
+        worst = int(np.argmax(error := np.abs(values["joint_pos"] - self._to)))
         if part == 1 and error[worst] > self.safety.start_error:
             self.stop(f"{self.joint_names[worst]} is still {error[worst]:.2f} rad away after the safe start")
         elif part == 1:
@@ -222,8 +223,7 @@ class Controller:
         w, x, y, z = multiply(self._reference[0], self._anchor(values) * CONJUGATE).tolist()
         half = 0.5 * math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))  # about world z
         self._turn = f32([math.cos(half), 0, 0, math.sin(half)])
-        at = rotate(self._turn, values["root_pos"]) if "root_pos" in values else self._start[:3]
-        self._shift = f32([1, 1, 0]) * (self._start[:3] - at)
+        self._shift = f32([1, 1, 0]) * (self._start[:3] - rotate(self._turn, {"root_pos": self._start[:3], **values}["root_pos"]))
         self._action, self._first = np.zeros(len(self._kp), np.float32), True
         self._history = np.zeros(self._inputs.get("history", [0])[-1], np.float32)
 
@@ -247,11 +247,11 @@ class Controller:
 
     def _infer(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph on what was measured, in the clip's world."""
-        given = values | {"root_quat": multiply(self._turn, values["root_quat"])}
+        self._last, given = values, values | {"root_quat": multiply(self._turn, values["root_quat"])}
         given |= {name: rotate(self._turn, values[name]) for name in ESTIMATED if name in values}
         given |= {"root_pos": given["root_pos"] + self._shift} if "root_pos" in given else {}
-        given |= {"last_action": self._action, "history": self._history, "first": np.array(self._first)}
-        given |= {"frame": np.array(self.frame, np.int64)}
+        given |= {"last_action": self._action, "history": self._history}
+        given |= {"first": np.array(self._first), "frame": np.array(self.frame, np.int64)}
         return dict(zip(self._outputs, map(f32, self._session.run(None, {name: given[name] for name in self._inputs}))))
 
     def _anchor(self, values: dict[str, np.ndarray]) -> np.ndarray:

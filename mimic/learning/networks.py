@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mimic.config import NetworkConfig
+from mimic.mdp.symmetry import Mirror
 from motions.rotations import Array
 
 Params = dict[str, Any]
@@ -36,6 +37,8 @@ class Networks(NamedTuple):
     init_std: float
     actor_size: int
     critic_from: int
+    mirror: Mirror | None = None
+    """With one, the mean is (f(o) + M f(M o)) / 2 of the actor f: the policy is its own mirror image."""
 
     def init(self, key: Array, obs_size: int) -> Params:
         key_actor, key_critic = jax.random.split(key)
@@ -47,7 +50,12 @@ class Networks(NamedTuple):
 
     def policy(self, params: Params, obs: Array) -> tuple[Array, Array]:
         """Mean (..., J) and log standard deviation (J,) of the action."""
-        return self.actor.apply(params["actor"], obs[..., : self.actor_size]), params["log_std"]  # type: ignore[return-value]
+        seen = obs[..., : self.actor_size]
+        mean: Array = self.actor.apply(params["actor"], seen)  # type: ignore[assignment]
+        if self.mirror is not None:
+            image: Array = self.actor.apply(params["actor"], self.mirror.observation.of(seen))  # type: ignore[assignment]
+            mean = 0.5 * (mean + self.mirror.action.of(image))
+        return mean, params["log_std"]
 
     def value(self, params: Params, obs: Array) -> Array:
         return self.critic.apply(params["critic"], obs[..., self.critic_from :])[..., 0]  # type: ignore[index]
@@ -65,6 +73,18 @@ def actor_layers(params: Params) -> Layers:
         (np.asarray(layers[name]["kernel"]), np.asarray(layers[name]["bias"]))
         for name in sorted(layers, key=lambda name: int(name.rsplit("_", 1)[1]))
     ]
+
+
+def symmetric_layers(layers: Layers, mirror: Mirror) -> Layers:
+    """One network, twice as wide, that gives (f(o) + M f(M o)) / 2 for the network f of `layers`."""
+    (first, first_bias), *middle, (last, last_bias) = layers
+    image = np.empty_like(first)
+    image[mirror.observation.index] = mirror.observation.sign[:, None] * first
+    wide: Layers = [(np.concatenate([first, image], axis=1), np.tile(first_bias, 2))]
+    for kernel, bias in middle:
+        wide.append((np.kron(np.eye(2, dtype=kernel.dtype), kernel), np.tile(bias, 2)))
+    kernel, bias = (0.5 * np.stack([part, mirror.action.of(part)]) for part in (last, last_bias))
+    return [*wide, (kernel.reshape(-1, kernel.shape[-1]), bias.sum(axis=0))]
 
 
 def actor_params(layers: Layers) -> Params:

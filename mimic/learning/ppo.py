@@ -169,6 +169,9 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
     networks = make_networks(config.network, task.action_size, actor_size, config.observation.critic_sees_actor)
 
     mirror = None if ppo.symmetry == "none" else task.mirror()
+    learnt = mirror if ppo.symmetry in ("augment", "loss") else None
+    if ppo.symmetry == "network":
+        networks = networks._replace(mirror=mirror)
 
     def with_images(obs: Array) -> Array:
         """Both, so that normalized observations mirror as the observations do; the critic's own part stays."""
@@ -247,7 +250,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
         def minibatch_step(carry: tuple, index: Array) -> tuple[tuple, dict[str, Array]]:
             params, opt_state, learning_rate, average = carry
             minibatch = jax.tree.map(lambda x: x[index], batch)
-            grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, ppo, mirror)
+            grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, ppo, learnt)
             kl = log["loss/kl"]
             factor = jnp.where(kl > 2.0 * wanted_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * wanted_kl, LR_STEP, 1.0))
             learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)
