@@ -295,6 +295,17 @@ def test_targets_are_bounded_and_the_rest_is_torque(bundle: Path):
     np.testing.assert_allclose(command.torque, [0.2 * KP, -EFFORT, 0, -0.1 * KP], atol=1e-3)
 
 
+def test_warming_changes_nothing(bundle: Path):
+    """Step by step the same commands, to the last bit."""
+    warmed, plain = Rig(bundle).running(), Rig(bundle).running()
+    for step in range(20):
+        warmed.controller.warm()
+        changes = {"joint_vel": np.full(4, 0.01 * step)}
+        ours, theirs = warmed.step(**changes), plain.step(**changes)
+        np.testing.assert_array_equal(ours.target, theirs.target)
+        assert (ours.frame, ours.state) == (theirs.frame, theirs.state)
+
+
 def test_the_end_of_the_clip(bundle: Path, tmp_path: Path):
     frames = len(np.load(bundle / "policy.npz")["qpos"])
     rig = Rig(bundle).running()

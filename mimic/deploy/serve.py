@@ -189,7 +189,8 @@ class Server:
 
     def _listen_until(self, deadline: float) -> None:
         self._listen(deadline - WARM_S)
-        self.controller.warm()
+        with contextlib.suppress(Exception):  # what is wrong the step itself will say, and act upon
+            self.controller.warm()
         self._listen(deadline - SPIN_S)
         self._take()
         while monotonic() < deadline:
