@@ -32,8 +32,8 @@ from mimic.deploy.messages import (
 from mimic.deploy.policy import BundleError, Command, Controller, State
 from motions.errors import InputError
 
-# Out of a sleep of 20 ms a step takes five times as long as right behind others: from so long before a step until so long before it
-# the runtime does the last one again and again.
+# Out of a sleep of 20 ms a step takes five times as long as right behind others: from so long before a step until so long
+# before it the runtime does the last one again and again.
 WARM_S, WARMED_S = 0.003, 0.0006
 SPIN_S = 0.0003  # a sleeping process wakes up late by less than this on a quiet machine
 FAREWELLS = 10  # STOP commands sent before the runtime leaves: some may be lost
