@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mimic.runs import Run
 from motions.errors import InputError
 
 KEEP = 3
@@ -82,6 +83,18 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def newest[T](run: Run, read: Callable[[Checkpoints], T | None]) -> T:
+    """What `read` finds in the run's checkpoints. Raises `InputError` when it finds none."""
+    checkpoints = Checkpoints(run.checkpoints)
+    try:
+        found = read(checkpoints)
+    finally:
+        checkpoints.close()
+    if found is None:
+        raise InputError(f"{run.folder} has no readable checkpoint: train it first")
+    return found
 
 
 @contextmanager

@@ -24,7 +24,6 @@ from mimic.runs import Run
 from mimic.sim.physics import choose_backend
 from mimic.teacher import FOLDER, TaughtBy, at_nominal, load_teacher
 from mimic.train import learner_of, make_task, restore_state
-from motions.errors import InputError
 from motions.motion import Motion
 
 COMPARISON = "comparison.json"
@@ -66,8 +65,6 @@ def _practised(run: Run, taught_by: TaughtBy, say: Callable[[str], None]) -> dic
     with jax.default_device(jax.devices(platform)[0]):
         learner = learner_of(run, make_task(run.config, run.robot, run.motions, backend))
         state = restore_state(run, learner, say)
-        if state is None:
-            raise InputError(f"{run.folder} has no readable checkpoint: train it first")
         longest_s = max(motion.duration_s for motion in run.motions)
         task = make_task(judging_config(run.config, longest_s), run.robot, run.motions, backend)
         taught, steps = Taught(task, taught_by.actor, 0.0), int(np.asarray(task.library.clip_length).max()) - 1

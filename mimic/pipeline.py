@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mimic.checkpoint import Checkpoints
+from mimic.checkpoint import newest
 from mimic.config import Config
 from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
@@ -29,13 +29,7 @@ def trained_policy(run: Run, say: Callable[[str], None]) -> tuple[Layers, np.nda
 
     Raises `InputError` when the run has no readable checkpoint.
     """
-    checkpoints = Checkpoints(run.checkpoints)
-    try:
-        parts = checkpoints.restore_parts(("average", "normalizer"), say)
-    finally:
-        checkpoints.close()
-    if parts is None:
-        raise InputError(f"{run.folder} has no readable checkpoint: train it first")
+    parts = newest(run, lambda checkpoints: checkpoints.restore_parts(("average", "normalizer"), say))
     layers = actor_layers(parts["average"])
     actor_size = len(layers[0][0])
     if run.config.ppo.symmetry == "network":

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from tensorboardX import SummaryWriter
 
-from mimic.checkpoint import Checkpoints
+from mimic.checkpoint import Checkpoints, newest
 from mimic.checks import check_config, worst_draw_warning
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config
@@ -60,15 +60,10 @@ def learner_of(run: Run, task: Tracking) -> Learner:
     return make_student(run.config, task, load_teacher(run.folder).actor)
 
 
-def restore_state(run: Run, learner: Learner, warn: Callable[[str], None]) -> TrainState | None:
-    """The newest readable state of a run, or None."""
-    checkpoints = Checkpoints(run.checkpoints)
-    try:
-        like = jax.eval_shape(learner.init, jax.random.key(run.config.seed))
-        restored = checkpoints.restore(like, warn)
-    finally:
-        checkpoints.close()
-    return None if restored is None else restored[0]
+def restore_state(run: Run, learner: Learner, warn: Callable[[str], None]) -> TrainState:
+    """The newest readable state of a run. Raises `InputError` when there is none."""
+    like = jax.eval_shape(learner.init, jax.random.key(run.config.seed))
+    return newest(run, lambda checkpoints: checkpoints.restore(like, warn))[0]
 
 
 def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
@@ -89,7 +84,8 @@ def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
         writer = SummaryWriter(str(run.folder))
         try:
             state, compile_s, iterate = _start(run, learner, checkpoints, say)
-            keep_config(run)  # only now: a resume that fails leaves the folder as it was
+            if run.resumed:
+                keep_config(run)  # only now: a resume that fails leaves the folder as it was
             say(
                 f"{run.robot.name}, {run.tracked_files}: {config.num_envs} environments on {backend} ({platform}), "
                 f"{config.env_steps / 1e6:.2f} M env-steps; compiled in {compile_s:.1f} s"

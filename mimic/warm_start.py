@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax.serialization import from_state_dict
 
-from mimic.checkpoint import Checkpoints
+from mimic.checkpoint import newest
 from mimic.config import Config, to_dict
 from mimic.learning.ppo import TrainState
 from mimic.robots import Robot
@@ -41,13 +41,7 @@ def warm_start(run: Run, state: TrainState, say: Callable[[str], None]) -> Train
     if run.config.init_from is None:
         return state
     source = open_run(Path(run.config.init_from))
-    checkpoints = Checkpoints(source.checkpoints)
-    try:
-        parts = checkpoints.restore_parts(INHERITED, say)
-    finally:
-        checkpoints.close()
-    if parts is None:
-        raise InputError(f"{source.folder} has no readable checkpoint: train it first")
+    parts = newest(source, lambda checkpoints: checkpoints.restore_parts(INHERITED, say))
     try:
         inherited = {name: from_state_dict(getattr(state, name), parts[name], name) for name in INHERITED}
     except ValueError as error:

@@ -87,11 +87,7 @@ def linearize(
 
 
 def times(jacobian: Jacobian, x: Array) -> Array:
-    """J^T J x (F, nv) as J^T (J x).
-
-    Feet that stand weigh a million times as much as an arm: in J^T J, multiplied out in single precision, little is left of the
-    arm. J x is small where feet agree to stand, and loses nothing.
-    """
+    """J^T J x (F, nv) as J^T (J x), which loses less to rounding than J^T J multiplied out; see `descent.mended`."""
     step = x[1:] - x[:-1]
     result = jacobian.own * x + _differenced(jacobian.acc * (step[1:] - step[:-1]), jacobian.speed * step)
     for parts in jacobian.dense:

@@ -10,9 +10,9 @@ import pytest
 from tiny import LEGS, tiny_motion, tiny_robot
 
 from mimic.config import Config, NetworkConfig, ObservationConfig, PPOConfig
-from mimic.learning.ppo import Learner, TrainState, make_learner
+from mimic.learning.ppo import Learner, TrainState
 from mimic.runs import Run, create_run
-from mimic.train import make_task, restore_state, train
+from mimic.train import learner_of, make_task, restore_state, train
 from mimic.warm_start import INHERITED, check_warm_start, warm_start
 from motions.errors import InputError
 from motions.kinematics import Body
@@ -28,19 +28,17 @@ def new_run(folder: Path, motion=None, **changes) -> Run:
     return create_run(folder, dataclasses.replace(CONFIG, **changes), ROBOT, (motion or tiny_motion(),))
 
 
-def learner_of(run: Run) -> Learner:
-    return make_learner(run.config, make_task(run.config, run.robot, run.motions, "native"))
+def learner(run: Run) -> Learner:
+    return learner_of(run, make_task(run.config, run.robot, run.motions, "native"))
 
 
 def trained_state(run: Run) -> TrainState:
-    state = restore_state(run, learner_of(run), pytest.fail)
-    assert state is not None
-    return state
+    return restore_state(run, learner(run), pytest.fail)
 
 
 def zero_state(run: Run) -> TrainState:
     """Of the shapes that the first state has."""
-    shapes = jax.eval_shape(learner_of(run).init, jax.random.key(0))
+    shapes = jax.eval_shape(learner(run).init, jax.random.key(0))
     return shapes._replace(**{name: jax.tree.map(lambda leaf: np.zeros(leaf.shape), getattr(shapes, name)) for name in INHERITED})
 
 

@@ -150,6 +150,6 @@ def laid_on(states: KinematicState, reference: KinematicState, anchor: int) -> K
     What a robot that went through a looping clip before is compared with; one that was just let go is there already.
     """
     turn = yaw_quat(quat_mul(reference.xquat[0, anchor], quat_conj(states.xquat[0, anchor])))
-    begins = reference.qpos[0, :3] - quat_rotate(turn, states.qpos[0, :3])
-    way = quat_rotate(turn, states.qpos[:, :3]) - states.qpos[:, :3]  # turned about the world's origin, not about the root's
-    return shifted(turned(states, np.broadcast_to(turn, (len(way), 4))), way + begins * np.array([1, 1, 0], np.float32))
+    at = quat_rotate(turn, states.qpos[:, :3])  # the way there is turned too, and each state about its own root
+    at += (reference.qpos[0, :3] - at[0]) * np.array([1, 1, 0], np.float32)
+    return shifted(turned(states, np.broadcast_to(turn, (len(at), 4))), at - states.qpos[:, :3])
