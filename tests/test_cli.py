@@ -196,7 +196,7 @@ def test_an_interrupted_training_goes_on_by_its_own_settings(here: Path, tmp_pat
     assert "kept from the run folder, the command line's is not used: seed: 5 (the folder has 0)" in err
     assert err.count("kept from the run folder") == 1
     run = open_run(folder)
-    assert [row["iteration"] for row in read_metrics(run.metrics_path)] == [2, 3, 4]
+    assert [row["iteration"] for row in read_metrics(run.metrics_path)] == [1, 2, 3, 4]
     assert (run.config.seed, run.config.env_steps, run.config.num_envs) == (0, STEPS, 16)
 
 

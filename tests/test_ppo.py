@@ -140,9 +140,10 @@ CHAIN = toy_config(64, rollout_length=4, num_epochs=1, num_minibatches=1, discou
 
 @pytest.fixture(scope="module")
 def chain():
-    """Learner, compiled iteration, and the states along 120 iterations."""
+    """Learner, compiled iteration, and the states along 120 iterations, from after the first on, which only looks."""
     learner = make_learner(CHAIN, Chain())
-    states, iterate = [jax.jit(learner.init)(jax.random.key(0))], jax.jit(learner.iterate)
+    iterate = jax.jit(learner.iterate)
+    states = [iterate(jax.jit(learner.init)(jax.random.key(0)))[0]]
     for _ in range(120):
         state, log, _ = iterate(states[-1])
         states.append(state)
@@ -166,7 +167,19 @@ def test_what_an_iteration_counts(chain):
     assert float(log["rollout/terminated"]) == pytest.approx(2 / 3, abs=0.15)
     assert float(log["rollout/reward"]) == pytest.approx(1 / 3, abs=0.15)
     failed = float(states[-1].curriculum)
-    assert failed == pytest.approx(120 * 64 * 4 * 2 / 3, rel=0.02)
+    assert failed == pytest.approx(121 * 64 * 4 * 2 / 3, rel=0.02)
+
+
+def test_the_first_iteration_learns_nothing(chain):
+    """It only looks: what it saw is in the normalizer, and a row of its log says that nothing was lost or gained."""
+    learner, iterate, *_ = chain
+    fresh = jax.jit(learner.init)(jax.random.key(0))
+    state, log, _ = iterate(fresh)
+    for name in ("params", "average", "opt_state", "learning_rate"):
+        for before, after in zip(jax.tree.leaves(getattr(fresh, name)), jax.tree.leaves(getattr(state, name))):
+            np.testing.assert_array_equal(before, after)
+    assert (int(fresh.normalizer.count), int(state.normalizer.count)) == (0, 64 * 4)
+    assert (float(log["loss/kl"]), float(log["loss/policy"])) == (0, 0)
 
 
 def test_weight_average_by_hand(chain):
@@ -190,7 +203,7 @@ def test_the_step_size_stays_in_its_bounds_and_follows_the_divergence(chain):
 def test_the_same_seed_gives_the_same_run(chain):
     learner, iterate, states, _ = chain
     again = jax.jit(learner.init)(jax.random.key(0))
-    for _ in range(3):
+    for _ in range(4):
         again, *_ = iterate(again)
     for a, b in zip(jax.tree.leaves(again._replace(key=0)), jax.tree.leaves(states[3]._replace(key=0))):
         np.testing.assert_array_equal(a, b)
@@ -216,8 +229,9 @@ def test_without_a_step_size_of_its_own_the_critic_takes_the_actors():
     """Adam's first step is the step size in every weight that has a gradient."""
     config = toy_config(64, rollout_length=4, num_epochs=1, num_minibatches=1, learning_rate=3e-4, critic_learning_rate=None)
     learner = make_learner(config, Chain())
-    state = jax.jit(learner.init)(jax.random.key(0))
-    after, *_ = jax.jit(learner.iterate)(state)
+    iterate = jax.jit(learner.iterate)
+    state, *_ = iterate(jax.jit(learner.init)(jax.random.key(0)))  # which only looks
+    after, *_ = iterate(state)
     steps = [
         max(float(jnp.abs(a - b).max()) for a, b in zip(jax.tree.leaves(after.params[name]), jax.tree.leaves(state.params[name])))
         for name in ("actor", "critic")

@@ -85,10 +85,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_metrics_have_a_row_per_iteration(whole: Run):
-    """The first rollout only starts the normalizer: iterations are counted from 2 on."""
     rows = read_metrics(whole.metrics_path)
-    assert [row["iteration"] for row in rows] == list(range(2, LAST + 1))
-    assert [row["env_steps"] for row in rows] == [i * PER_ITERATION for i in range(2, LAST + 1)]
+    assert [row["iteration"] for row in rows] == list(range(1, LAST + 1))
+    assert [row["env_steps"] for row in rows] == [i * PER_ITERATION for i in range(1, LAST + 1)]
     assert all(math.isfinite(value) for row in rows for value in row.values())
     assert rows[-1].keys() >= {
         "loss/policy", "loss/value", "loss/kl", "loss/learning_rate", "rollout/reward", "rollout/falls_per_s",
@@ -216,7 +215,7 @@ def test_unreadable_checkpoints_stop_a_resume_and_stay(whole: Run, tmp_path: Pat
     with pytest.raises(InputError, match=r"none of the checkpoints.*--init-from"):
         resume(open_run(tmp_path / "run"))
     assert (tmp_path / "run" / "checkpoints" / str(LAST)).exists()
-    assert len(read_metrics(tmp_path / "run" / "metrics.jsonl")) == LAST - 1
+    assert len(read_metrics(tmp_path / "run" / "metrics.jsonl")) == LAST
 
 
 # When something breaks
@@ -286,7 +285,7 @@ def test_learning_that_diverges_stops_the_run(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(mimic.train, "jax", SimpleNamespace(**{**vars(jax), "device_get": spoiled}))
     with pytest.raises(TrainingError, match="learning has diverged: loss/value not finite"):
         train(run, lambda _: None)
-    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["2", "3"]
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["1", "2"]
 
 
 # What cannot be trained

@@ -15,7 +15,7 @@ import optax
 from mimic.config import Config, ObservationConfig
 from mimic.learning.networks import MLP, Layers, Params, actor_params, make_networks
 from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
-from mimic.learning.ppo import Learner, TrainState, annealed
+from mimic.learning.ppo import Learner, TrainState, after_the_first, annealed
 from mimic.learning.rollout import Offender, Task, collect
 from motions.rotations import Array
 
@@ -112,21 +112,15 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
     def actor(params: Params, obs: Array) -> Array:
         return networks.policy(params, obs)[0]
 
-    def rollout(state: TrainState, key: Array) -> tuple[Any, Any]:
-        return collect(
-            taught, networks, state.params, state.normalizer, state.env_state, state.curriculum, key,
-            length=ppo.rollout_length, obs_clip=config.observation.clip,
-        )  # fmt: skip
-
     def init(key: Array) -> TrainState:
-        key_params, key_reset, key_first, key_train = jax.random.split(key, 4)
+        key_params, key_reset, key_train = jax.random.split(key, 3)
         params = {
             "actor": networks.actor.init(key_params, jnp.zeros(actor_size)),
             "log_std": jnp.full(task.action_size, jnp.log(distill.noise)),
         }
         kept = (distill.kept_rollouts, config.steps_per_iteration)
         lesson = taught.init_curriculum()
-        state = TrainState(
+        return TrainState(
             params=params,
             average=params,
             opt_state=Memory(
@@ -137,13 +131,8 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
             env_state=jax.vmap(taught.reset, (0, None))(jax.random.split(key_reset, config.num_envs), lesson),
             curriculum=lesson,
             key=key_train,
-            iteration=jnp.ones((), jnp.int32),
+            iteration=jnp.zeros((), jnp.int32),
         )
-        # the teacher's own rollout: the first memories, and the observations' statistics before the first update
-        env_state, first = rollout(state, key_first)
-        obs = first.transitions.obs
-        memory = _remember(state.opt_state, obs, jnp.zeros((), jnp.int32))
-        return state._replace(env_state=env_state, opt_state=memory, normalizer=update_normalizer(state.normalizer, obs))
 
     def _remember(memory: Memory, obs: Array, count: Array) -> Memory:
         """`memory` with a rollout's obs (T, B, N + J), the `count`-th."""
@@ -153,13 +142,20 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
 
     def iterate(state: TrainState) -> tuple[TrainState, dict[str, Array], Offender]:
         key_rollout, key_update, key_next = jax.random.split(state.key, 3)
-        env_state, collected = rollout(state, key_rollout)
+        env_state, collected = collect(
+            taught, networks, state.params, state.normalizer, state.env_state, state.curriculum, key_rollout,
+            length=ppo.rollout_length, obs_clip=config.observation.clip,
+        )  # fmt: skip
         transitions = collected.transitions
         label = transitions.obs[..., actor_size:]
         progress = state.iteration / config.num_iterations
         learning_rate = distill.learning_rate * annealed(progress, ppo.anneal_share)
         memory = _remember(state.opt_state, transitions.obs, state.iteration)
-        (params, moments, average), losses = _update(state, memory, learning_rate, key_update)
+        before = (state.params, memory.moments, state.average)
+        after, losses = after_the_first(
+            state.iteration, lambda: _update(state, before, memory, learning_rate, key_update), before
+        )
+        params, moments, average = after
         log = collected.log | taught.curriculum_log(state.curriculum)
         log |= {
             "loss/imitation": losses.mean(),
@@ -177,7 +173,7 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
         )
         return next_state, log, collected.offender
 
-    def _update(state: TrainState, memory: Memory, learning_rate: Array, key: Array) -> tuple[tuple, Array]:
+    def _update(state: TrainState, before: tuple, memory: Memory, learning_rate: Array, key: Array) -> tuple[tuple, Array]:
         remembered = jnp.minimum(state.iteration + 1, distill.kept_rollouts) * config.steps_per_iteration
         obs, label = (part.reshape(-1, part.shape[-1]) for part in (memory.obs, memory.label))
 
@@ -192,6 +188,6 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
             average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)
             return (params, moments, average), loss
 
-        return jax.lax.scan(step, (state.params, memory.moments, state.average), jax.random.split(key, updates))
+        return jax.lax.scan(step, before, jax.random.split(key, updates))
 
     return Learner(init, iterate, networks, actor_size)

@@ -19,7 +19,7 @@ LR_STEP = 1.2  # factor by which the learning rate moves when the KL divergence 
 
 
 class TrainState(NamedTuple):
-    """Everything a resume needs. `iteration` counts rollouts, the one that started the normalizer included."""
+    """Everything a resume needs. `iteration` counts rollouts, the first of which only starts the normalizer."""
 
     params: Params
     average: Params
@@ -180,17 +180,11 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
         image = mirror.observation.of(obs[..., :actor_size])
         return jnp.concatenate([obs, jnp.concatenate([image, obs[..., actor_size:]], axis=-1)])
 
-    def rollout(state: TrainState, key: Array) -> tuple[Any, Any]:
-        return collect(
-            task, networks, state.params, state.normalizer, state.env_state, state.curriculum, key,
-            length=ppo.rollout_length, obs_clip=config.observation.clip, paired=ppo.paired,
-        )  # fmt: skip
-
     def init(key: Array) -> TrainState:
-        key_params, key_reset, key_warmup, key_train = jax.random.split(key, 4)
+        key_params, key_reset, key_train = jax.random.split(key, 3)
         params = networks.init(key_params, obs_size)
         curriculum = task.init_curriculum()
-        state = TrainState(
+        return TrainState(
             params=params,
             average=params,
             opt_state={name: optimizer.init(params[name]) for name in params},
@@ -199,19 +193,20 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
             env_state=jax.vmap(task.reset, (0, None))(jax.random.split(key_reset, config.num_envs), curriculum),
             curriculum=curriculum,
             key=key_train,
-            iteration=jnp.ones((), jnp.int32),
+            iteration=jnp.zeros((), jnp.int32),
         )
-        # one rollout only to know the observations' statistics before the first update
-        env_state, warmup = rollout(state, key_warmup)
-        normalizer = update_normalizer(state.normalizer, with_images(warmup.transitions.obs))
-        return state._replace(env_state=env_state, normalizer=normalizer)
 
     def iterate(state: TrainState) -> tuple[TrainState, dict[str, Array], Offender]:
         key_rollout, key_update, key_next = jax.random.split(state.key, 3)
-        env_state, collected = rollout(state, key_rollout)
+        env_state, collected = collect(
+            task, networks, state.params, state.normalizer, state.env_state, state.curriculum, key_rollout,
+            length=ppo.rollout_length, obs_clip=config.observation.clip, paired=ppo.paired,
+        )  # fmt: skip
         transitions: Transition = collected.transitions
         batch = _make_batch(state, transitions)
-        (params, opt_state, learning_rate, average), log = _update(state, batch, key_update)
+        before = (state.params, state.opt_state, state.learning_rate, state.average)
+        after, log = after_the_first(state.iteration, lambda: _update(state, before, batch, key_update), before)
+        params, opt_state, learning_rate, average = after
         curriculum = task.update_curriculum(state.curriculum, transitions.place, transitions.terminated, transitions.errors)
         log = jax.tree.map(jnp.mean, log) | collected.log | task.curriculum_log(curriculum)
         log["rollout/reward"] = transitions.reward.mean()
@@ -242,7 +237,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
         parts = Batch(obs, transitions.action, transitions.mean, transitions.log_prob, value, advantage, value_target)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)  # [T B, ...]
 
-    def _update(state: TrainState, batch: Batch, key: Array) -> tuple[tuple, dict[str, Array]]:
+    def _update(state: TrainState, before: tuple, batch: Batch, key: Array) -> tuple[tuple, dict[str, Array]]:
         old_log_std = state.params["log_std"]
         wanted_kl = ppo.desired_kl * annealed(state.iteration / config.num_iterations, ppo.anneal_share)
         size = len(batch.value)
@@ -263,10 +258,16 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
 
         orders = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, ppo.num_epochs))
         indices = orders.reshape(ppo.num_epochs * ppo.num_minibatches, -1)
-        start = (state.params, state.opt_state, state.learning_rate, state.average)
-        return jax.lax.scan(minibatch_step, start, indices)
+        return jax.lax.scan(minibatch_step, before, indices)
 
     return Learner(init, iterate, networks, actor_size)
+
+
+def after_the_first[T](iteration: Array, update: Callable[[], tuple[T, Any]], before: T) -> tuple[T, Any]:
+    """(what is learnt, its log) by `update()`; in a training's first iteration `before` and zeros: its rollout is there to know
+    the observations' statistics before anything is learnt from them. By `cond`, so that a rollout is compiled once."""
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(update)[1])
+    return jax.lax.cond(iteration > 0, update, lambda: (before, zeros))
 
 
 def _directions(optimizer: optax.GradientTransformation, grads: Params, opt_state: Any) -> tuple[Params, Any]:

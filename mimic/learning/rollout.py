@@ -93,7 +93,7 @@ def collect(
     Environments that terminate or are truncated restart where the task's curriculum says.
     """
     num_envs = jax.tree.leaves(env_state)[0].shape[0]
-    batch_step, batch_reset = jax.vmap(task.step, (0, 0, 0, None)), jax.vmap(task.reset, (0, None))
+    batch_step = jax.vmap(task.step, (0, 0, 0, None))
 
     def batch_observe(env_state: EnvState) -> Array:
         return jnp.concatenate(jax.vmap(task.observe)(env_state), axis=-1)
@@ -108,8 +108,11 @@ def collect(
         # what else befalls the two is the same, so that it cancels when they are compared
         key_chances = jnp.concatenate([key_chances[:, : num_envs // 2]] * 2, axis=1)
     rounds = -(-length // FRESH_EVERY)
-    restarts = jax.vmap(batch_reset, (0, None))(jax.random.split(key_fresh, (rounds, num_envs)), curriculum)  # [rounds, B]
-    obs_restarts = jax.vmap(batch_observe)(restarts)
+    # one batch of all starts, and one of all observations of them: a second axis, or a second call, costs seconds of compilation
+    restarts = jax.vmap(task.reset, (0, None))(jax.random.split(key_fresh, rounds * num_envs), curriculum)
+    obs_starts = batch_observe(jax.tree.map(lambda now, later: jnp.concatenate([now, later]), env_state, restarts))
+    obs, obs_restarts = jnp.split(obs_starts, [num_envs])
+    restarts, obs_restarts = jax.tree.map(lambda leaf: leaf.reshape(rounds, num_envs, *leaf.shape[1:]), (restarts, obs_restarts))
     chances = jax.vmap(jax.vmap(task.chance))(key_chances)
 
     def one_step(carry: tuple, drawn: tuple) -> tuple[tuple, tuple]:
@@ -137,7 +140,6 @@ def collect(
         log["rollout/invalid"] = result.invalid.mean()
         return (after, obs_after, offender), (transition, log)
 
-    obs = batch_observe(env_state)
     nobody = Offender(jax.tree.map(lambda leaf: leaf[0], env_state), jnp.zeros(task.action_size))
     drawn = (jnp.arange(length), noises, chances)
     (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), drawn)

@@ -86,16 +86,17 @@ def draw_episode(key: Array, level: Array, config: RandomizeConfig, robot: Robot
 
 def _draw_factors(key: Array, level: Array, config: RandomizeConfig, robot: Robot) -> tuple[Array, dict[str, Array]]:
     """The common factors in the order of `COMMON`, and for each name what of it every body or joint gets."""
-    bodies, joints = (robot.model.nbody,), (len(robot.joint_names),)
-    shapes = {"friction": (), "mass": bodies, "inertia": bodies, "armature": joints, "kp": joints, "kd": joints, "effort": joints}
-    common, factors = [], {}
-    for name, key_name in zip(COMMON, jax.random.split(key, len(COMMON)), strict=True):
-        key_common, key_own = jax.random.split(key_name)
-        low, high = getattr(config, name)
-        common.append(1.0 + level * (jax.random.uniform(key_common, minval=low, maxval=high) - 1.0))
-        own = jax.random.uniform(key_own, shapes[name], minval=-1.0) if shapes[name] else 0.0
-        factors[name] = common[-1] * (1.0 + level * config.spread * own)
-    return jnp.stack(common), factors
+    bodies, joints = robot.model.nbody, len(robot.joint_names)
+    sizes = {"friction": 0, "mass": bodies, "inertia": bodies, "armature": joints, "kp": joints, "kd": joints, "effort": joints}
+    drawn = jax.random.uniform(key, (len(COMMON) + sum(sizes.values()),))  # at once: each draw is slow to compile
+    low, high = jnp.asarray([getattr(config, name) for name in COMMON]).T
+    common = 1.0 + level * (low + (high - low) * drawn[: len(COMMON)] - 1.0)
+    own = jnp.split(2.0 * drawn[len(COMMON) :] - 1.0, np.cumsum([sizes[name] for name in COMMON])[:-1])
+    factors = {
+        name: factor * (1.0 + level * config.spread * part) if sizes[name] else factor
+        for name, factor, part in zip(COMMON, common, own, strict=True)
+    }
+    return common, factors
 
 
 def _draw_delay(key: Array, bounds: tuple[int, int], level: Array) -> Array:
