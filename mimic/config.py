@@ -235,6 +235,9 @@ class RandomizeConfig:
 
     nominal_share: float = 0.1
     """Share, in expectation, of episodes with the model as it is: no draw, no delay."""
+    varied_share: float = 1.0
+    """Probability that one kind of difference (a range, a delay, the noise, the shoves) is there in an episode that is not
+    nominal. Below 1 a robot is off in some respects, each as far as it goes, and hardly ever in all of them at their worst."""
     start_level: float = 0.1
     """Part of every range, noise and shove that is used at the start of the training ..."""
     ramp_share: float = 0.2

@@ -138,6 +138,7 @@ def g1_deploy() -> Config:
         reward=RewardConfig(),  # nobody can walk back to where he does not know that he is not
         reset=ResetConfig((0.2, 0.2, 0.1), (0.2, 0.2, 0.2), (0.01, 0.01, 0.01), (0.05, 0.05, 0.05), 0.05),
         randomize=DEPLOY,
+        ppo=PPOConfig(discount=0.98, gae_lambda=0.9),  # a fall comes half a second after what it came of
         env_steps=10_000_000,
     )  # fmt: skip
 
@@ -166,23 +167,24 @@ def g1_teacher() -> Config:
 
 
 DEPLOY = RandomizeConfig(
-    friction=(0.4, 2.0),
-    mass=(0.85, 1.25),
+    varied_share=0.3,  # a few differences at a time: with all at their worst nearly every episode is lost, and teaches nothing
+    friction=(0.4, 1.4),
+    mass=(0.8, 1.3),
     inertia=(0.9, 1.1),
     com=(0.05, 0.05, 0.05),
     armature=(0.9, 1.1),
-    kp=(0.75, 1.25),
-    kd=(0.75, 1.25),
-    effort=(0.8, 1.0),
+    kp=(0.7, 1.3),
+    kd=(0.7, 1.3),
+    effort=(0.75, 1.0),
     spread=0.05,
     gravity_tilt=0.03,
-    encoder_bias=0.015,
+    encoder_bias=0.02,
     target_offset=0.01,
-    action_delay=(0, 7),
-    observation_delay=(0, 2),
+    action_delay=(0, 9),
+    observation_delay=(0, 4),
     torque_noise=0.03,
     noise=NoiseConfig(base_ori=0.1, base_ang_vel=0.42, joint_pos=0.021, joint_vel=1.05),
-    push=PushConfig(interval_s=3.0, linvel=(0.45, 0.45, 0.1), angvel=(0.2, 0.2, 0.2)),
+    push=PushConfig(interval_s=2.0, linvel=(0.6, 0.6, 0.1), angvel=(0.2, 0.2, 0.2)),
 )
 
 PRESETS: dict[str, Callable[[], Config]] = {

@@ -49,7 +49,7 @@ def episodes(level: float, count: int = 2000):
 @pytest.mark.parametrize("level", [1.0, 0.5])
 def test_draws_fill_their_ranges_and_no_more(level: float):
     e = episodes(level)
-    v, drawn = e.variation, e.level > 0
+    v, drawn = e.variation, e.noise > 0
     assert drawn.mean() == pytest.approx(0.75, abs=0.05)
 
     def spans(values: np.ndarray, low: float, high: float) -> None:
@@ -79,7 +79,7 @@ def test_draws_fill_their_ranges_and_no_more(level: float):
 
 def test_nominal_episodes_are_nominal():
     e = episodes(1.0)
-    plain = e.level == 0
+    plain = e.noise == 0
     assert plain.any()
     for name in ("friction", "mass", "inertia", "armature", "kp", "kd", "effort"):
         assert (getattr(e.variation, name)[plain] == 1.0).all()
@@ -87,9 +87,29 @@ def test_nominal_episodes_are_nominal():
         assert not values[plain].any()
 
 
+def test_of_each_kind_an_episode_has_it_or_not():
+    """Independently, as often as asked; what is absent is nominal, what is there reaches as far as ever."""
+    config = dataclasses.replace(WIDE, nominal_share=0.0, varied_share=0.3, push=PushConfig(linvel=(1.0, 1.0, 1.0)))
+    draw = jax.jit(jax.vmap(lambda key: draw_episode(key, jnp.asarray(0.8), config, ROBOT)))
+    e = jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(0), 4000)))
+    v = e.variation
+    there = np.stack(
+        [v.friction != 1, v.mass[:, 0] != 1, v.kp[:, 0] != 1, v.com[:, 0] != 0, v.gravity[:, 0] != 0, v.joint_friction[:, 0] > 0]
+        + [v.joint_damping[:, 0] > 0, e.encoder_bias[:, 0] != 0, e.target_offset[:, 0] != 0, e.action_delay > 0]
+        + [e.noise > 0, e.push > 0, e.torque_noise > 0]
+    )
+    np.testing.assert_allclose(there.mean(axis=1), 0.3, atol=0.03)
+    together = np.corrcoef(there)
+    assert np.abs(together - np.eye(len(there))).max() < 0.07
+    assert (v.mass[there[1]] != 1).all()
+    assert (v.mass[~there[1]] == 1).all()
+    assert set(np.unique(e.noise)) == {0.0, np.float32(0.8)}
+    assert v.friction.min() < 0.63 < 1.75 < v.friction.max()
+
+
 def test_delays_are_whole_steps_up_to_the_last():
     e = episodes(1.0)
-    drawn = e.level > 0
+    drawn = e.noise > 0
     assert sorted(set(e.action_delay[drawn].tolist())) == list(range(1, 8))
     assert sorted(set(e.observation_delay[drawn].tolist())) == list(range(6))
     assert episodes(0.5).action_delay.max() == 3

@@ -14,13 +14,16 @@ from motions.rotations import Array
 
 COMMON = ("friction", "mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn once for all joints or bodies
 SHOWN = (*COMMON, "com", "gravity_tilt", "encoder_bias", "target_offset", "action_delay", "observation_delay")  # in `drawn`
+KINDS = (*SHOWN, "joint_friction", "joint_damping", "torque_noise", "noise", "push")  # of which an episode has some or all
 
 
 class Episode(NamedTuple):
-    """What stays the same through an episode. level: the part of what the config asks for that noise and shoves have, 0 at the
-    nominal. `drawn` (D,): the draws as a privileged observation."""
+    """What stays the same through an episode. torque_noise, noise, push: the part of what the config asks for that they have, 0
+    at the nominal. `drawn` (D,): the draws as a privileged observation."""
 
-    level: Array
+    torque_noise: Array
+    noise: Array
+    push: Array
     variation: Variation | None
     encoder_bias: Array
     target_offset: Array
@@ -56,47 +59,60 @@ def draw_episode(key: Array, level: Array, config: RandomizeConfig, robot: Robot
     """One episode at `level` in [0, 1] of the ranges: factors 1 + level (u - 1) with u uniform in the range, shifts level times
     theirs.
 
-    With probability `nominal_share` everything is nominal.
+    With probability `nominal_share` everything is nominal; else each of `KINDS` is so with probability 1 - `varied_share`.
     """
     joints = len(robot.joint_names)
-    key_nominal, key_factors, key_shift, key_action, key_observation = jax.random.split(key, 5)
+    key_nominal, key_kinds, key_factors, key_shift, key_action, key_observation = jax.random.split(key, 6)
     level = jnp.where(jax.random.bernoulli(key_nominal, config.nominal_share), 0.0, level)
-    common, factors = _draw_factors(key_factors, level, config, robot)
-    shift = level * jax.random.uniform(key_shift, (5 + 4 * joints,), minval=-1.0)
+    levels = dict(zip(KINDS, level * jax.random.bernoulli(key_kinds, config.varied_share, (len(KINDS),)), strict=True))
+    common, factors = _draw_factors(key_factors, levels, config, robot)
+    shift = jax.random.uniform(key_shift, (5 + 4 * joints,), minval=-1.0)
     com, tilt, bias, offset, friction, damping = jnp.split(shift, [3, 5, 5 + joints, 5 + 2 * joints, 5 + 3 * joints])
-    encoder_bias, target_offset = config.encoder_bias * bias, config.target_offset * offset
+    com, tilt = levels["com"] * com, levels["gravity_tilt"] * tilt
+    encoder_bias = levels["encoder_bias"] * config.encoder_bias * bias
+    target_offset = levels["target_offset"] * config.target_offset * offset
     variation = None
     if varies_model(config):
         lean = jnp.sin(config.gravity_tilt * tilt)
         down = jnp.concatenate([lean, -jnp.sqrt(1.0 - jnp.sum(jnp.square(lean)))[None]])
         variation = Variation(
             com=jnp.asarray(config.com) * com,
-            joint_friction=config.joint_friction * jnp.abs(friction) * robot.effort.astype("float32"),
-            joint_damping=config.joint_damping * jnp.abs(damping) * robot.kd.astype("float32"),
+            joint_friction=levels["joint_friction"] * config.joint_friction * jnp.abs(friction) * robot.effort.astype("float32"),
+            joint_damping=levels["joint_damping"] * config.joint_damping * jnp.abs(damping) * robot.kd.astype("float32"),
             gravity=float(np.linalg.norm(robot.model.opt.gravity)) * down,
             **factors,
         )
-    action_delay = _draw_delay(key_action, config.action_delay, level)
-    observation_delay = _draw_delay(key_observation, config.observation_delay, level)
+    action_delay = _draw_delay(key_action, config.action_delay, levels["action_delay"])
+    observation_delay = _draw_delay(key_observation, config.observation_delay, levels["observation_delay"])
     longest = max(config.action_delay[1], config.observation_delay[1], 1)
     delays = jnp.stack([action_delay, observation_delay]) / longest
     drawn = jnp.concatenate([common - 1.0, com, tilt, encoder_bias, target_offset, delays])
-    return Episode(level, variation, encoder_bias, target_offset, action_delay, observation_delay, drawn)
+    return Episode(
+        levels["torque_noise"],
+        levels["noise"],
+        levels["push"],
+        variation,
+        encoder_bias,
+        target_offset,
+        action_delay,
+        observation_delay,
+        drawn,
+    )
 
 
-def _draw_factors(key: Array, level: Array, config: RandomizeConfig, robot: Robot) -> tuple[Array, dict[str, Array]]:
+def _draw_factors(key: Array, levels: dict[str, Array], config: RandomizeConfig, robot: Robot) -> tuple[Array, dict[str, Array]]:
     """The common factors in the order of `COMMON`, and for each name what of it every body or joint gets."""
     bodies, joints = robot.model.nbody, len(robot.joint_names)
     sizes = {"friction": 0, "mass": bodies, "inertia": bodies, "armature": joints, "kp": joints, "kd": joints, "effort": joints}
     drawn = jax.random.uniform(key, (len(COMMON) + sum(sizes.values()),))  # at once: each draw is slow to compile
-    low, high = jnp.asarray([getattr(config, name) for name in COMMON]).T
-    common = 1.0 + level * (low + (high - low) * drawn[: len(COMMON)] - 1.0)
-    own = jnp.split(2.0 * drawn[len(COMMON) :] - 1.0, np.cumsum([sizes[name] for name in COMMON])[:-1])
-    factors = {
-        name: factor * (1.0 + level * config.spread * part) if sizes[name] else factor
-        for name, factor, part in zip(COMMON, common, own, strict=True)
-    }
-    return common, factors
+    common, factors, begin = [], {}, len(COMMON)
+    for name, u in zip(COMMON, drawn, strict=False):
+        low, high = getattr(config, name)
+        common.append(1.0 + levels[name] * (low + (high - low) * u - 1.0))
+        own = 2.0 * drawn[begin : begin + sizes[name]] - 1.0
+        factors[name] = common[-1] * (1.0 + levels[name] * config.spread * own) if sizes[name] else common[-1]
+        begin += sizes[name]
+    return jnp.stack(common), factors
 
 
 def _draw_delay(key: Array, bounds: tuple[int, int], level: Array) -> Array:

@@ -74,12 +74,12 @@ class Hardware:
             ctrl = ctrl + episode.target_offset - episode.encoder_bias
         torque = None
         if chance.torque.size:
-            torque = episode.level * config.torque_noise * self.robot.effort.astype(np.float32) * chance.torque
+            torque = episode.torque_noise * config.torque_noise * self.robot.effort.astype(np.float32) * chance.torque
         shoved, push = wire.shoved, None
         if chance.shove.size:
-            physics = self._kicked(physics, episode.level, chance.shove)
+            physics = self._kicked(physics, episode.push, chance.shove)
         if shoved is not None:
-            shoved = self._pushed(shoved, episode.level, chance.shove)
+            shoved = self._pushed(shoved, episode.push, chance.shove)
             push = Push(jnp.where(shoved.steps_left > 0, 1.0, 0.0) * shoved.push.force, shoved.push.body)
         return wire._replace(targets=targets, shoved=shoved), physics, Drive(ctrl, torque, push, episode.variation)
 
@@ -93,7 +93,7 @@ class Hardware:
         if wire.past is not None:
             states = jax.tree.map(lambda new, old: jnp.concatenate([new[None], old]), state, wire.past)
             state = delayed(states, wire.episode.observation_delay / self.n_substeps)
-        noise = wire.episode.level * chance.noise if chance.noise.size else jnp.zeros(noise_size(self.joints))
+        noise = wire.episode.noise * chance.noise if chance.noise.size else jnp.zeros(noise_size(self.joints))
         if self.config.gravity_tilt and wire.episode.variation is not None:
             state = turned(state, _upright(wire.episode.variation.gravity))  # an IMU knows where down is, not where the floor is
         if chance.noise.size or self.config.encoder_bias:
