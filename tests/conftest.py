@@ -1,7 +1,10 @@
 """Shared by the tests: where the reference data lies, and a cache for compiled programs, which cost most of the time."""
 
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,3 +39,24 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     write_tiny(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_program() -> Iterator[None]:
+    """Trainings that differ in nothing but seeds and files share a learner and so its program: a callback is in it, so that no
+    cache on disk keeps it, and compiling it takes most of a small training's time."""
+    import mimic.train
+
+    made: dict[Any, Any] = {}
+    learner_of = mimic.train.learner_of
+
+    def shared(run: Any, task: Any) -> Any:
+        same = replace(run.config, seed=0, save_every_s=0.0, init_from=None, motion=())
+        key = (same, run.robot.model.actuator_biasprm.tobytes(), *(motion.qpos.tobytes() for motion in run.motions))
+        if key not in made:
+            made[key] = learner_of(run, task)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mimic.train, "learner_of", shared)
+        yield

@@ -1,8 +1,6 @@
 """Benchmarks: that what is replayed is the run itself, that the numbers fit together, and the verdict."""
 
 import dataclasses
-import os
-import signal
 from pathlib import Path
 
 import jax
@@ -14,8 +12,7 @@ from tiny import tiny_motion, tiny_robot
 from mimic import bench
 from mimic.config import Config, NetworkConfig, PPOConfig
 from mimic.learning.ppo import make_learner
-from mimic.progress import Progress
-from mimic.train import make_task
+from mimic.train import TrainResult, make_task
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
 CONFIG = Config(
@@ -90,13 +87,8 @@ def test_learn_trains_and_measures_each_seed(tmp_path: Path):
 
 
 def test_ctrl_c_ends_all_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    update = Progress.update
-
-    def interrupted(self: Progress, row: dict) -> None:
-        update(self, row)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Progress, "update", interrupted)
+    stopped = TrainResult(128, 1.0, 1.0, 128.0, 1.0, interrupted=True)
+    monkeypatch.setattr(bench, "train", lambda run, say: stopped)
     with pytest.raises(KeyboardInterrupt):
         bench.bench_learn(CONFIG, ROBOT, (MOTION,), (0, 1), tmp_path, lambda _: None)
     assert not (tmp_path / "seed1").exists()

@@ -21,6 +21,7 @@ from mimic.runs import open_run, read_metrics
 from motions.motion import save_motion
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.usefixtures("one_program")
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture):

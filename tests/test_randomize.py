@@ -93,13 +93,12 @@ def test_of_each_kind_an_episode_has_it_or_not():
     draw = jax.jit(jax.vmap(lambda key: draw_episode(key, jnp.asarray(0.8), config, ROBOT)))
     e = jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(0), 4000)))
     v = e.variation
-    there = np.stack(
-        [
-            v.friction != 1, v.mass[:, 0] != 1, v.kp[:, 0] != 1, v.com[:, 0] != 0, v.gravity[:, 0] != 0,
-            v.joint_friction[:, 0] > 0, v.joint_damping[:, 0] > 0, e.encoder_bias[:, 0] != 0, e.target_offset[:, 0] != 0,
-            e.action_delay > 0, e.noise > 0, e.push > 0, e.torque_noise > 0,
-        ]  # fmt: skip
-    )
+    kinds = [
+        v.friction != 1, v.mass[:, 0] != 1, v.kp[:, 0] != 1, v.com[:, 0] != 0, v.gravity[:, 0] != 0,
+        v.joint_friction[:, 0] > 0, v.joint_damping[:, 0] > 0, e.encoder_bias[:, 0] != 0, e.target_offset[:, 0] != 0,
+        e.action_delay > 0, e.noise > 0, e.push > 0, e.torque_noise > 0,
+    ]  # fmt: skip
+    there = np.stack(kinds)
     np.testing.assert_allclose(there.mean(axis=1), 0.3, atol=0.03)
     together = np.corrcoef(there)
     assert np.abs(together - np.eye(len(there))).max() < 0.07

@@ -32,10 +32,11 @@ from mimic.learning.ppo import TrainState, make_learner
 from mimic.pipeline import trained_policy
 from mimic.progress import Progress
 from mimic.runs import Run, create_run, open_run, read_metrics, resume_run
-from mimic.sim.native import NativePhysics
+from mimic.sim import native
 from mimic.train import TrainingError, make_task, restore_state, train
 from motions.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("one_program")
 ROBOT, MOTION = tiny_robot(), tiny_motion()
 PER_ITERATION, LAST = 16 * 8, 10
 CONFIG = Config(
@@ -223,24 +224,24 @@ def test_unreadable_checkpoints_stop_a_resume_and_stay(whole: Run, tmp_path: Pat
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     """One environment's state becomes NaN in one control step of the run."""
-    step, calls = NativePhysics._call, [0]
+    step, calls = native._Engine.step, [0]
 
-    def poison(self: NativePhysics, *row: Any) -> np.ndarray:
+    def poison(self: Any, *row: Any) -> np.ndarray:
         out = step(self, *row)
         calls[0] += 1
         if calls[0] == call:
             out[3] = np.nan
         return out
 
-    monkeypatch.setattr(NativePhysics, "_call", poison)
+    monkeypatch.setattr(native._Engine, "step", poison)
 
 
 def test_one_broken_step_is_counted_and_kept_and_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """In the third step of iteration 4; .78 % of that rollout, so not yet too much."""
-    run = new_run(tmp_path / "run", env_steps=PER_ITERATION * 6)
+    run = new_run(tmp_path / "run")
     poisoned(monkeypatch, 3 * 8 + 3)
     said: list[str] = []
-    assert train(run, said.append).env_steps == PER_ITERATION * 6
+    assert train(run, said.append).env_steps == PER_ITERATION * LAST
     rows = {row["iteration"]: row for row in read_metrics(run.metrics_path)}
     assert [i for i, row in rows.items() if row["rollout/invalid"] > 0] == [4]
     assert rows[4]["rollout/invalid"] == pytest.approx(1 / PER_ITERATION)

@@ -17,6 +17,7 @@ from mimic.warm_start import INHERITED, check_warm_start, warm_start
 from motions.errors import InputError
 from motions.kinematics import Body
 
+pytestmark = pytest.mark.usefixtures("one_program")
 ROBOT = tiny_robot()
 CONFIG = Config(
     preset="tiny", robot="tiny", num_envs=16, env_steps=16 * 8 * 4, backend="native", device="cpu",
