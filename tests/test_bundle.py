@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from test_deploy import CONFIG, MOTION, ROBOT, random_network
 from tiny import tiny_motion
+from tiny_policy import CONFIG, MOTION, ROBOT, random_network
 
 from mimic.config import ActionConfig, Config, ObservationConfig, SimConfig
 from mimic.deploy.bundle import FILES, write_bundle

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from stick import random_qpos, stick_body
-from test_deploy import CONFIG, ROBOT
 from tiny import EFFORT, KD, KP, tiny_motion
 from tiny_bundle import standing, tiny_bundle
+from tiny_policy import CONFIG, ROBOT
 
 from mimic.deploy import policy as runtime
 from mimic.deploy.chain import chain_to

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from commands import call, refusal
 from scipy.spatial.transform import Rotation
-from test_deploy import CONFIG
 from tiny import tiny_motion
 from tiny_bundle import tiny_bundle
+from tiny_policy import CONFIG
 
 from mimic.deploy.messages import BYE, REFUSAL, STATE_FIELDS, decode, encode_hello, encode_state, encode_text
 from mimic.deploy.policy import BundleError, Controller, Safety, State

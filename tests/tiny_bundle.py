@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from test_deploy import CONFIG, MOTION, ROBOT, random_network
+from tiny_policy import CONFIG, MOTION, ROBOT, random_network
 
 from mimic.config import Config
 from mimic.deploy.bundle import write_bundle

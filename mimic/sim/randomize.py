@@ -14,7 +14,7 @@ from motions.rotations import Array
 
 COMMON = ("friction", "mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn once for all joints or bodies
 SHOWN = (*COMMON, "com", "gravity_tilt", "encoder_bias", "target_offset", "action_delay", "observation_delay")  # in `drawn`
-KINDS = (*SHOWN, "joint_friction", "joint_damping", "torque_noise", "noise", "push")  # of which an episode has some or all
+KINDS: tuple[str, ...] = (*SHOWN, "joint_friction", "joint_damping", "torque_noise", "noise", "push")  # an episode has some of
 
 
 class Episode(NamedTuple):
