@@ -14,6 +14,7 @@ from tiny_policy import CONFIG, MOTION, ROBOT, random_network
 from mimic.config import ActionConfig, Config
 from mimic.deploy.export import ROS_TERMS, export_policy, export_ros_contract
 from mimic.deploy.sim2sim import Policy, rollout
+from mimic.deploy.simulation import read_state
 from motions.errors import InputError
 from motions.kinematics import finite_difference_qvel, kinematic_state
 from motions.motion import resample
