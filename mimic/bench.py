@@ -85,7 +85,7 @@ def bench_speed(config: Config, robot: Robot, motions: tuple[Motion, ...], say: 
 
 
 class _Recorder:
-    """A task that also notes what its physics is asked: `place` becomes (physics row (nq + 2 nv,), control (nu,))."""
+    """A task that also notes what its physics is asked: `notes` becomes (physics row (nq + 2 nv,), control (nu,))."""
 
     def __init__(self, task: Tracking) -> None:
         self.task = task
@@ -98,7 +98,7 @@ class _Recorder:
         next_state, result = self.task.step(env_state, action, chance, curriculum)
         ctrl = self.task.target(env_state.clip, env_state.frame + 1, action)
         row = jnp.concatenate([kinematics.qpos, kinematics.qvel, env_state.physics.qacc_warmstart])
-        return next_state, result._replace(place=(row, ctrl))
+        return next_state, result._replace(notes=(row, ctrl))
 
 
 def _record(task: Tracking, learner: Learner, config: Config, state: TrainState) -> tuple[Array, Array]:
@@ -107,7 +107,7 @@ def _record(task: Tracking, learner: Learner, config: Config, state: TrainState)
         _Recorder(task), learner.networks, state.params, state.normalizer, state.env_state, state.curriculum, state.key,
         length=config.ppo.rollout_length, obs_clip=config.observation.clip,
     )  # fmt: skip
-    return collected.transitions.place  # type: ignore[return-value]
+    return collected.transitions.notes
 
 
 def _native_replay(robot: Robot, config: Config, states: Array, controls: Array) -> Callable[[], None]:

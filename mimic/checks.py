@@ -69,7 +69,7 @@ RULES: dict[str, dict[str, Rule]] = {
     "curriculum": {"tolerance_decay": DECAY, "loose_bounds": LOOSENESS, "tighten_share": SHARE},
     "reset": {"*": AMOUNT},
     "randomize": _each(FACTORS, "friction", "mass", "inertia", "armature", "kp", "kd", "effort")
-    | _each(SHARE, "nominal_share", "varied_share", "start_level", "ramp_share")
+    | _each(SHARE, "nominal_share", "varied_share", "varied_by_falls", "start_level", "ramp_share")
     | _each(AMOUNT, "com", "joint_friction", "joint_damping", "encoder_bias", "target_offset", "torque_noise")
     | {"spread": SPREAD, "gravity_tilt": TILT, "ramp_falls": BOUND},
     "randomize.noise": {"*": AMOUNT},

@@ -238,6 +238,8 @@ class RandomizeConfig:
     varied_share: float = 1.0
     """Probability that one kind of difference (a range, a delay, the noise, the shoves) is there in an episode that is not
     nominal. Below 1 a robot is off in some respects, each as far as it goes, and hardly ever in all of them at their worst."""
+    varied_by_falls: float = 0.0
+    """Part of these that goes to the kinds a robot falls with more often than without."""
     start_level: float = 0.1
     """Part of every range, noise and shove that is used at the start of the training ..."""
     ramp_share: float = 0.2

@@ -168,6 +168,7 @@ def g1_teacher() -> Config:
 
 DEPLOY = RandomizeConfig(
     varied_share=0.3,  # a few differences at a time: with all at their worst nearly every episode is lost, and teaches nothing
+    varied_by_falls=0.75,
     friction=(0.4, 1.4),
     mass=(0.8, 1.3),
     inertia=(0.9, 1.1),

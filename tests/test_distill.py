@@ -247,7 +247,7 @@ def test_the_height_rule_judges_with_its_own_bounds_whatever_the_training_began_
     judging = judging_config(loose, MOTION.duration_s)
     curriculum = make_task(judging, ROBOT, (MOTION,), "native").init_curriculum()
     assert judging.termination == HEIGHT_RULE
-    assert (curriculum.looseness, float(curriculum.level)) == (None, 1.0)
+    assert (curriculum.looseness, float(curriculum.extent.level)) == (None, 1.0)
 
 
 def test_a_teacher_kept_is_the_teacher(tmp_path: Path):

@@ -14,7 +14,7 @@ from mimic.presets import make_preset
 from mimic.robots import Robot, load_robot
 from mimic.robots.contacts import sensed_bodies
 from mimic.sim.native import NativePhysics
-from mimic.sim.randomize import draw_episode
+from mimic.sim.randomize import draw_episode, full_extent
 from mimic.tasks.tracking import Tracking
 from motions.library import pack
 from motions.motion import Motion
@@ -78,7 +78,7 @@ def test_starts_pushes_and_noise():
 def test_randomization_is_theirs_from_the_first_episode_on(g1: Robot):
     """Static friction .3 to 1.6, joints' default +-.01, the torso's centre of mass; nothing else: no delay, gain or mass."""
     keys = jax.random.split(jax.random.key(0), 2000)
-    draw = jax.jit(jax.vmap(lambda key: draw_episode(key, jnp.float32(CONFIG.randomize.start_level), CONFIG.randomize, g1)))
+    draw = jax.jit(jax.vmap(lambda key: draw_episode(key, full_extent(CONFIG.randomize), CONFIG.randomize, g1)))
     episode = draw(keys)
     v = episode.variation
     ranges = {

@@ -12,8 +12,8 @@ from tiny import EFFORT, KD, tiny_motion, tiny_robot
 
 from mimic.config import Config, ObservationConfig, PushConfig, RandomizeConfig, ResetConfig
 from mimic.sim.native import NativePhysics
-from mimic.sim.randomize import COMMON, draw_episode, varies_model
-from mimic.tasks.tracking import Tracking
+from mimic.sim.randomize import COMMON, KINDS, Extent, draw_episode, full_extent, varies_model
+from mimic.tasks.tracking import Notes, Tracking
 from motions.library import pack
 
 ROBOT = tiny_robot()
@@ -41,15 +41,19 @@ CONFIG = Config(robot="tiny", observation=ObservationConfig(actor=("joint_pos", 
 LIBRARY = pack([tiny_motion()], ROBOT.body, ROBOT.tracked_bodies, 0.02)
 
 
+def extent(level: float, config: RandomizeConfig) -> Extent:
+    return full_extent(config)._replace(level=jnp.asarray(level))
+
+
 def episodes(level: float, count: int = 2000):
-    draw = jax.jit(jax.vmap(lambda key: draw_episode(key, jnp.asarray(level), WIDE, ROBOT)))
+    draw = jax.jit(jax.vmap(lambda key: draw_episode(key, extent(level, WIDE), WIDE, ROBOT)))
     return jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(0), count)))
 
 
 @pytest.mark.parametrize("level", [1.0, 0.5])
 def test_draws_fill_their_ranges_and_no_more(level: float):
     e = episodes(level)
-    v, drawn = e.variation, e.noise > 0
+    v, drawn = e.variation, e.levels[:, 0] > 0
     assert drawn.mean() == pytest.approx(0.75, abs=0.05)
 
     def spans(values: np.ndarray, low: float, high: float) -> None:
@@ -79,7 +83,7 @@ def test_draws_fill_their_ranges_and_no_more(level: float):
 
 def test_nominal_episodes_are_nominal():
     e = episodes(1.0)
-    plain = e.noise == 0
+    plain = e.levels[:, 0] == 0
     assert plain.any()
     for name in ("friction", "mass", "inertia", "armature", "kp", "kd", "effort"):
         assert (getattr(e.variation, name)[plain] == 1.0).all()
@@ -90,13 +94,13 @@ def test_nominal_episodes_are_nominal():
 def test_of_each_kind_an_episode_has_it_or_not():
     """Independently, as often as asked; what is absent is nominal, what is there reaches as far as ever."""
     config = dataclasses.replace(WIDE, nominal_share=0.0, varied_share=0.3, push=PushConfig(linvel=(1.0, 1.0, 1.0)))
-    draw = jax.jit(jax.vmap(lambda key: draw_episode(key, jnp.asarray(0.8), config, ROBOT)))
+    draw = jax.jit(jax.vmap(lambda key: draw_episode(key, extent(0.8, config), config, ROBOT)))
     e = jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(0), 4000)))
     v = e.variation
     kinds = [
         v.friction != 1, v.mass[:, 0] != 1, v.kp[:, 0] != 1, v.com[:, 0] != 0, v.gravity[:, 0] != 0,
         v.joint_friction[:, 0] > 0, v.joint_damping[:, 0] > 0, e.encoder_bias[:, 0] != 0, e.target_offset[:, 0] != 0,
-        e.action_delay > 0, e.noise > 0, e.push > 0, e.torque_noise > 0,
+        e.action_delay > 0, *(e.levels[:, KINDS.index(name)] > 0 for name in ("noise", "push", "torque_noise")),
     ]  # fmt: skip
     there = np.stack(kinds)
     np.testing.assert_allclose(there.mean(axis=1), 0.3, atol=0.03)
@@ -104,13 +108,13 @@ def test_of_each_kind_an_episode_has_it_or_not():
     assert np.abs(together - np.eye(len(there))).max() < 0.07
     assert (v.mass[there[1]] != 1).all()
     assert (v.mass[~there[1]] == 1).all()
-    assert set(np.unique(e.noise)) == {0.0, np.float32(0.8)}
+    assert set(np.unique(e.levels)) == {0.0, np.float32(0.8)}
     assert v.friction.min() < 0.63 < 1.75 < v.friction.max()
 
 
 def test_delays_are_whole_steps_up_to_the_last():
     e = episodes(1.0)
-    drawn = e.noise > 0
+    drawn = e.levels[:, 0] > 0
     assert sorted(set(e.action_delay[drawn].tolist())) == list(range(1, 8))
     assert sorted(set(e.observation_delay[drawn].tolist())) == list(range(6))
     assert episodes(0.5).action_delay.max() == 3
@@ -119,7 +123,7 @@ def test_delays_are_whole_steps_up_to_the_last():
 def test_a_config_of_no_differences_varies_nothing():
     assert not varies_model(RandomizeConfig())
     assert varies_model(RandomizeConfig(com=(0.0, 0.01, 0.0)))
-    episode = draw_episode(jax.random.key(0), jnp.asarray(1.0), RandomizeConfig(), ROBOT)
+    episode = draw_episode(jax.random.key(0), full_extent(RandomizeConfig()), RandomizeConfig(), ROBOT)
     assert episode.variation is None
 
 
@@ -197,17 +201,17 @@ def test_shoves_come_as_often_and_as_hard_as_asked():
 
 def test_the_level_grows_while_falls_are_few():
     task = task_of(dataclasses.replace(WIDE, start_level=0.2, ramp_share=0.5, ramp_falls=1.0), env_steps=128 * 24 * 20)
-    curriculum, place = task.init_curriculum(), jnp.zeros((24, 128, 2), int)
-    none, many, errors = jnp.zeros((24, 128), bool), jnp.ones((24, 128), bool), jnp.zeros((24, 128, 6))
+    curriculum, none, many = task.init_curriculum(), jnp.zeros((24, 128), bool), jnp.ones((24, 128), bool)
+    notes = Notes(jnp.zeros((24, 128, 2), int), jnp.zeros((24, 128, 6)), jnp.zeros((24, 128, len(KINDS)), bool))
     levels = []
     for _ in range(12):
-        curriculum = task.update_curriculum(curriculum, place, none, errors)
-        levels.append(float(curriculum.level))
+        curriculum = task.update_curriculum(curriculum, notes, none)
+        levels.append(float(curriculum.extent.level))
     np.testing.assert_allclose(levels[:10], 0.2 + 0.08 * np.arange(1, 11), atol=1e-5)
     assert levels[-1] == 1.0
     for _ in range(20):
-        curriculum = task.update_curriculum(curriculum, place, many, errors)
-    assert float(curriculum.level) == pytest.approx(0.2)
+        curriculum = task.update_curriculum(curriculum, notes, many)
+    assert float(curriculum.extent.level) == pytest.approx(0.2)
 
 
 def test_disturbed_starts_keep_bodies_and_joints_together():

@@ -43,7 +43,7 @@ def test_shapes_lead_with_time_then_environment(plain):
     t = plain[3].transitions
     assert t.obs.shape == t.next_obs.shape == (STEPS, ENVS, 4)
     assert t.action.shape == t.mean.shape == (STEPS, ENVS, 2)
-    for part in (t.log_prob, t.reward, t.terminated, t.truncated, t.place):
+    for part in (t.log_prob, t.reward, t.terminated, t.truncated, t.notes):
         assert part.shape == (STEPS, ENVS)
 
 
@@ -60,7 +60,7 @@ def test_episodes_one_by_one(plain):
             assert t.terminated[s, b] == (over and bool(dies))
             assert t.truncated[s, b] == (over and not dies)
             assert t.reward[s, b] == 10 * (count + 1)
-            assert t.place[s, b] == count + 1
+            assert t.notes[s, b] == count + 1
             ends["terminated"] += int(t.terminated[s, b])
             ends["truncated"] += int(t.truncated[s, b])
             after = t.obs[s + 1, b] if s + 1 < STEPS else np.array([final.count[b], final.name[b], final.limit[b], final.dies[b]])
@@ -104,7 +104,7 @@ def test_actions_are_the_policys(plain):
 
 def test_logs_are_means(plain):
     rollout = plain[3]
-    assert rollout.log["error/count"] == pytest.approx(rollout.transitions.place.mean(), rel=1e-5)
+    assert rollout.log["error/count"] == pytest.approx(rollout.transitions.notes.mean(), rel=1e-5)
     assert rollout.log["rollout/invalid"] == 0
 
 

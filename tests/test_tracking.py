@@ -17,7 +17,8 @@ from mimic.presets import PRESETS, make_preset
 from mimic.robots import load_robot
 from mimic.sim.native import NativePhysics
 from mimic.sim.physics import Drive, PhysicsState
-from mimic.tasks.tracking import EnvState, StepResult, Tracking
+from mimic.sim.randomize import KINDS
+from mimic.tasks.tracking import EnvState, Notes, StepResult, Tracking
 from motions.kinematics import KinematicState
 from motions.library import pack
 from motions.motion import Motion
@@ -97,7 +98,7 @@ def test_steps_are_plain_mujoco_towards_the_next_frame():
         np.testing.assert_allclose(state.physics.kinematics.qpos, data.qpos, atol=1e-4)
         np.testing.assert_allclose(state.physics.kinematics.qvel, data.qvel, atol=2e-2)
         errors = squared_errors(state.physics.kinematics, frame_of(0, 8 + i), anchor=0)
-        np.testing.assert_allclose(result.errors, list(errors.values()), rtol=1e-3, atol=1e-7)
+        np.testing.assert_allclose(result.notes.errors, list(errors.values()), rtol=1e-3, atol=1e-7)
         terms = tracking_rewards(errors, squared_widths(CONFIG.reward))
         total = sum(getattr(CONFIG.reward, name) * float(value) for name, value in terms.items())
         total += CONFIG.reward.action_rate * float(np.sum((action - last_action) ** 2))
@@ -122,10 +123,10 @@ def ends(result: StepResult) -> tuple[bool, bool, bool]:
 def test_the_end_of_a_clip_truncates():
     state, result = STEP(at(1, 23), jnp.zeros(4))
     assert ends(result) == (False, False, False)
-    assert np.asarray(result.place).reshape(-1)[0] == 101 + 24
+    assert np.asarray(result.notes.place).reshape(-1)[0] == 101 + 24
     state, result = STEP(state, jnp.zeros(4))
     assert ends(result) == (False, True, False)
-    assert np.asarray(result.place).reshape(-1)[0] == 101 + 25
+    assert np.asarray(result.notes.place).reshape(-1)[0] == 101 + 25
 
 
 def test_the_longest_episode_truncates():
@@ -195,11 +196,15 @@ def test_observations_by_hand():
     np.testing.assert_allclose(OBSERVE(at(0, 30))[1][-3:], 0, atol=1e-6)
 
 
+def notes(place: jax.Array, steps: tuple[int, int]) -> Notes:
+    """Of steps (T, B) that were all at `place` (2,), without an error or a difference."""
+    return Notes(jnp.broadcast_to(place, (*steps, 2)), jnp.zeros((*steps, 6)), jnp.zeros((*steps, len(KINDS)), bool))
+
+
 def test_failures_move_the_starts():
     """Every failure in the short clip: from then on most episodes start there."""
-    place = STEP(at(1, 5), jnp.zeros(4))[1].place
-    places = jnp.broadcast_to(place, (4, 8, *place.shape))
-    curriculum = TASK.update_curriculum(CURRICULUM, places, jnp.ones((4, 8), bool), jnp.zeros((4, 8, 6)))
+    place = STEP(at(1, 5), jnp.zeros(4))[1].notes.place
+    curriculum = TASK.update_curriculum(CURRICULUM, notes(place, (4, 8)), jnp.ones((4, 8), bool))
     states = RESET(jax.random.split(jax.random.key(0), 200), curriculum)
     assert np.asarray(states.clip).mean() > 0.7
 
@@ -230,7 +235,7 @@ def test_the_aids_reach_the_step():
         results.append(result)
     assert [ends(result)[0] for result in results] == [False, False]
     assert ends(aided_step(high, jnp.zeros(4), narrow._replace(looseness=jnp.array(1.0)))[1]) == (True, False, False)
-    for name, error, sigma_sq in zip(TERMS, result.errors, squared_widths(CONFIG.reward), strict=True):
+    for name, error, sigma_sq in zip(TERMS, result.notes.errors, squared_widths(CONFIG.reward), strict=True):
         assert float(result.log[f"reward/{name}"]) == pytest.approx(float(np.exp(-error / (sigma_sq / 4))), rel=1e-4, abs=1e-30)
         assert float(task.curriculum_log(narrow)[f"curriculum/sigma_{name}"]) == pytest.approx(np.sqrt(sigma_sq) / 2, rel=1e-5)
     terms = {name: float(result.log[f"reward/{name}"]) for name in (*TERMS, "action_rate", "action_acceleration")}
@@ -244,20 +249,20 @@ def test_the_curriculum_tightens_with_the_training():
     """Bounds 3 times as wide at the start, as configured from half of it on; the widths follow the errors of each rollout."""
     task = aided()
     curriculum = task.init_curriculum()
-    place = STEP(at(1, 5), jnp.zeros(4))[1].place
-    places, never = jnp.broadcast_to(place, (4, 8, *place.shape)), jnp.zeros((4, 8), bool)
+    place, never = STEP(at(1, 5), jnp.zeros(4))[1].notes.place, jnp.zeros((4, 8), bool)
     errors = jnp.broadcast_to(jnp.asarray(squared_widths(CONFIG.reward)), (4, 8, 6)) * jnp.arange(8)[None, :, None] / 7
+    seen = notes(place, (4, 8))._replace(errors=errors)
     half, factors = task.config.num_iterations // 2, []
-    found = jax.lax.fori_loop(0, half // 2, lambda _, c: task.update_curriculum(c, places, never, errors), curriculum)
+    found = jax.lax.fori_loop(0, half // 2, lambda _, c: task.update_curriculum(c, seen, never), curriculum)
     factors.append(float(found.looseness))  # type: ignore[arg-type]
-    found = jax.lax.fori_loop(half // 2, half + 9, lambda _, c: task.update_curriculum(c, places, never, errors), found)
+    found = jax.lax.fori_loop(half // 2, half + 9, lambda _, c: task.update_curriculum(c, seen, never), found)
     factors.append(float(found.looseness))  # type: ignore[arg-type]
     assert factors == pytest.approx([2.0, 1.0], abs=0.01)
     assert float(task.curriculum_log(found)["curriculum/looseness"]) == 1.0
-    found = task.update_curriculum(curriculum, places, never, errors)
+    found = task.update_curriculum(curriculum, seen, never)
     shrunk = 0.5 + 0.5 * 0.9**4  # the errors' mean over environments is half the width
     np.testing.assert_allclose(found.tolerance.width_sq, shrunk * squared_widths(CONFIG.reward), rtol=1e-5)  # type: ignore
-    off = TASK.update_curriculum(CURRICULUM, places, never, errors)
+    off = TASK.update_curriculum(CURRICULUM, seen, never)
     assert (off.tolerance, off.looseness) == (None, None)
 
 
@@ -267,8 +272,7 @@ def test_where_a_failure_counts(blame_start: bool):
     sampling = dataclasses.replace(CONFIG.sampling, blame_start=blame_start, decay=0.5)
     task = Tracking(dataclasses.replace(CONFIG, sampling=sampling), ROBOT, TASK.physics, LIBRARY)
     failed = jnp.zeros((3, 8), bool).at[:2, 4].set(True)
-    place = jnp.broadcast_to(jnp.array([70, 5]), (3, 8, 2))
-    failures = task.update_curriculum(CURRICULUM, place, failed, jnp.zeros((3, 8, 6))).sampler.failures
+    failures = task.update_curriculum(CURRICULUM, notes(jnp.array([70, 5]), (3, 8)), failed).sampler.failures
     np.testing.assert_allclose(failures, 0.5 * np.array([2 / 3 if blame_start else 0, 2 / 3, 0]))
 
 

@@ -14,16 +14,12 @@ def toy_config(num_envs: int = 8, hidden: tuple[int, ...] = (16,), **ppo: Any) -
     return Config(num_envs=num_envs, network=NetworkConfig(hidden), ppo=PPOConfig(**(defaults | ppo)))
 
 
-NO_ERRORS = jnp.zeros(0)
-
-
 class Result(NamedTuple):
     reward: Array
     terminated: Array
     truncated: Array
     invalid: Array
-    place: Array
-    errors: Array
+    notes: Array
     log: dict[str, Array]
 
 
@@ -33,7 +29,7 @@ class Toy:
     def init_curriculum(self) -> Array:
         return jnp.zeros(())
 
-    def update_curriculum(self, curriculum: Array, place: Array, failed: Array, errors: Array) -> Array:
+    def update_curriculum(self, curriculum: Array, notes: Array, failed: Array) -> Array:
         return curriculum + failed.sum()
 
     def curriculum_log(self, curriculum: Array) -> dict[str, Array]:
@@ -71,7 +67,7 @@ class Clock(Toy):
         over, invalid = count >= state.limit, action[0] > self.breaks_above
         terminated = (over & state.dies) | invalid
         log = {"error/count": count.astype(float)}
-        return state._replace(count=count), Result(10.0 * count, terminated, over & ~terminated, invalid, count, NO_ERRORS, log)
+        return state._replace(count=count), Result(10.0 * count, terminated, over & ~terminated, invalid, count, log)
 
     def observe(self, state: ClockState) -> tuple[Array, Array]:
         actor = jnp.stack([state.count.astype(float), state.name])
@@ -96,7 +92,7 @@ class Chain(Toy):
     def step(self, state: Array, action: Array, chance: Array, curriculum: Array) -> tuple[Array, Result]:
         place = state[0]
         return state + 1, Result(
-            jnp.where(place == 2, 1.0, 0.0), place != 1, place == 1, jnp.zeros((), bool), place, NO_ERRORS,
+            jnp.where(place == 2, 1.0, 0.0), place != 1, place == 1, jnp.zeros((), bool), place,
             {"error/place": place * 1.0},
         )  # fmt: skip
 
@@ -130,7 +126,6 @@ class Reach(Toy):
             ~lost & (count >= 12),
             jnp.zeros((), bool),
             count,
-            NO_ERRORS,
             {"error/distance": distance},
         )
         return ReachState(position, state.goal, count), result

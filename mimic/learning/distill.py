@@ -56,9 +56,9 @@ class Taught:
     def init_curriculum(self) -> Lesson:
         return Lesson(self.task.init_curriculum(), jnp.ones(()))
 
-    def update_curriculum(self, curriculum: Lesson, place: Array, failed: Array, errors: Array) -> Lesson:
+    def update_curriculum(self, curriculum: Lesson, notes: Any, failed: Array) -> Lesson:
         led = jnp.maximum(curriculum.led - 1.0 / max(self.led_iterations, 1.0), 0.0)
-        return Lesson(self.task.update_curriculum(curriculum.curriculum, place, failed, errors), led)
+        return Lesson(self.task.update_curriculum(curriculum.curriculum, notes, failed), led)
 
     def curriculum_log(self, curriculum: Lesson) -> dict[str, Array]:
         return self.task.curriculum_log(curriculum.curriculum) | {"curriculum/led": curriculum.led}
@@ -165,7 +165,7 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
             "rollout/reward": transitions.reward.mean(),
             "rollout/terminated": transitions.terminated.mean(),
         }
-        lesson = taught.update_curriculum(state.curriculum, transitions.place, transitions.terminated, transitions.errors)
+        lesson = taught.update_curriculum(state.curriculum, transitions.notes, transitions.terminated)
         normalizer = update_normalizer(state.normalizer, transitions.obs)
         memory = memory._replace(moments=moments)
         next_state = TrainState(

@@ -207,7 +207,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
         before = (state.params, state.opt_state, state.learning_rate, state.average)
         after, log = after_the_first(state.iteration, lambda: _update(state, before, batch, key_update), before)
         params, opt_state, learning_rate, average = after
-        curriculum = task.update_curriculum(state.curriculum, transitions.place, transitions.terminated, transitions.errors)
+        curriculum = task.update_curriculum(state.curriculum, transitions.notes, transitions.terminated)
         log = jax.tree.map(jnp.mean, log) | collected.log | task.curriculum_log(curriculum)
         log["rollout/reward"] = transitions.reward.mean()
         log["rollout/terminated"] = transitions.terminated.mean()

@@ -24,8 +24,7 @@ class Step(Protocol):
     terminated: Array
     truncated: Array
     invalid: Array
-    place: Array
-    errors: Array
+    notes: Any
     log: dict[str, Array]
 
 
@@ -35,7 +34,7 @@ class Task(Protocol):
     action_size: int
 
     def init_curriculum(self) -> Curriculum: ...
-    def update_curriculum(self, curriculum: Curriculum, place: Array, failed: Array, errors: Array) -> Curriculum: ...
+    def update_curriculum(self, curriculum: Curriculum, notes: Any, failed: Array) -> Curriculum: ...
     def curriculum_log(self, curriculum: Curriculum) -> dict[str, Array]: ...
     def reset(self, key: Array, curriculum: Curriculum) -> EnvState: ...
     def chance(self, key: Array) -> Chance: ...
@@ -47,8 +46,8 @@ class Task(Protocol):
 
 class Transition(NamedTuple):
     """A rollout, leading axes (T, B). `obs` is what the actor sees, then what the critic sees beyond it;
-    `next_obs` is that of the state **before** any reset. `discount` and `truncated` are never merged. `errors`: what the
-    rewards were made of."""
+    `next_obs` is that of the state **before** any reset. `discount` and `truncated` are never merged. `notes`: what the
+    task's curriculum wants to know of the steps."""
 
     obs: Array
     next_obs: Array
@@ -58,8 +57,7 @@ class Transition(NamedTuple):
     reward: Array
     terminated: Array
     truncated: Array
-    place: Array
-    errors: Array
+    notes: Any
 
 
 class Offender(NamedTuple):
@@ -134,7 +132,7 @@ def collect(
         suspect = Offender(jax.tree.map(lambda leaf: leaf[broken], env_state), action[broken])
         offender = jax.tree.map(lambda new, old: jnp.where(result.invalid.any(), new, old), suspect, offender)
         transition = Transition(
-            obs, next_obs, action, mean, log_prob, result.reward, result.terminated, result.truncated, result.place, result.errors
+            obs, next_obs, action, mean, log_prob, result.reward, result.terminated, result.truncated, result.notes
         )
         log = {name: value.mean() for name, value in result.log.items()}
         log["rollout/invalid"] = result.invalid.mean()

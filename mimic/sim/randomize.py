@@ -17,19 +17,28 @@ SHOWN = (*COMMON, "com", "gravity_tilt", "encoder_bias", "target_offset", "actio
 KINDS: tuple[str, ...] = (*SHOWN, "joint_friction", "joint_damping", "torque_noise", "noise", "push")  # an episode has some of
 
 
-class Episode(NamedTuple):
-    """What stays the same through an episode. torque_noise, noise, push: the part of what the config asks for that they have, 0
-    at the nominal. `drawn` (D,): the draws as a privileged observation."""
+class Extent(NamedTuple):
+    """How much of what a config asks for episodes get. level: part of every range, in [0, 1]; shares (K,): probability of each
+    of `KINDS`."""
 
-    torque_noise: Array
-    noise: Array
-    push: Array
+    level: Array
+    shares: Array
+
+
+class Episode(NamedTuple):
+    """What stays the same through an episode. levels (K,): the part of what the config asks for that each of `KINDS` has, 0 where
+    it is nominal. `drawn` (D,): the draws as a privileged observation."""
+
+    levels: Array
     variation: Variation | None
     encoder_bias: Array
     target_offset: Array
     action_delay: Array
     observation_delay: Array
     drawn: Array
+
+    def level_of(self, kind: str) -> Array:
+        return self.levels[KINDS.index(kind)]
 
 
 class Chance(NamedTuple):
@@ -55,16 +64,33 @@ def varies_model(config: RandomizeConfig) -> bool:
     return any(span != (1.0, 1.0) for span in spans) or any(shifts)
 
 
-def draw_episode(key: Array, level: Array, config: RandomizeConfig, robot: Robot) -> Episode:
-    """One episode at `level` in [0, 1] of the ranges: factors 1 + level (u - 1) with u uniform in the range, shifts level times
+def used_kinds(config: RandomizeConfig) -> np.ndarray:
+    """Which of `KINDS` the config asks for; (K,)."""
+    nominal = RandomizeConfig()
+    used = {name: getattr(config, name) != getattr(nominal, name) for name in KINDS}
+    return np.array(list((used | {"push": _shoves(config)}).values()))
+
+
+def full_extent(config: RandomizeConfig) -> Extent:
+    """All of the ranges, all kinds equally often."""
+    return Extent(jnp.ones(()), jnp.full(len(KINDS), config.varied_share))
+
+
+def nominal_extent() -> Extent:
+    return Extent(jnp.zeros(()), jnp.zeros(len(KINDS)))
+
+
+def draw_episode(key: Array, extent: Extent, config: RandomizeConfig, robot: Robot) -> Episode:
+    """One episode at `extent.level` of the ranges: factors 1 + level (u - 1) with u uniform in the range, shifts level times
     theirs.
 
-    With probability `nominal_share` everything is nominal; else each of `KINDS` is so with probability 1 - `varied_share`.
+    With probability `nominal_share` everything is nominal; else there is each of `KINDS` with its probability in `extent.shares`.
     """
     joints = len(robot.joint_names)
     key_nominal, key_kinds, key_factors, key_shift, key_action, key_observation = jax.random.split(key, 6)
-    level = jnp.where(jax.random.bernoulli(key_nominal, config.nominal_share), 0.0, level)
-    levels = dict(zip(KINDS, level * jax.random.bernoulli(key_kinds, config.varied_share, (len(KINDS),)), strict=True))
+    level = jnp.where(jax.random.bernoulli(key_nominal, config.nominal_share), 0.0, extent.level)
+    drawn_levels = level * jax.random.bernoulli(key_kinds, extent.shares)
+    levels = dict(zip(KINDS, drawn_levels, strict=True))
     common, factors = _draw_factors(key_factors, levels, config, robot)
     shift = jax.random.uniform(key_shift, (5 + 4 * joints,), minval=-1.0)
     com, tilt, bias, offset, friction, damping = jnp.split(shift, [3, 5, 5 + joints, 5 + 2 * joints, 5 + 3 * joints])
@@ -87,17 +113,7 @@ def draw_episode(key: Array, level: Array, config: RandomizeConfig, robot: Robot
     longest = max(config.action_delay[1], config.observation_delay[1], 1)
     delays = jnp.stack([action_delay, observation_delay]) / longest
     drawn = jnp.concatenate([common - 1.0, com, tilt, encoder_bias, target_offset, delays])
-    return Episode(
-        levels["torque_noise"],
-        levels["noise"],
-        levels["push"],
-        variation,
-        encoder_bias,
-        target_offset,
-        action_delay,
-        observation_delay,
-        drawn,
-    )
+    return Episode(drawn_levels, variation, encoder_bias, target_offset, action_delay, observation_delay, drawn)
 
 
 def _draw_factors(key: Array, levels: dict[str, Array], config: RandomizeConfig, robot: Robot) -> tuple[Array, dict[str, Array]]:
@@ -123,10 +139,14 @@ def _draw_delay(key: Array, bounds: tuple[int, int], level: Array) -> Array:
 
 def draw_chance(key: Array, config: RandomizeConfig, joints: int, noise_size: int) -> Chance:
     """The chance of one control step; parts that the config does not use are empty."""
-    push = config.push
-    noisy, shoving = any(vars(config.noise).values()), push.force or any(push.linvel) or any(push.angvel)
-    sizes = [noise_size if noisy else 0, joints if config.torque_noise else 0, 8 if shoving else 0]
+    noisy = any(vars(config.noise).values())
+    sizes = [noise_size if noisy else 0, joints if config.torque_noise else 0, 8 if _shoves(config) else 0]
     if not any(sizes):
         return Chance(*(jnp.zeros(0),) * 3)
     values = jax.random.uniform(key, (sum(sizes),), minval=-1.0)
     return Chance(*jnp.split(values, [sizes[0], sizes[0] + sizes[1]]))
+
+
+def _shoves(config: RandomizeConfig) -> bool:
+    push = config.push
+    return bool(push.force or any(push.linvel) or any(push.angvel))

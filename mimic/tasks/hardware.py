@@ -10,7 +10,7 @@ from mimic.config import Config
 from mimic.mdp.sensors import delayed, measured, noise_size
 from mimic.robots import Robot
 from mimic.sim.physics import Drive, PhysicsState, Push
-from mimic.sim.randomize import Chance, Episode, Shoved, draw_chance, draw_episode
+from mimic.sim.randomize import Chance, Episode, Extent, Shoved, draw_chance, draw_episode
 from motions.kinematics import KinematicState, turned
 from motions.rotations import Array, quat_exp
 
@@ -49,10 +49,10 @@ class Hardware:
         """What chance does in one control step."""
         return draw_chance(key, self.config, self.joints, noise_size(self.joints))
 
-    def connect(self, key: Array, level: Array, state: KinematicState, target: Array) -> Wire:
+    def connect(self, key: Array, extent: Extent, state: KinematicState, target: Array) -> Wire:
         """A new episode's hardware, as if the robot had been in `state` with `target` (J,) [rad] for a while."""
         key_episode, key_chance = jax.random.split(key)
-        episode = draw_episode(key_episode, level, self.config, self.robot)
+        episode = draw_episode(key_episode, extent, self.config, self.robot)
         past = targets = shoved = None
         if self.states_kept:
             past = jax.tree.map(lambda part: jnp.stack([part] * self.states_kept), state)
@@ -74,12 +74,12 @@ class Hardware:
             ctrl = ctrl + episode.target_offset - episode.encoder_bias
         torque = None
         if chance.torque.size:
-            torque = episode.torque_noise * config.torque_noise * self.robot.effort.astype(np.float32) * chance.torque
+            torque = episode.level_of("torque_noise") * config.torque_noise * self.robot.effort.astype(np.float32) * chance.torque
         shoved, push = wire.shoved, None
         if chance.shove.size:
-            physics = self._kicked(physics, episode.push, chance.shove)
+            physics = self._kicked(physics, episode.level_of("push"), chance.shove)
         if shoved is not None:
-            shoved = self._pushed(shoved, episode.push, chance.shove)
+            shoved = self._pushed(shoved, episode.level_of("push"), chance.shove)
             push = Push(jnp.where(shoved.steps_left > 0, 1.0, 0.0) * shoved.push.force, shoved.push.body)
         return wire._replace(targets=targets, shoved=shoved), physics, Drive(ctrl, torque, push, episode.variation)
 
@@ -93,7 +93,7 @@ class Hardware:
         if wire.past is not None:
             states = jax.tree.map(lambda new, old: jnp.concatenate([new[None], old]), state, wire.past)
             state = delayed(states, wire.episode.observation_delay / self.n_substeps)
-        noise = wire.episode.noise * chance.noise if chance.noise.size else jnp.zeros(noise_size(self.joints))
+        noise = wire.episode.level_of("noise") * chance.noise if chance.noise.size else jnp.zeros(noise_size(self.joints))
         if self.config.gravity_tilt and wire.episode.variation is not None:
             state = turned(state, _upright(wire.episode.variation.gravity))  # an IMU knows where down is, not where the floor is
         if chance.noise.size or self.config.encoder_bias:
