@@ -22,7 +22,8 @@ from mimic.robots import Robot
 from mimic.runs import create_run
 from mimic.sim.physics import Drive, choose_backend
 from mimic.sim.randomize import Chance
-from mimic.tasks.tracking import Curriculum, EnvState, Tracking
+from mimic.tasks.curriculum import Curriculum
+from mimic.tasks.tracking import EnvState, Tracking
 from mimic.train import make_task, peak_memory_mb, train
 from motions.motion import Motion
 from motions.rotations import Array

@@ -13,7 +13,8 @@ from tiny import EFFORT, KD, tiny_motion, tiny_robot
 from mimic.config import Config, ObservationConfig, PushConfig, RandomizeConfig, ResetConfig
 from mimic.sim.native import NativePhysics
 from mimic.sim.randomize import COMMON, KINDS, Extent, draw_episode, full_extent, varies_model
-from mimic.tasks.tracking import Notes, Tracking
+from mimic.tasks.curriculum import Notes
+from mimic.tasks.tracking import Tracking
 from motions.library import pack
 
 ROBOT = tiny_robot()

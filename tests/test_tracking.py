@@ -18,7 +18,8 @@ from mimic.robots import load_robot
 from mimic.sim.native import NativePhysics
 from mimic.sim.physics import Drive, PhysicsState
 from mimic.sim.randomize import KINDS
-from mimic.tasks.tracking import EnvState, Notes, StepResult, Tracking
+from mimic.tasks.curriculum import Notes
+from mimic.tasks.tracking import EnvState, StepResult, Tracking
 from motions.kinematics import KinematicState
 from motions.library import pack
 from motions.motion import Motion

@@ -11,7 +11,8 @@ from mimic.config import Config, RandomizeConfig
 from mimic.mdp.variety import DECAY, MOST, Tally, init_tally, shares, update_tally
 from mimic.sim.native import NativePhysics
 from mimic.sim.randomize import KINDS, used_kinds
-from mimic.tasks.tracking import Notes, Tracking
+from mimic.tasks.curriculum import Notes
+from mimic.tasks.tracking import Tracking
 from motions.library import pack
 
 VARIED = RandomizeConfig(

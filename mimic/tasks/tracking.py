@@ -14,10 +14,8 @@ from mimic.mdp.priors import prior_targets
 from mimic.mdp.resets import displace, kick
 from mimic.mdp.rewards import (
     TERMS,
-    Tolerance,
     action_acceleration,
     action_rate,
-    init_tolerance,
     joint_limit,
     soft_range,
     squared_errors,
@@ -25,15 +23,14 @@ from mimic.mdp.rewards import (
     total_reward,
     touching,
     tracking_rewards,
-    update_tolerance,
 )
 from mimic.mdp.symmetry import Mirror
 from mimic.mdp.terminations import fallen
-from mimic.mdp.variety import Tally, init_tally, shares, update_tally
 from mimic.robots import Robot
 from mimic.robots.contacts import sensed_bodies
 from mimic.sim.physics import Physics, PhysicsState
-from mimic.sim.randomize import KINDS, Chance, Extent, full_extent, nominal_extent, used_kinds
+from mimic.sim.randomize import Chance, Extent, full_extent, nominal_extent
+from mimic.tasks.curriculum import Curriculum, Notes, curriculum_log, init_curriculum, update_curriculum
 from mimic.tasks.hardware import Hardware, Wire
 from mimic.tasks.symmetry import find_mirror
 from motions.errors import InputError
@@ -42,18 +39,6 @@ from motions.library import MotionLibrary
 from motions.rotations import Array
 
 MAX_QVEL = 1e3  # [m/s, rad/s] a state this fast has exploded
-
-
-class Curriculum(NamedTuple):
-    """What the task itself learns while the policy does: where episodes start, how much of the randomization is used, which of
-    it makes robots fall, the rewards' widths, and the factor on the bounds of termination. None where the config asks for no
-    such thing."""
-
-    sampler: sampling.SamplerState
-    extent: Extent
-    tally: Tally | None
-    tolerance: Tolerance | None
-    looseness: Array | None
 
 
 class EnvState(NamedTuple):
@@ -70,15 +55,6 @@ class EnvState(NamedTuple):
     wire: Wire
     history: Array | None
     action_before: Array | None
-
-
-class Notes(NamedTuple):
-    """What the curriculum learns from, of one step. `place` (2,): the packed frames reached and begun on; `errors` (E,): the
-    squared errors of `mimic.mdp.rewards.TERMS`; `varied` (K,): which kinds of differences the robot has."""
-
-    place: Array
-    errors: Array
-    varied: Array
 
 
 class StepResult(NamedTuple):
@@ -112,7 +88,6 @@ class Tracking:
         self.max_steps = round(config.sampling.episode_s / config.sim.ctrl_dt)
         self.priors = jnp.asarray(_prior_table(library, robot, config))
         self.hardware = Hardware(config, robot)
-        self.used = used_kinds(config.randomize)
         self.width_sq = squared_widths(config.reward)
         self.joint_range = robot.body.joint_range.astype(np.float32)
         self.soft_range = soft_range(self.joint_range, config.reward.soft_limit)
@@ -126,53 +101,17 @@ class Tracking:
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
-        changes = self.config.curriculum
-        return Curriculum(
-            sampling.init_sampler(self.bins),
-            full_extent(self.config.randomize)._replace(level=jnp.asarray(self.config.randomize.start_level, jnp.float32)),
-            init_tally(len(KINDS)) if self.config.randomize.varied_by_falls else None,
-            None if changes.tolerance_decay is None else init_tolerance(self.config.reward),
-            None if changes.loose_bounds == 1.0 else jnp.asarray(changes.loose_bounds, jnp.float32),
-        )
+        return init_curriculum(self.config, self.bins)
 
     def full_curriculum(self) -> Curriculum:
         """What a training ends in: all of the randomization, bounds as configured. For learners that update no curriculum."""
         return self.init_curriculum()._replace(extent=full_extent(self.config.randomize), looseness=None)
 
     def update_curriculum(self, curriculum: Curriculum, notes: Notes, failed: Array) -> Curriculum:
-        """Learn from one iteration, T steps in B environments; all parts of `notes` begin with these axes.
-
-        failed (T, B): a failure counts where it happened and, if `blame_start`, where its episode began, too.
-        """
-        blamed = notes.place if self.config.sampling.blame_start else notes.place[..., :1]
-        failures = sampling.count_failures(self.bins, blamed, jnp.broadcast_to(failed[..., None], blamed.shape)) / len(failed)
-        sampler = sampling.update_sampler(curriculum.sampler, failures, self.config.sampling)
-        config, changes = self.config.randomize, self.config.curriculum
-        fastest = (1.0 - config.start_level) / max(config.ramp_share * self.config.num_iterations, 1.0)
-        bearable = failed.mean() / self.config.sim.ctrl_dt < config.ramp_falls
-        level = curriculum.extent.level + jnp.where(bearable, fastest, -fastest)
-        extent, tally = curriculum.extent._replace(level=jnp.clip(level, config.start_level, 1.0)), curriculum.tally
-        if tally is not None:
-            tally = update_tally(tally, notes.varied, failed)
-            extent = extent._replace(shares=shares(tally, self.used, config.varied_share, config.varied_by_falls))
-        tolerance, looseness = curriculum.tolerance, curriculum.looseness
-        if tolerance is not None and changes.tolerance_decay is not None:
-            tolerance = update_tolerance(tolerance, notes.errors.mean(axis=1), changes.tolerance_decay)
-        if looseness is not None:
-            tightening = (changes.loose_bounds - 1.0) / max(changes.tighten_share * self.config.num_iterations, 1.0)
-            looseness = jnp.maximum(looseness - tightening, 1.0)
-        return Curriculum(sampler, extent, tally, tolerance, looseness)
+        return update_curriculum(curriculum, notes, failed, self.config, self.bins)
 
     def curriculum_log(self, curriculum: Curriculum) -> dict[str, Array]:
-        """Named scalars of what the curriculum is at."""
-        log = {"curriculum/level": curriculum.extent.level}
-        if curriculum.tally is not None:
-            log |= {f"curriculum/share_{name}": curriculum.extent.shares[i] for i, name in enumerate(KINDS) if self.used[i]}
-        if curriculum.tolerance is not None:
-            log |= {f"curriculum/sigma_{name}": jnp.sqrt(curriculum.tolerance.width_sq[i]) for i, name in enumerate(TERMS)}
-        if curriculum.looseness is not None:
-            log["curriculum/looseness"] = curriculum.looseness
-        return log
+        return curriculum_log(curriculum, self.config)
 
     def chance(self, key: Array) -> Chance:
         """What chance does in one control step."""
@@ -190,13 +129,7 @@ class Tracking:
 
     def reset_to(self, clip: Array, frame: Array) -> EnvState:
         """The nominal body exactly on a reference frame, at its velocity."""
-        return self._start(
-            clip,
-            frame,
-            self.library.lookup(clip, frame),
-            jax.random.key(0),
-            nominal_extent(),
-        )
+        return self._start(clip, frame, self.library.lookup(clip, frame), jax.random.key(0), nominal_extent())
 
     def _start(self, clip: Array, frame: Array, state: KinematicState, key: Array, extent: Extent) -> EnvState:
         zero, still = jnp.zeros((), jnp.int32), jnp.zeros(self.action_size, jnp.float32)
