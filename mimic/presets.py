@@ -163,6 +163,8 @@ def g1_teacher() -> Config:
         config,
         preset="g1_teacher",
         observation=replace(config.observation, actor=actor, critic=critic, history=0, true_state=True),
+        # what it would do at once; that it must be sent earlier is for the student to learn
+        randomize=replace(DEPLOY, action_delay=(0, 0), observation_delay=(0, 0), noise=NoiseConfig()),
     )
 
 

@@ -35,8 +35,16 @@ class Toy:
     def curriculum_log(self, curriculum: Array) -> dict[str, Array]:
         return {}
 
+    action_scale = 1.0
+
     def chance(self, key: Array) -> Array:
         return jnp.zeros(0)
+
+    def intended(self, state: Any, action: Array, ahead: Array | float = 0.0) -> Array:
+        return action
+
+    def lag(self, state: Any) -> Array:
+        return jnp.zeros(())
 
 
 class ClockState(NamedTuple):

@@ -2,6 +2,9 @@
 
 The student acts in its own environments, from its own observation: what a robot measures, late and noisy. In every state it
 gets into, the teacher, who sees the true state, says what it would have done there; that is what the student learns.
+
+Actions arrive late, and the teacher knows of no delay: what the student should have sent is what the teacher asks for when it
+arrives, some steps further on in the same rollout. (Liotet et al. 2022, delayed imitation)
 """
 
 from collections.abc import Callable
@@ -45,8 +48,9 @@ class Lesson(NamedTuple):
 class Taught:
     """`task` with a teacher beside the policy.
 
-    What is observed "beyond the actor's" is the teacher's action there. In a share of the control steps, at random, it is also
-    what is done instead of the policy's: all of them at first, then fewer, none after `led_iterations`.
+    What is observed "beyond the actor's" is the teacher's plan there: the joint targets it asks for (J,), those of an action of
+    zero (J,), and in how many control steps an action will act (1,). In a share of the control steps, at random, the teacher
+    acts instead of the policy: in all of them at first, then in fewer, in none after `led_iterations`.
     """
 
     def __init__(self, task: Any, teacher: Teacher, led_iterations: float) -> None:
@@ -72,40 +76,77 @@ class Taught:
 
     def step(self, env_state: Any, action: Array, chance: tuple[Any, Array], curriculum: Lesson) -> tuple[Any, Any]:
         chance_task, drawn = chance
-        applied = jnp.where(drawn < curriculum.led, self.label(env_state), action)
+        applied = jnp.where(drawn < curriculum.led, self._led(env_state), action)
         return self.task.step(env_state, applied, chance_task, curriculum.curriculum)
 
     def observe(self, env_state: Any) -> tuple[Array, Array]:
-        return self.task.observe(env_state)[0], self.label(env_state)
+        return self.task.observe(env_state)[0], self.plan(env_state)
 
-    def label(self, env_state: Any) -> Array:
-        """What the teacher would do; (J,)."""
+    def plan(self, env_state: Any) -> Array:
+        still = jnp.zeros(self.action_size)
+        targets = [self.task.intended(env_state, action) for action in (self._act(env_state), still)]
+        return jnp.concatenate([*targets, self.task.lag(env_state)[None]])
+
+    def _act(self, env_state: Any) -> Array:
+        """What the teacher would do if it acted at once; (J,)."""
         return self.teacher.act(self.task.observe_true(env_state, self.teacher.observation))
+
+    def _led(self, env_state: Any) -> Array:
+        """What it does when it acts late: the same about where the reference will be by then."""
+        then = self.task.intended(env_state, self._act(env_state), self.task.lag(env_state))
+        return (then - self.task.intended(env_state, jnp.zeros(self.action_size))) / self.task.action_scale
 
 
 class Memory(NamedTuple):
-    """The optimizer's moments, and the last rollouts, which it learns from: obs (K, T B, N), label (K, T B, J)."""
+    """The optimizer's moments, and the last rollouts, which it learns from: obs (K, T B, N), label (K, T B, J), known (K, T B):
+    1 where there is a label, else 0."""
 
     moments: Any
     obs: Array
     label: Array
+    known: Array
 
 
-def imitation_loss(params: Params, obs: Array, label: Array, actor: Callable[[Params, Array], Array]) -> Array:
-    """Mean over samples and joints of the squared difference to the teacher's action; normalized obs (N, D), label (N, J)."""
-    return jnp.mean(jnp.square(actor(params, obs) - label))
+def imitation_loss(params: Params, obs: Array, label: Array, known: Array, actor: Callable[[Params, Array], Array]) -> Array:
+    """Mean over known samples and joints of the squared difference to the label; normalized obs (N, D), label (N, J)."""
+    return known_mean(jnp.square(actor(params, obs) - label), known)
+
+
+def known_mean(values: Array, known: Array) -> Array:
+    """Mean of values (..., J) where `known` (...) is 1."""
+    return jnp.sum(known * values.mean(axis=-1)) / jnp.maximum(known.sum(), 1.0)
+
+
+def labels(plans: Array, ended: Array, action_scale: Array, most: int) -> tuple[Array, Array]:
+    """(T, B, J) actions whose targets would have been the teacher's when they arrived, and (T, B) whether that is known.
+
+    plans (T, B, 2 J + 1) as `Taught` observes them; between control steps by time. Not known where the episode, or the rollout,
+    is over before the action arrives; ended (T, B). Lags are at most `most` control steps.
+    """
+    joints, steps = (plans.shape[-1] - 1) // 2, len(plans)
+    target, still, lag = jnp.split(plans, [joints, 2 * joints], axis=-1)
+    episode = jnp.cumsum(ended, axis=0) - ended  # how many have ended before
+    wanted, known = jnp.zeros_like(target), jnp.zeros(ended.shape)
+    for ahead in range(most + 1):  # the part of it that is due in so many whole control steps
+        part = jnp.maximum(1.0 - jnp.abs(lag - ahead), 0.0)
+        later = jnp.minimum(jnp.arange(steps) + ahead, steps - 1)
+        there = (jnp.arange(steps) + ahead < steps)[:, None] & (episode[later] == episode)
+        wanted = wanted + part * target[later]
+        known = known + part[..., 0] * there
+    return (wanted - still) / action_scale, (known > 0.999).astype(jnp.float32)
 
 
 def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
     """DAgger on `task` as `config` says, towards `teacher`.
 
-    The normalizer runs over the actor's observation and, behind it, the labels, whose statistics nobody uses.
+    The normalizer runs over the actor's observation and, behind it, the teacher's plans, whose statistics nobody uses.
     """
     ppo, distill = config.ppo, config.distill
     taught = Taught(task, teacher, distill.mixed_share * config.num_iterations)
     optimizer = optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.scale_by_adam())
-    actor_shape, _ = jax.eval_shape(lambda: taught.observe(taught.reset(jax.random.key(0), taught.init_curriculum())))
-    actor_size, obs_size = actor_shape.shape[0], actor_shape.shape[0] + task.action_size
+    actor_shape, plan_shape = jax.eval_shape(lambda: taught.observe(taught.reset(jax.random.key(0), taught.init_curriculum())))
+    actor_size, obs_size = actor_shape.shape[0], actor_shape.shape[0] + plan_shape.shape[0]
+    most = -(-config.randomize.action_delay[1] // config.sim.n_substeps)
     networks = make_networks(config.network, task.action_size, actor_size)
     updates, batch_size = ppo.num_epochs * ppo.num_minibatches, config.steps_per_iteration // ppo.num_minibatches
 
@@ -124,7 +165,10 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
             params=params,
             average=params,
             opt_state=Memory(
-                optimizer.init(params["actor"]), jnp.zeros((*kept, actor_size)), jnp.zeros((*kept, task.action_size))
+                optimizer.init(params["actor"]),
+                jnp.zeros((*kept, actor_size)),
+                jnp.zeros((*kept, task.action_size)),
+                jnp.zeros(kept),
             ),
             learning_rate=jnp.asarray(distill.learning_rate),
             normalizer=init_normalizer(obs_size),
@@ -134,11 +178,11 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
             iteration=jnp.zeros((), jnp.int32),
         )
 
-    def _remember(memory: Memory, obs: Array, count: Array) -> Memory:
-        """`memory` with a rollout's obs (T, B, N + J), the `count`-th."""
-        obs, label = jnp.split(obs.reshape(-1, obs_size), [actor_size], axis=-1)
+    def _remember(memory: Memory, obs: Array, label: Array, known: Array, count: Array) -> Memory:
+        """`memory` with a rollout, the `count`-th: obs (T, B, N), label (T, B, J), known (T, B)."""
         place = count % distill.kept_rollouts
-        return memory._replace(obs=memory.obs.at[place].set(obs), label=memory.label.at[place].set(label))
+        kept = {"obs": obs.reshape(-1, actor_size), "label": label.reshape(-1, task.action_size), "known": known.reshape(-1)}
+        return memory._replace(**{name: getattr(memory, name).at[place].set(part) for name, part in kept.items()})
 
     def iterate(state: TrainState) -> tuple[TrainState, dict[str, Array], Offender]:
         key_rollout, key_update, key_next = jax.random.split(state.key, 3)
@@ -147,10 +191,11 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
             length=ppo.rollout_length, obs_clip=config.observation.clip,
         )  # fmt: skip
         transitions = collected.transitions
-        label = transitions.obs[..., actor_size:]
+        obs, plans = jnp.split(transitions.obs, [actor_size], axis=-1)
+        label, known = labels(plans, transitions.terminated | transitions.truncated, task.action_scale, most)
         progress = state.iteration / config.num_iterations
         learning_rate = distill.learning_rate * annealed(progress, ppo.anneal_share)
-        memory = _remember(state.opt_state, transitions.obs, state.iteration)
+        memory = _remember(state.opt_state, obs, label, known, state.iteration)
         before = (state.params, memory.moments, state.average)
         after, losses = after_the_first(
             state.iteration, lambda: _update(state, before, memory, learning_rate, key_update), before
@@ -160,8 +205,8 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
         log |= {
             "loss/imitation": losses.mean(),
             "loss/learning_rate": learning_rate,
-            "error/imitation_rms": jnp.sqrt(jnp.mean(jnp.square(transitions.mean - label))),
-            "rollout/label_rms": jnp.sqrt(jnp.mean(jnp.square(label))),
+            "error/imitation_rms": jnp.sqrt(known_mean(jnp.square(transitions.mean - label), known)),
+            "rollout/label_rms": jnp.sqrt(known_mean(jnp.square(label), known)),
             "rollout/reward": transitions.reward.mean(),
             "rollout/terminated": transitions.terminated.mean(),
         }
@@ -176,13 +221,16 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
     def _update(state: TrainState, before: tuple, memory: Memory, learning_rate: Array, key: Array) -> tuple[tuple, Array]:
         remembered = jnp.minimum(state.iteration + 1, distill.kept_rollouts) * config.steps_per_iteration
         obs, label = (part.reshape(-1, part.shape[-1]) for part in (memory.obs, memory.label))
+        known, statistics = (
+            memory.known.reshape(-1),
+            jax.tree.map(lambda leaf: leaf[..., :actor_size] if leaf.ndim else leaf, state.normalizer),
+        )
 
         def step(carry: tuple, key_batch: Array) -> tuple[tuple, Array]:
             params, moments, average = carry
             index = jax.random.randint(key_batch, (batch_size,), 0, remembered)
-            seen = jnp.concatenate([obs[index], label[index]], axis=-1)
-            seen = normalize(state.normalizer, seen, config.observation.clip)
-            loss, grads = jax.value_and_grad(imitation_loss)(params, seen, label[index], actor)
+            seen = normalize(statistics, obs[index], config.observation.clip)
+            loss, grads = jax.value_and_grad(imitation_loss)(params, seen, label[index], known[index], actor)
             change, moments = optimizer.update(grads["actor"], moments)
             params = params | {"actor": jax.tree.map(lambda p, u: p - learning_rate * u, params["actor"], change)}
             average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)

@@ -116,6 +116,11 @@ def draw_episode(key: Array, extent: Extent, config: RandomizeConfig, robot: Rob
     return Episode(drawn_levels, variation, encoder_bias, target_offset, action_delay, observation_delay, drawn)
 
 
+def without_delays(drawn: Array) -> Array:
+    """`Episode.drawn` of the same robot at the end of no wire."""
+    return drawn.at[-2:].set(0.0)
+
+
 def _draw_factors(key: Array, levels: dict[str, Array], config: RandomizeConfig, robot: Robot) -> tuple[Array, dict[str, Array]]:
     """The common factors in the order of `COMMON`, and for each name what of it every body or joint gets."""
     bodies, joints = robot.model.nbody, len(robot.joint_names)

@@ -89,6 +89,15 @@ class Hardware:
             wire = wire._replace(past=jax.tree.map(lambda new, old: jnp.concatenate([new[None], old[:-1]]), before, wire.past))
         return wire._replace(sensed=self._sensed(wire, state, chance))
 
+    def in_force(self, wire: Wire) -> Array | None:
+        """The targets (J,) [rad] that acted in the last control step, where they changed within it their mean; None: those sent
+        last."""
+        if wire.targets is None:
+            return None
+        behind = jnp.minimum(wire.episode.action_delay / self.n_substeps, self.targets_kept - 1)
+        part = jnp.maximum(1.0 - jnp.abs(jnp.arange(self.targets_kept) - behind), 0.0)
+        return part @ wire.targets
+
     def _sensed(self, wire: Wire, state: KinematicState, chance: Chance) -> KinematicState:
         if wire.past is not None:
             states = jax.tree.map(lambda new, old: jnp.concatenate([new[None], old]), state, wire.past)

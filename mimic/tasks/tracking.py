@@ -29,7 +29,7 @@ from mimic.mdp.terminations import fallen
 from mimic.robots import Robot
 from mimic.robots.contacts import sensed_bodies
 from mimic.sim.physics import Physics, PhysicsState
-from mimic.sim.randomize import Chance, Extent, full_extent, nominal_extent
+from mimic.sim.randomize import Chance, Extent, full_extent, nominal_extent, without_delays
 from mimic.tasks.curriculum import Curriculum, Notes, curriculum_log, init_curriculum, update_curriculum
 from mimic.tasks.hardware import Hardware, Wire
 from mimic.tasks.symmetry import find_mirror
@@ -186,6 +186,16 @@ class Tracking:
         """Joint position targets (J,) [rad] of an action that leads to `frame`."""
         return self.priors[self._packed(clip, frame)] + self.action_scale * action
 
+    def intended(self, env_state: EnvState, action: Array, ahead: Array | float = 0.0) -> Array:
+        """Joint targets (J,) [rad] of `action` were it sent `ahead` control steps from now; between whole ones by time."""
+        steps = jnp.floor(ahead).astype(jnp.int32)
+        now, then = (self.target(env_state.clip, env_state.frame + 1 + steps + more, action) for more in (0, 1))
+        return now + (ahead - steps) * (then - now)
+
+    def lag(self, env_state: EnvState) -> Array:
+        """Control steps until an action acts."""
+        return env_state.wire.episode.action_delay / self.config.sim.n_substeps
+
     def _packed(self, clip: Array, frame: Array) -> Array:
         return self.library.clip_start[clip] + jnp.minimum(frame, self.library.clip_length[clip] - 1)
 
@@ -202,9 +212,16 @@ class Tracking:
         return find_mirror(self.robot, self.config.observation)
 
     def observe_true(self, env_state: EnvState, observation: ObservationConfig) -> Array:
-        """What an actor of `observation`, one without history, sees of the true state: nothing late, nothing noisy; (N,)."""
+        """What an actor of `observation`, one without history, sees of the true state: nothing late, nothing noisy; (N,).
+
+        Its last action is the one that acted last, and among what was drawn there is no delay.
+        """
         observed = self._observed(env_state, env_state.physics.kinematics, observation.future_frames)
-        return observe(observation.actor, observed, self.layout)
+        in_force = self.hardware.in_force(env_state.wire)
+        if in_force is not None:
+            still = self.target(env_state.clip, env_state.frame, jnp.zeros(self.action_size))
+            observed = observed._replace(last_action=(in_force - still) / self.action_scale)
+        return observe(observation.actor, observed._replace(drawn=without_delays(observed.drawn)), self.layout)
 
     def _remembered(self, env_state: EnvState) -> Array:
         return observe(self.config.observation.history_terms, self._observed(env_state, self._seen(env_state)), self.layout)
