@@ -88,8 +88,10 @@ def check_student(student: Config, teacher: Config) -> None:
 
 
 def unlike_teacher(student: Config, teacher: Config) -> list[str]:
-    """The parts of the randomization that the student has otherwise than its teacher had, by name."""
-    return [name for name, _ in differences(to_dict(student)["randomize"], to_dict(teacher)["randomize"])]
+    """The parts of the randomization that the student has otherwise than its teacher had, by name; but for the line between
+    policy and robot, which a teacher does without."""
+    names = [name for name, _ in differences(to_dict(student)["randomize"], to_dict(teacher)["randomize"])]
+    return [name for name in names if not name.startswith(("action_delay", "observation_delay", "noise"))]
 
 
 def unknowable(student: Config, teacher: Config) -> list[str]:

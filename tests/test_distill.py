@@ -33,7 +33,7 @@ from mimic.config import (
 )
 from mimic.deploy.export import export_policy, make_spec, numpy_policy
 from mimic.deploy.sim2sim import Policy
-from mimic.learning.distill import Lesson, Taught, Teacher, make_student
+from mimic.learning.distill import Lesson, Taught, Teacher, known_mean, labels, make_student
 from mimic.learning.networks import Layers, actor_layers, actor_params
 from mimic.learning.normalizer import normalize
 from mimic.learning.ppo import TrainState
@@ -68,10 +68,11 @@ def random_teacher(config: Config) -> tuple[Layers, np.ndarray, np.ndarray]:
 
 def test_the_label_is_what_the_exported_teacher_would_do_in_the_true_state(tmp_path: Path):
     """By ONNX and the numpy runtime, after random steps with delays and biased encoders, which the teacher does not see; with
-    `true_state` it does not in its own training either."""
+    `true_state` it does not in its own training either. Its last action is the one whose target acted last."""
     actor = random_teacher(TEACHER)
     policy = Policy.load(export_policy(*actor, TEACHER, ROBOT, MOTION, tmp_path / "teacher.onnx"))
-    task = make_task(STUDENT, ROBOT, (MOTION,), "native")
+    late = dataclasses.replace(STUDENT, randomize=dataclasses.replace(STUDENT.randomize, action_delay=(3, 3)))
+    task = make_task(late, ROBOT, (MOTION,), "native")  # three of four physics steps with the target before the last
     trained = dataclasses.replace(STUDENT, observation=dataclasses.replace(SIGHT, true_state=True))
     seer = make_task(trained, ROBOT, (MOTION,), "native")
     taught = Taught(task, Teacher(SIGHT, *actor), 1.0)
@@ -79,15 +80,44 @@ def test_the_label_is_what_the_exported_teacher_would_do_in_the_true_state(tmp_p
     state, rng = taught.reset(jax.random.key(1), lesson), np.random.default_rng(1)
     clip = policy.reference(MOTION)
     step, observe = jax.jit(taught.step), jax.jit(taught.observe)
+    sent, still = [task.target(state.clip, state.frame, jnp.zeros(4))], np.zeros(4, np.float32)
     for i in range(4):
         action = rng.normal(size=4).astype(np.float32)
         state, _ = step(state, action, taught.chance(jax.random.key(i)), lesson)
+        sent.append(task.target(state.clip, state.frame, action))
         true = jax.tree.map(np.asarray, state.physics.kinematics)
-        seen, _ = policy.observation(true, clip, int(state.frame), action)
-        sensed, label = observe(state)
-        np.testing.assert_allclose(label, policy.act(seen), atol=1e-4)
-        np.testing.assert_array_equal(seer.observe(state)[0][: len(seen)], task.observe_true(state, SIGHT))
+        in_force = 0.75 * sent[-2] + 0.25 * sent[-1]
+        acted = (in_force - task.target(state.clip, state.frame, still)) / task.action_scale
+        seen, _ = policy.observation(true, clip, int(state.frame), np.asarray(acted))
+        sensed, (target, prior, lag) = observe(state)[0], np.split(np.asarray(observe(state)[1]), [4, 8])
+        np.testing.assert_allclose((target - prior) / task.action_scale, policy.act(seen), atol=1e-4)
+        np.testing.assert_allclose(prior, task.target(state.clip, state.frame + 1, still), atol=1e-6)
+        assert lag == 0.75
+        np.testing.assert_array_equal(task.observe_true(state, SIGHT)[:8], seer.observe(state)[0][:8])
         assert np.abs(np.asarray(sensed)[8:12] - (true.qpos[7:] - ROBOT.default_qpos[7:])).max() > 1e-3
+
+
+def test_a_label_is_what_the_teacher_asks_for_when_the_action_arrives():
+    """By loops: whole and broken lags, episodes that end before, and the rollout's own end."""
+    rng, scale = np.random.default_rng(0), np.array([0.5, 2.0], np.float32)
+    target, still = rng.normal(size=(2, 9, 3, 2)).astype(np.float32)
+    ended = np.zeros((9, 3), bool)
+    ended[4, 1] = True
+    lag = np.array([0.0, 2.0, 1.25], np.float32) * np.ones((9, 1), np.float32)
+    plans = np.concatenate([target, still, lag[..., None]], axis=-1)
+    label, known = labels(jnp.asarray(plans), jnp.asarray(ended), jnp.asarray(scale), 3)
+    for b, needed in enumerate((0, 2, 2)):
+        for t in range(9):
+            there = t + needed < 9 and not ended[t : t + needed, b].any()
+            assert known[t, b] == there, (t, b)
+            if there:
+                later = {
+                    0: target[t, b],
+                    1: target[min(t + 2, 8), b],
+                    2: 0.75 * target[min(t + 1, 8), b] + 0.25 * target[min(t + 2, 8), b],
+                }[b]
+                np.testing.assert_allclose(label[t, b], (later - still[t, b]) / scale, rtol=1e-4, atol=1e-5)
+    assert float(known_mean(jnp.asarray([[1.0, 3.0], [9.0, 9.0]]), jnp.asarray([1.0, 0.0]))) == 2.0
 
 
 def test_layers_go_back_into_the_network_they_came_from():
@@ -133,7 +163,8 @@ def test_the_student_learns_what_its_teacher_does(states: list[tuple[TrainState,
     assert last["error/imitation_rms"] < 0.05 * first["rollout/label_rms"]
     state = states[-1][0]
     way = np.random.default_rng(0).uniform(-0.5, 0.5, (50, 2)).astype(np.float32)
-    seen = normalize(state.normalizer, jnp.concatenate([5.0 + 3.0 * way, way], axis=1), TOY.observation.clip)[:, :2]
+    plans = np.zeros((50, 5), np.float32)
+    seen = normalize(state.normalizer, jnp.concatenate([5.0 + 3.0 * way, plans], axis=1), TOY.observation.clip)[:, :2]
     x = np.asarray(seen)
     for i, (kernel, bias) in enumerate(layers := actor_layers(state.average)):
         x = x @ kernel + bias
@@ -218,9 +249,8 @@ def test_what_a_student_cannot_know_is_named():
 
 def test_other_motors_are_the_students_own_affair():
     check_student(dataclasses.replace(STUDENT, sim=dataclasses.replace(STUDENT.sim, actuator="motor")), TEACHER)
-    assert unlike_teacher(STUDENT, TEACHER) == [
-        "nominal_share", "start_level", "encoder_bias", "action_delay", "observation_delay",
-    ]  # fmt: skip
+    # delays are the line's, which a teacher does without
+    assert unlike_teacher(STUDENT, TEACHER) == ["nominal_share", "start_level", "encoder_bias"]
 
 
 @pytest.mark.parametrize(

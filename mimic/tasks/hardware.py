@@ -19,7 +19,8 @@ class Wire(NamedTuple):
     """The state of one environment's hardware.
 
     sensed: the robot's state as the policy sees it. past: true states of the last control steps, and targets (A, J): the last
-    joint targets [rad]; both the most recent first and as many as the longest delay reaches back. shoved: a force under way.
+    joint targets [rad]; both the most recent first and as many as the longest delay reaches back. acted (J,): the mean target
+    that reached the motors in the last control step. shoved: a force under way.
     None where the config asks for no such thing.
     """
 
@@ -27,6 +28,7 @@ class Wire(NamedTuple):
     sensed: KinematicState
     past: KinematicState | None
     targets: Array | None
+    acted: Array | None
     shoved: Shoved | None
 
 
@@ -53,23 +55,24 @@ class Hardware:
         """A new episode's hardware, as if the robot had been in `state` with `target` (J,) [rad] for a while."""
         key_episode, key_chance = jax.random.split(key)
         episode = draw_episode(key_episode, extent, self.config, self.robot)
-        past = targets = shoved = None
+        past = targets = acted = shoved = None
         if self.states_kept:
             past = jax.tree.map(lambda part: jnp.stack([part] * self.states_kept), state)
         if self.targets_kept:
-            targets = jnp.stack([target] * self.targets_kept)
+            targets, acted = jnp.stack([target] * self.targets_kept), target
         if self.config.push.force:
             shoved = Shoved(Push(jnp.zeros(3), self.push_ids[0]), jnp.zeros((), jnp.int32))
-        wire = Wire(episode, state, past, targets, shoved)
+        wire = Wire(episode, state, past, targets, acted, shoved)
         return wire._replace(sensed=self._sensed(wire, state, self.chance(key_chance)))
 
     def act(self, wire: Wire, physics: PhysicsState, target: Array, chance: Chance) -> tuple[Wire, PhysicsState, Drive]:
         """The wire with `target` (J,) [rad] sent down it, the state a shove makes of `physics`, and what reaches the motors."""
         episode, config = wire.episode, self.config
-        ctrl, targets = target, wire.targets
+        ctrl, targets, acted = target, wire.targets, None
         if targets is not None:
             sent = jnp.concatenate([target[None], targets])
             ctrl, targets = _late(sent, episode.action_delay, self.n_substeps), sent[:-1]
+            acted = ctrl.mean(axis=0)
         if self.bent:  # the motors' own loops close on the biased encoders
             ctrl = ctrl + episode.target_offset - episode.encoder_bias
         torque = None
@@ -81,22 +84,13 @@ class Hardware:
         if shoved is not None:
             shoved = self._pushed(shoved, episode.level_of("push"), chance.shove)
             push = Push(jnp.where(shoved.steps_left > 0, 1.0, 0.0) * shoved.push.force, shoved.push.body)
-        return wire._replace(targets=targets, shoved=shoved), physics, Drive(ctrl, torque, push, episode.variation)
+        return wire._replace(targets=targets, acted=acted, shoved=shoved), physics, Drive(ctrl, torque, push, episode.variation)
 
     def sense(self, wire: Wire, before: KinematicState, state: KinematicState, chance: Chance) -> Wire:
         """The wire after a control step that led from `before` to `state`."""
         if wire.past is not None:
             wire = wire._replace(past=jax.tree.map(lambda new, old: jnp.concatenate([new[None], old[:-1]]), before, wire.past))
         return wire._replace(sensed=self._sensed(wire, state, chance))
-
-    def in_force(self, wire: Wire) -> Array | None:
-        """The targets (J,) [rad] that acted in the last control step, where they changed within it their mean; None: those sent
-        last."""
-        if wire.targets is None:
-            return None
-        behind = jnp.minimum(wire.episode.action_delay / self.n_substeps, self.targets_kept - 1)
-        part = jnp.maximum(1.0 - jnp.abs(jnp.arange(self.targets_kept) - behind), 0.0)
-        return part @ wire.targets
 
     def _sensed(self, wire: Wire, state: KinematicState, chance: Chance) -> KinematicState:
         if wire.past is not None:

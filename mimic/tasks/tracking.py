@@ -217,10 +217,9 @@ class Tracking:
         Its last action is the one that acted last, and among what was drawn there is no delay.
         """
         observed = self._observed(env_state, env_state.physics.kinematics, observation.future_frames)
-        in_force = self.hardware.in_force(env_state.wire)
-        if in_force is not None:
+        if env_state.wire.acted is not None:
             still = self.target(env_state.clip, env_state.frame, jnp.zeros(self.action_size))
-            observed = observed._replace(last_action=(in_force - still) / self.action_scale)
+            observed = observed._replace(last_action=(env_state.wire.acted - still) / self.action_scale)
         return observe(observation.actor, observed._replace(drawn=without_delays(observed.drawn)), self.layout)
 
     def _remembered(self, env_state: EnvState) -> Array:
