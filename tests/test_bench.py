@@ -78,6 +78,7 @@ def test_speed_of_mjx(quick: None):
     assert speed.ratio == pytest.approx(speed.train_steps_per_s / (speed.physics_steps_per_s / 4))
 
 
+@pytest.mark.slow
 def test_learn_trains_and_measures_each_seed(tmp_path: Path):
     rows = bench.bench_learn(CONFIG, ROBOT, (MOTION,), (3,), tmp_path, lambda _: None)
     assert [(row["seed"], row["env_steps"]) for row in rows] == [(3, 3 * 128)]

@@ -72,6 +72,7 @@ def _device_put_replicated(tree: Any, devices: list) -> Any:
     return jax.tree.map(lambda leaf: jax.device_put(jnp.stack([leaf] * len(devices)), devices[0]), tree)
 
 
+@pytest.mark.slow
 def test_braxs_ppo_trains_it(monkeypatch: pytest.MonkeyPatch):
     """A few updates on one device: the losses are finite, the networks change, and statistics of both observations grow."""
     monkeypatch.setattr(jax, "device_put_replicated", _device_put_replicated, raising=False)
