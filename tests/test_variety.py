@@ -10,7 +10,7 @@ from tiny import tiny_motion, tiny_robot
 from mimic.config import Config, RandomizeConfig
 from mimic.mdp.variety import DECAY, MOST, Tally, init_tally, shares, update_tally
 from mimic.sim.native import NativePhysics
-from mimic.sim.randomize import KINDS, used_kinds
+from mimic.sim.randomize import KINDS, SPREAD, used_kinds
 from mimic.tasks.curriculum import Notes
 from mimic.tasks.tracking import Tracking
 from motions.library import pack
@@ -50,6 +50,8 @@ def test_what_is_asked_for_is_used():
     ]
     push = dataclasses.replace(VARIED.push, interval_s=9.0)
     assert not used_kinds(RandomizeConfig(push=push)).any()
+    spread = used_kinds(RandomizeConfig(spread=0.1))
+    assert tuple(name for name, used in zip(KINDS, spread, strict=True) if used) == SPREAD
 
 
 def test_what_robots_fall_with_becomes_more_frequent():

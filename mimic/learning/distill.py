@@ -83,6 +83,7 @@ class Taught:
         return self.task.observe(env_state)[0], self.plan(env_state)
 
     def plan(self, env_state: Any) -> Array:
+        """What the teacher asks for if it acts at once, beside what an action of zero does, and the lag; (2 J + 1,)."""
         still = jnp.zeros(self.action_size)
         targets = [self.task.intended(env_state, action) for action in (self._act(env_state), still)]
         return jnp.concatenate([*targets, self.task.lag(env_state)[None]])
@@ -117,23 +118,24 @@ def known_mean(values: Array, known: Array) -> Array:
     return jnp.sum(known * values.mean(axis=-1)) / jnp.maximum(known.sum(), 1.0)
 
 
-def labels(plans: Array, ended: Array, action_scale: Array, most: int) -> tuple[Array, Array]:
+def labels(plans: Array, ended: Array, action_scale: Array) -> tuple[Array, Array]:
     """(T, B, J) actions whose targets would have been the teacher's when they arrived, and (T, B) whether that is known.
 
     plans (T, B, 2 J + 1) as `Taught` observes them; between control steps by time. Not known where the episode, or the rollout,
-    is over before the action arrives; ended (T, B). Lags are at most `most` control steps.
+    is over before the action arrives; ended (T, B).
     """
     joints, steps = (plans.shape[-1] - 1) // 2, len(plans)
-    target, still, lag = jnp.split(plans, [joints, 2 * joints], axis=-1)
+    target, still, lag = plans[..., :joints], plans[..., joints:-1], plans[..., -1]
     episode = jnp.cumsum(ended, axis=0) - ended  # how many have ended before
-    wanted, known = jnp.zeros_like(target), jnp.zeros(ended.shape)
-    for ahead in range(most + 1):  # the part of it that is due in so many whole control steps
-        part = jnp.maximum(1.0 - jnp.abs(lag - ahead), 0.0)
-        later = jnp.minimum(jnp.arange(steps) + ahead, steps - 1)
-        there = (jnp.arange(steps) + ahead < steps)[:, None] & (episode[later] == episode)
-        wanted = wanted + part * target[later]
-        known = known + part[..., 0] * there
-    return (wanted - still) / action_scale, (known > 0.999).astype(jnp.float32)
+    wanted, known = jnp.zeros_like(target), jnp.ones(ended.shape)
+    before = jnp.arange(steps)[:, None] + jnp.floor(lag).astype(jnp.int32)
+    after_share = lag - jnp.floor(lag)
+    for place, share in ((before, 1.0 - after_share), (before + 1, after_share)):
+        row = jnp.minimum(place, steps - 1)
+        there = (place < steps) & (jnp.take_along_axis(episode, row, axis=0) == episode)
+        wanted = wanted + share[..., None] * jnp.take_along_axis(target, row[..., None], axis=0)
+        known = jnp.where(there | (share == 0.0), known, 0.0)
+    return (wanted - still) / action_scale, known
 
 
 def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
@@ -146,7 +148,6 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
     optimizer = optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.scale_by_adam())
     actor_shape, plan_shape = jax.eval_shape(lambda: taught.observe(taught.reset(jax.random.key(0), taught.init_curriculum())))
     actor_size, obs_size = actor_shape.shape[0], actor_shape.shape[0] + plan_shape.shape[0]
-    most = -(-config.randomize.action_delay[1] // config.sim.n_substeps)
     networks = make_networks(config.network, task.action_size, actor_size)
     updates, batch_size = ppo.num_epochs * ppo.num_minibatches, config.steps_per_iteration // ppo.num_minibatches
 
@@ -192,7 +193,7 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
         )  # fmt: skip
         transitions = collected.transitions
         obs, plans = jnp.split(transitions.obs, [actor_size], axis=-1)
-        label, known = labels(plans, transitions.terminated | transitions.truncated, task.action_scale, most)
+        label, known = labels(plans, transitions.terminated | transitions.truncated, task.action_scale)
         progress = state.iteration / config.num_iterations
         learning_rate = distill.learning_rate * annealed(progress, ppo.anneal_share)
         memory = _remember(state.opt_state, obs, label, known, state.iteration)
@@ -221,10 +222,8 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
     def _update(state: TrainState, before: tuple, memory: Memory, learning_rate: Array, key: Array) -> tuple[tuple, Array]:
         remembered = jnp.minimum(state.iteration + 1, distill.kept_rollouts) * config.steps_per_iteration
         obs, label = (part.reshape(-1, part.shape[-1]) for part in (memory.obs, memory.label))
-        known, statistics = (
-            memory.known.reshape(-1),
-            jax.tree.map(lambda leaf: leaf[..., :actor_size] if leaf.ndim else leaf, state.normalizer),
-        )
+        known = memory.known.reshape(-1)
+        statistics = jax.tree.map(lambda leaf: leaf[..., :actor_size] if leaf.ndim else leaf, state.normalizer)
 
         def step(carry: tuple, key_batch: Array) -> tuple[tuple, Array]:
             params, moments, average = carry

@@ -12,7 +12,9 @@ from mimic.sim.physics import Push
 from mimic.sim.variation import Variation
 from motions.rotations import Array
 
-COMMON = ("friction", "mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn once for all joints or bodies
+SPREAD = ("mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn once for all bodies or joints, which then spread
+COMMON = ("friction", *SPREAD)
+OF_THE_MODEL = (*COMMON, "com", "gravity_tilt", "joint_friction", "joint_damping")
 SHOWN = (*COMMON, "com", "gravity_tilt", "encoder_bias", "target_offset", "action_delay", "observation_delay")  # in `drawn`
 KINDS: tuple[str, ...] = (*SHOWN, "joint_friction", "joint_damping", "torque_noise", "noise", "push")  # an episode has some of
 
@@ -57,18 +59,16 @@ class Shoved(NamedTuple):
     steps_left: Array
 
 
-def varies_model(config: RandomizeConfig) -> bool:
-    """Whether episodes differ in the model's fields."""
-    spans = [getattr(config, name) for name in COMMON]
-    shifts = (config.spread, *config.com, config.joint_friction, config.joint_damping, config.gravity_tilt)
-    return any(span != (1.0, 1.0) for span in spans) or any(shifts)
-
-
 def used_kinds(config: RandomizeConfig) -> np.ndarray:
     """Which of `KINDS` the config asks for; (K,)."""
     nominal = RandomizeConfig()
-    used = {name: getattr(config, name) != getattr(nominal, name) for name in KINDS}
-    return np.array(list((used | {"push": _shoves(config)}).values()))
+    used = {name: getattr(config, name) != getattr(nominal, name) for name in KINDS} | {"push": _shoves(config)}
+    return np.array([used[name] or bool(config.spread and name in SPREAD) for name in KINDS])
+
+
+def varies_model(config: RandomizeConfig) -> bool:
+    """Whether episodes differ in the model's fields."""
+    return bool(used_kinds(config)[[KINDS.index(name) for name in OF_THE_MODEL]].any())
 
 
 def full_extent(config: RandomizeConfig) -> Extent:
@@ -124,16 +124,17 @@ def without_delays(drawn: Array) -> Array:
 def _draw_factors(key: Array, levels: dict[str, Array], config: RandomizeConfig, robot: Robot) -> tuple[Array, dict[str, Array]]:
     """The common factors in the order of `COMMON`, and for each name what of it every body or joint gets."""
     bodies, joints = robot.model.nbody, len(robot.joint_names)
-    sizes = {"friction": 0, "mass": bodies, "inertia": bodies, "armature": joints, "kp": joints, "kd": joints, "effort": joints}
-    drawn = jax.random.uniform(key, (len(COMMON) + sum(sizes.values()),))  # at once: each draw is slow to compile
-    common, factors, begin = [], {}, len(COMMON)
-    for name, u in zip(COMMON, drawn, strict=False):
-        low, high = getattr(config, name)
-        common.append(1.0 + levels[name] * (low + (high - low) * u - 1.0))
-        own = 2.0 * drawn[begin : begin + sizes[name]] - 1.0
-        factors[name] = common[-1] * (1.0 + levels[name] * config.spread * own) if sizes[name] else common[-1]
-        begin += sizes[name]
-    return jnp.stack(common), factors
+    sizes = [len(COMMON)] + [bodies if name in ("mass", "inertia") else joints for name in SPREAD]
+    drawn, *own = jnp.split(
+        jax.random.uniform(key, (sum(sizes),)), np.cumsum(sizes)[:-1]
+    )  # at once: each draw is slow to compile
+    bounds = jnp.asarray([getattr(config, name) for name in COMMON])
+    level = jnp.stack([levels[name] for name in COMMON])
+    common = 1.0 + level * (bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) * drawn - 1.0)
+    factors: dict[str, Array] = dict(zip(COMMON, common, strict=True))
+    for name, u in zip(SPREAD, own, strict=True):
+        factors[name] = factors[name] * (1.0 + levels[name] * config.spread * (2.0 * u - 1.0))
+    return common, factors
 
 
 def _draw_delay(key: Array, bounds: tuple[int, int], level: Array) -> Array:
