@@ -13,6 +13,7 @@ from motions.errors import InputError
 
 QuatOrder = Literal["wxyz", "xyzw"]
 EXIT_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
+EXIT_REQUEUE = 75  # sysexits.h's EX_TEMPFAIL: a scheduler ended it; the same command with --resume goes on
 POSITIONAL = "positional"  # in a field's Annotated: an argument without a flag
 
 

@@ -151,7 +151,7 @@ def bench_learn(
     for seed in seeds:
         run = create_run(folder / f"seed{seed}", dataclasses.replace(config, seed=seed), robot, motions, overwrite=True)
         result = train(run, say)
-        if result.interrupted:
+        if result.stopped_by:
             raise KeyboardInterrupt
         mean = evaluate_run(run, None, say).mean
         rows.append({"seed": seed, "env_steps": result.env_steps, "wall_s": result.wall_s, **mean})

@@ -13,9 +13,7 @@ from mimic.evaluate import print_evaluation
 from mimic.pipeline import evaluate_run
 from mimic.reporting import report_run
 from mimic.runs import Run
-from mimic.train import peak_memory_mb, train
-
-EXIT_INTERRUPTED = 130
+from mimic.train import TrainResult, peak_memory_mb, train
 
 
 class Stopwatch:
@@ -36,12 +34,12 @@ class Stopwatch:
         return time.perf_counter() - self.began
 
 
-def run_demo(run: Run, quality: dict[str, Any] | None, stopwatch: Stopwatch, say: Callable[[str], None]) -> int:
-    """Train `run` and make everything a user would want of it; prints a summary, and writes it as demo.json."""
+def run_demo(run: Run, quality: dict[str, Any] | None, stopwatch: Stopwatch, say: Callable[[str], None]) -> TrainResult:
+    """Train `run` and make everything a user would want of it, unless stopped; prints a summary, and writes it as demo.json."""
     with stopwatch("train"):
         result = train(run, say)
-    if result.interrupted:
-        return EXIT_INTERRUPTED
+    if result.stopped_by:
+        return result
     with stopwatch("evaluate and export"):
         evaluation = evaluate_run(run, None, say)
     with stopwatch("video and report"):
@@ -66,4 +64,4 @@ def run_demo(run: Run, quality: dict[str, Any] | None, stopwatch: Stopwatch, say
     for path in written:
         say(f"wrote {path}")
     say(f"watch {run.folder / 'video.mp4'}, read {run.folder / 'report.html'}, deploy {run.folder / 'policy.onnx'}")
-    return 0
+    return result

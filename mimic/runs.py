@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -24,6 +25,7 @@ from motions.motion import Motion, file_stem, load_motion, save_motion
 PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
 RESUMABLE = ("env_steps", "device", "save_every_s")  # what a resume may change
 METRICS, CONFIG = "metrics.jsonl", "config.json"
+UNFINISHED = ".unfinished"  # in a folder that is being made into a run's
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,16 @@ def require_writable_file(path: Path | None) -> None:
         require_writable(path.parent)
 
 
-def create_run(folder: Path, config: Config, robot: Robot, motions: tuple[Motion, ...], *, overwrite: bool = False) -> Run:
-    """Start a run folder.
+def create_run(
+    folder: Path,
+    config: Config,
+    robot: Robot,
+    motions: tuple[Motion, ...],
+    *,
+    overwrite: bool = False,
+    beside: Callable[[Path], None] = lambda folder: None,
+) -> Run:
+    """Start a run folder; `beside` writes into it what else the run needs. The config comes last and makes it a run.
 
     Raises `InputError` if `folder` holds a run already (or other files) and not `overwrite`, or a motion does not fit.
     """
@@ -78,26 +88,34 @@ def create_run(folder: Path, config: Config, robot: Robot, motions: tuple[Motion
     check_fits(config, robot)
     if config.ppo.symmetry != "none":
         find_mirror(robot, config.observation)  # nor mirrored
-    if (folder / CONFIG).exists():
-        shutil.rmtree(folder)
     require_writable(folder)
+    _clear(folder)
     (folder / "motions").mkdir()
     for index, motion in enumerate(motions):
         save_motion(motion, folder / "motions" / f"{index:04d}-{file_stem(motion.name)}.npz")
     write_robot(robot, folder / "robot")
-    (folder / CONFIG).write_text(json.dumps({"config": to_dict(config), **facts()}, indent=2) + "\n")
+    beside(folder)
+    _write_record(folder, {"config": to_dict(config), **facts()})
+    (folder / UNFINISHED).unlink()
     return open_run(folder)
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a run may begin in `folder`: it holds nothing, or what a process that was killed left of making one."""
+    if (folder / UNFINISHED).exists():
+        return not (folder / CONFIG).exists()
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def refuse_occupied(folder: Path, config: Config, *, overwrite: bool = False) -> None:
     """Raise `InputError` unless `folder` is free for a new run of `config`, or holds a run and may be overwritten."""
     try:
-        is_run, is_empty = (folder / CONFIG).exists(), not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        is_run, free = (folder / CONFIG).exists(), is_free(folder)
     except OSError as error:
         raise InputError(f"cannot write in {folder}: {error.strerror or error}") from error
     if is_run and not overwrite:
         raise InputError(_occupied(folder, config))
-    if not is_run and not is_empty:
+    if not is_run and not free:
         raise InputError(f"{folder} exists and is not a run folder; give another --run-dir")
 
 
@@ -134,11 +152,26 @@ def resume_run(folder: Path, config: Config) -> tuple[Run, list[str]]:
 
 def keep_config(run: Run) -> None:
     """Write the run's config to its folder, for the next one that opens it."""
-    path = run.folder / CONFIG
-    record = json.loads(path.read_text())
-    fresh = path.with_name(CONFIG + ".new")
-    fresh.write_text(json.dumps(record | {"config": to_dict(run.config)}, indent=2) + "\n")
-    fresh.replace(path)
+    record = json.loads((run.folder / CONFIG).read_text())
+    _write_record(run.folder, record | {"config": to_dict(run.config)})
+
+
+def _write_record(folder: Path, record: dict[str, Any]) -> None:
+    """At once or not at all."""
+    fresh = folder / (CONFIG + ".new")
+    fresh.write_text(json.dumps(record, indent=2) + "\n")
+    fresh.replace(folder / CONFIG)
+
+
+def _clear(folder: Path) -> None:
+    """Empty a run's folder and mark it as unfinished. The folder itself may be a mounted one, and stays."""
+    (folder / UNFINISHED).touch()
+    (folder / CONFIG).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != UNFINISHED:
+            path.unlink()
 
 
 def differences(

@@ -30,6 +30,7 @@ from motions.errors import InputError
 from motions.library import pack
 from motions.motion import Motion
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; a scheduler's last word; its warning, where one was asked for
 MAX_INVALID = 0.01  # share of environment steps in which the physics may break
 
 
@@ -39,12 +40,14 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class TrainResult:
+    """`stopped_by`: the signal that ended it before its time; what had been learnt was saved."""
+
     env_steps: int
     wall_s: float
     compile_s: float
     steps_per_s: float
     peak_memory_mb: float
-    interrupted: bool
+    stopped_by: signal.Signals | None
 
 
 def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend: str) -> Tracking:
@@ -69,7 +72,7 @@ def restore_state(run: Run, learner: Learner, warn: Callable[[str], None]) -> Tr
 def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
     """Train `run` to its configured number of env-steps, from its newest checkpoint if it is resumed.
 
-    Ctrl-C and SIGTERM save first. Raises `TrainingError` when the physics breaks in more than 1 % of the steps.
+    Ctrl-C, SIGTERM and SIGUSR1 save first. Raises `TrainingError` when the physics breaks in more than 1 % of the steps.
     """
     config = run.config
     check_config(config)
@@ -133,8 +136,8 @@ def _loop(
     first, last = int(state.iteration), config.num_iterations
     began = saved = time.perf_counter()
     iteration = first
-    with _interrupts() as interrupted, Progress(last * per_iteration) as progress, run.metrics_path.open("a") as metrics:
-        while iteration < last and not interrupted():
+    with _stops() as stopped_by, Progress(last * per_iteration) as progress, run.metrics_path.open("a") as metrics:
+        while iteration < last and not stopped_by():
             state, log, offender = iterate(state)
             values = {name: float(value) for name, value in jax.device_get(log).items()}
             iteration += 1
@@ -154,8 +157,8 @@ def _loop(
         jax.block_until_ready(state)
         wall_s = time.perf_counter() - began
     checkpoints.save(iteration, state)
-    stopped = iteration < last
-    if stopped:
+    stopped = stopped_by() if iteration < last else None
+    if stopped is not None:
         say(f"interrupted: saved at iteration {iteration} of {last} in {run.folder}; go on with --resume")
     rate = (iteration - first) * per_iteration / max(wall_s, 1e-9)
     return TrainResult(iteration * per_iteration, wall_s, compile_s, rate, peak_memory_mb(), stopped)
@@ -186,21 +189,21 @@ def _guard(run: Run, values: dict[str, float], offender: Any, say: Callable[[str
 
 
 @contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a flag; a second Ctrl-C acts at once."""
-    received: list[int] = []
+def _stops() -> Iterator[Callable[[], signal.Signals | None]]:
+    """Turn the first of `STOPS` into a value; a second Ctrl-C acts at once."""
+    received: list[signal.Signals] = []
 
     def note(number: int, frame: Any) -> None:
-        if received:
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        received.append(number)
+        received.append(signal.Signals(number))
 
     try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, note) for number in STOPS}
     except ValueError:  # not in the main thread, where Python allows no handlers
         before = {}
     try:
-        yield lambda: bool(received)
+        yield lambda: received[0] if received else None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

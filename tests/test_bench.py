@@ -1,6 +1,7 @@
 """Benchmarks: that what is replayed is the run itself, that the numbers fit together, and the verdict."""
 
 import dataclasses
+import signal
 from pathlib import Path
 
 import jax
@@ -88,7 +89,7 @@ def test_learn_trains_and_measures_each_seed(tmp_path: Path):
 
 
 def test_ctrl_c_ends_all_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    stopped = TrainResult(128, 1.0, 1.0, 128.0, 1.0, interrupted=True)
+    stopped = TrainResult(128, 1.0, 1.0, 128.0, 1.0, signal.SIGINT)
     monkeypatch.setattr(bench, "train", lambda run, say: stopped)
     with pytest.raises(KeyboardInterrupt):
         bench.bench_learn(CONFIG, ROBOT, (MOTION,), (0, 1), tmp_path, lambda _: None)

@@ -173,7 +173,8 @@ def test_retarget_copies_what_already_fits(here: Path, tmp_path: Path, capsys: p
 
 
 def test_an_interrupted_training_goes_on_by_its_own_settings(here: Path, tmp_path: Path, capsys, monkeypatch):
-    """Nothing but the folder need be said again; what is said again and differs is taken or refused aloud."""
+    """Nothing but the folder need be said again; what is said again and differs is taken or refused aloud. Its first command may
+    be the same as the second, as a scheduler repeats it."""
     monkeypatch.setattr(mimic.reporting, "report_run", lambda *_: [])
     update = Progress.update
 
@@ -186,9 +187,11 @@ def test_an_interrupted_training_goes_on_by_its_own_settings(here: Path, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "update", interrupted)
         code = call("train", "humanoid", "--robot", here / "tiny.toml", "--motion", here / "sway.npz", "--run-dir", folder,
-                    "--env-steps", STEPS, *SMALL)  # fmt: skip
-    assert code == 130
-    assert "interrupted: saved at iteration 2 of 4" in capsys.readouterr().err
+                    "--env-steps", STEPS, *SMALL, "--resume")  # fmt: skip
+    assert code == 75
+    err = capsys.readouterr().err
+    assert f"no run in {folder} to resume: beginning one" in err
+    assert "interrupted: saved at iteration 2 of 4" in err
     line = refusal(capsys, "train", "humanoid", "--run-dir", folder)
     assert "holds a run with another config" in line
     assert call("train", "humanoid", "--run-dir", folder, "--resume", "--seed", "5") == 0
@@ -275,7 +278,7 @@ def test_a_terminated_process_saves_and_says_so(here: Path, tmp_path: Path):
             time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == 75
     assert "interrupted: saved at iteration" in err
     assert "Traceback" not in err
     last = read_metrics(metrics)[-1]["iteration"]

@@ -382,11 +382,13 @@ def test_a_student_is_a_run_that_goes_on_where_it_stopped(
 
 def test_what_cannot_be_distilled(teacher_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     student = ["--run-dir", tmp_path / "student"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("years of work")
     for asked, says in (
         (["--action.scale", "0.1"], r"action.scale: 0.1 \(the teacher has 0.25\)"),
         (["--preset", "g2"], "unknown preset 'g2'"),
         (["--run-dir", teacher_run], "is the teacher's own folder"),
-        (["--resume", "--run-dir", tmp_path / "none"], "is not a run folder"),
+        (["--resume", "--run-dir", tmp_path / "other"], "is not a run folder"),
         (["--resume", "--run-dir", teacher_run], "is no student's run"),
         (["--distill.noise", "-1"], "distill.noise is -1"),
         (["--resume", "--overwrite", "--run-dir", teacher_run], "exclude each other"),

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from tiny import tiny_motion, tiny_robot
 
+import mimic.runs
 from mimic.config import Config, PPOConfig, to_dict
 from mimic.runs import (
     Run,
     create_run,
     differences,
     git_commit,
+    is_free,
     keep_config,
     open_run,
     read_metrics,
@@ -83,6 +85,25 @@ def test_a_folder_of_something_else_is_never_touched(tmp_path: Path):
         with pytest.raises(InputError, match="is not a run folder; give another --run-dir"):
             create_run(tmp_path, CONFIG, ROBOT, MOTIONS, overwrite=overwrite)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_killed_process_leaves_a_folder_that_a_run_may_begin_in(run: Run, monkeypatch: pytest.MonkeyPatch):
+    """Killed while an old run is replaced, at any file: what is there is no run, and the same command works again."""
+    for name in ("save_motion", "write_robot", "facts"):
+
+        def killed(*_) -> None:
+            raise SystemExit
+
+        with monkeypatch.context() as patch:
+            patch.setattr(mimic.runs, name, killed)
+            with pytest.raises(SystemExit):
+                create_run(run.folder, CONFIG, ROBOT, MOTIONS, overwrite=True)
+        assert is_free(run.folder)
+        with pytest.raises(InputError, match=r"it has no config\.json"):
+            open_run(run.folder)
+        create_run(run.folder, CONFIG, ROBOT, MOTIONS)
+        assert not is_free(run.folder)
+        assert sorted(path.name for path in run.folder.iterdir()) == ["config.json", "motions", "robot.json", "robot.xml"]
 
 
 def test_a_motion_that_does_not_fit_costs_nothing(run: Run):

@@ -79,7 +79,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = new_run(tmp_path_factory.mktemp("whole") / "run")
     said: list[str] = []
     result = train(run, said.append)
-    assert not result.interrupted
+    assert result.stopped_by is None
     assert (result.env_steps, result.steps_per_s > 0, result.compile_s > 0) == (PER_ITERATION * LAST, True, True)
     assert "16 environments on native (cpu)" in said[0]
     return run
@@ -148,18 +148,27 @@ def at_iteration(monkeypatch: pytest.MonkeyPatch, iteration: int, happens: Calla
     monkeypatch.setattr(Progress, "update", watched)
 
 
-def test_a_signal_saves_first_and_a_resume_is_as_if_nothing_had_been(whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_first_and_a_resume_is_as_if_nothing_had_been(
+    number: signal.Signals, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Schedulers repeat themselves."""
     run = new_run(tmp_path / "run")
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
+
+    def twice() -> None:
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGTERM)
+
     with monkeypatch.context() as patch:
-        at_iteration(patch, 6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        at_iteration(patch, 6, twice)
         said: list[str] = []
         result = train(run, said.append)
-    assert result.interrupted
+    assert result.stopped_by == number
     assert result.env_steps == 6 * PER_ITERATION
     assert said[-1].startswith("interrupted: saved at iteration 6 of 10")
     assert said[-1].endswith("go on with --resume")
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
     resume(run)
     same_run(run, whole)
 

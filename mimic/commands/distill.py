@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mimic.arguments import EXIT_INPUT, parse_arguments, say
-from mimic.commands.training import Training
+from mimic.commands.training import Training, run_to_resume
 from mimic.config import Config
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
@@ -60,8 +60,10 @@ class Distill(Training):
         place = unknowable(config, taught_by.config)
         if place:
             say(f"the teacher sees how far it has drifted ({', '.join(place)}), its student does not: better a teacher without")
-        run = create_run(folder, config, taught_by.robot, taught_by.motions, overwrite=self.overwrite)
-        save_teacher(teacher, folder)
+        run = create_run(
+            folder, config, taught_by.robot, taught_by.motions, overwrite=self.overwrite,
+            beside=lambda folder: save_teacher(teacher, folder),
+        )  # fmt: skip
         return run, None
 
 
@@ -87,7 +89,7 @@ def parse_distill(argv: list[str]) -> Distill:
             run_dir: Path = Path("runs") / f"{teacher.name}-student"
             """The student's run folder."""
             resume: bool = False
-            """Go on with the run in the folder; the teacher is kept in it."""
+            """Go on with the run in the folder, where the teacher is kept, too; begin it where there is none."""
             overwrite: bool = False
             """Replace the run in the folder."""
 
@@ -98,8 +100,6 @@ def parse_distill(argv: list[str]) -> Distill:
 
     parsed = parse(make_preset(DEPLOYABLE))  # for --preset, --run-dir and --resume, whatever else is said
     preset = make_preset(parsed.config.preset)
-    defaults = open_run(parsed.run_dir if parsed.resume else teacher).config
-    if not parsed.resume:
-        defaults = student_config(preset, defaults, teacher)
-    parsed = parse(defaults)
-    return Distill(parsed.config, parsed.run_dir, parsed.resume, parsed.overwrite, source=teacher)
+    run = run_to_resume(parsed.run_dir, resume=parsed.resume, overwrite=parsed.overwrite)
+    parsed = parse(run.config if run is not None else student_config(preset, open_run(teacher).config, teacher))
+    return Distill(parsed.config, parsed.run_dir, run is not None, parsed.overwrite, source=teacher)

@@ -1,18 +1,30 @@
 """`mimic demo | train | evaluate | export | check-bundle | play`: from a motion to a deployed controller."""
 
 import dataclasses
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from mimic.arguments import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, POSITIONAL, FileOptions, parse_arguments, say, write_json
+from mimic.arguments import (
+    EXIT_FAILED,
+    EXIT_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_REQUEUE,
+    POSITIONAL,
+    FileOptions,
+    parse_arguments,
+    say,
+    write_json,
+)
 from mimic.config import Config
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
 
 if TYPE_CHECKING:
     from mimic.runs import Run
+    from mimic.train import TrainResult
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,7 @@ class Demo:
             motions, reports = read_motions(config.motion, robot, say)
         run = create_run(self.run_dir, config, robot, tuple(motions), overwrite=True)
         quality = reports[0].to_dict() if reports[0] is not None else None
-        return run_demo(run, quality, stopwatch, say)
+        return exit_code(run_demo(run, quality, stopwatch, say))
 
 
 @dataclass(frozen=True)
@@ -57,8 +69,6 @@ class Training:
         from mimic.runs import resume_run
         from mimic.sim.physics import choose_backend
 
-        if self.resume and self.overwrite:
-            raise InputError("--resume and --overwrite exclude each other")
         self.refuse()
         check_config(self.config)
         choose_backend(self.config.backend, self.config.device)
@@ -104,6 +114,13 @@ class Train(Training):
         return run, reports[0].to_dict() if reports[0] is not None else None
 
 
+def exit_code(result: "TrainResult") -> int:
+    """Of a process whose training has ended, by itself or by a signal."""
+    if result.stopped_by is None:
+        return 0
+    return EXIT_INTERRUPTED if result.stopped_by == signal.SIGINT else EXIT_REQUEUE
+
+
 def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
     """Train, then print what the controller can do; video, plots and report go to the run folder."""
     from mimic.compare import compare, print_comparison
@@ -113,8 +130,8 @@ def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
     from mimic.train import train
 
     result = train(run, say)
-    if result.interrupted:
-        return EXIT_INTERRUPTED
+    if result.stopped_by:
+        return exit_code(result)
     say(
         f"{result.env_steps / 1e6:.2f} M env-steps in {result.wall_s:.0f} s ({result.steps_per_s:,.0f}/s), "
         f"peak {result.peak_memory_mb:.0f} MB"
@@ -221,6 +238,23 @@ class Play:
         return 0
 
 
+def run_to_resume(folder: Path, *, resume: bool, overwrite: bool) -> "Run | None":
+    """The run in `folder`, if it is to be resumed; None where none has begun, which is said.
+
+    Raises `InputError` where something else is, or it is to be overwritten, too.
+    """
+    from mimic.runs import is_free, open_run
+
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other")
+    if not resume:
+        return None
+    if is_free(folder):
+        say(f"no run in {folder} to resume: beginning one")
+        return None
+    return open_run(folder)
+
+
 def parse_train(argv: list[str]) -> Train:
     """Two steps: the preset's name, or the run to resume, gives the defaults that the other options are parsed against."""
     import tyro
@@ -245,7 +279,7 @@ def parse_train(argv: list[str]) -> Train:
             run_dir: Path | None = None
             """Run folder; default: runs/PRESET-MOTION."""
             resume: bool = False
-            """Go on with the run in the folder."""
+            """Go on with the run in the folder; begin it where there is none."""
             overwrite: bool = False
             """Replace the run in the folder."""
 
@@ -253,8 +287,7 @@ def parse_train(argv: list[str]) -> Train:
 
     parsed = parse(preset)
     folder = parsed.run_dir or Path("runs") / "-".join([argv[0], *(Path(p).stem for p in parsed.config.motion[:1])])
-    if parsed.resume:
-        from mimic.runs import open_run
-
-        parsed = parse(dataclasses.replace(open_run(folder).config, preset=argv[0]))
-    return Train(parsed.config, folder, parsed.resume, parsed.overwrite)
+    run = run_to_resume(folder, resume=parsed.resume, overwrite=parsed.overwrite)
+    if run is not None:
+        parsed = parse(dataclasses.replace(run.config, preset=argv[0]))
+    return Train(parsed.config, folder, run is not None, parsed.overwrite)
