@@ -31,7 +31,7 @@ class Checkpoints:
     def save(self, iteration: int, state: Any) -> None:
         """Write `state` (any pytree, random keys included) and return when it is on disk."""
         if iteration not in self._manager.all_steps():
-            self._manager.save(iteration, args=ocp.args.StandardSave(_without_keys(state)))
+            self._manager.save(iteration, args=ocp.args.StandardSave(_storable(state)))
             self._manager.wait_until_finished()
 
     def restore(self, like: Any, warn: Callable[[str], None], *, discard: bool = False) -> tuple[Any, int] | None:
@@ -41,9 +41,9 @@ class Checkpoints:
         one before it is tried; with `discard` it is deleted once that worked, so that the run can write it again.
         Raises `InputError`, and deletes nothing, when there are checkpoints and none of them can be read.
         """
-        target = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, _without_keys(like)))
+        target = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, _storable(like)))
         newest = self._newest(lambda iteration: self._manager.restore(iteration, args=target), warn, discard=discard)
-        return None if newest is None else (_with_keys(newest[0], like), newest[1])
+        return None if newest is None else (_as_it_was(newest[0], like), newest[1])
 
     def restore_parts(self, names: tuple[str, ...], warn: Callable[[str], None]) -> dict[str, Any] | None:
         """The parts `names` of the newest state that can be read, as nested dicts of numpy arrays, whatever the rest holds: one
@@ -116,14 +116,23 @@ def _is_key(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _without_keys(state: Any) -> Any:
+def _storable(state: Any) -> Any:
+    """Without what orbax does not store: random keys, and arrays of no elements, for which one zero stands."""
+
     def plain(leaf: Any) -> Any:
-        if not _is_key(leaf):
-            return leaf
-        return jax.random.key_data(leaf) if isinstance(leaf, jax.Array) else jax.eval_shape(jax.random.key_data, leaf)
+        if _is_key(leaf):
+            return jax.random.key_data(leaf) if isinstance(leaf, jax.Array) else jax.eval_shape(jax.random.key_data, leaf)
+        if getattr(leaf, "size", 1) == 0:
+            return np.zeros(1, leaf.dtype)
+        return leaf
 
     return jax.tree.map(plain, state)
 
 
-def _with_keys(plain: Any, like: Any) -> Any:
-    return jax.tree.map(lambda leaf, old: jax.random.wrap_key_data(leaf) if _is_key(old) else leaf, plain, like)
+def _as_it_was(stored: Any, like: Any) -> Any:
+    def restored(leaf: Any, old: Any) -> Any:
+        if _is_key(old):
+            return jax.random.wrap_key_data(leaf)
+        return np.zeros(old.shape, old.dtype) if getattr(old, "size", 1) == 0 else leaf
+
+    return jax.tree.map(restored, stored, like)

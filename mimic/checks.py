@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from typing import Any, NamedTuple
 
-from mimic.config import Config
+from mimic.config import ROUND, Config
 from mimic.mdp.observations import TERMS
 from mimic.mdp.sensors import BODY_TERMS
 from mimic.robots import Robot
@@ -78,6 +78,12 @@ RULES: dict[str, dict[str, Rule]] = {
     | _each(POSITIVE, "learning_rate", "critic_learning_rate", "value_clip", "desired_kl", "clip_ratio")
     | _each(SHARE, "discount", "gae_lambda", "anneal_share", "average_decay")
     | _each(AMOUNT, "symmetry_coef", "entropy_coef", "std_rate"),
+    "search": _each(
+        COUNT, "practice", "generations_per_practice", "before", "horizon", "spacing", "generations", "library", "kept"
+    )
+    | _each(COUNT, "trusted", "updates")
+    | _each(POSITIVE, "spread", "least_spread", "otherwise", "noise", "learning_rate")
+    | {"samples": Rule("at least 8, and whole", lambda v: _whole(v) and v >= 8), "enough": SPREAD},
     "distill": {"kept_rollouts": COUNT, "learning_rate": POSITIVE, "noise": POSITIVE, "mixed_share": SHARE},
 }
 
@@ -167,8 +173,26 @@ def _check_terms(config: Config) -> None:
         )
 
 
+def _check_search(config: Config) -> None:
+    search = config.search
+    if config.init_from is None:
+        raise InputError("learner is search, which needs a policy that falls: mimic harden RUN")
+    if config.num_envs % search.samples:
+        raise InputError(f"num_envs is {config.num_envs}, expected a multiple of search.samples ({search.samples})")
+    if search.practice % ROUND or search.practice < search.before:
+        raise InputError(f"search.practice is {search.practice}, expected a multiple of {ROUND}, and at least search.before")
+    if search.horizon < search.before:
+        raise InputError(f"search.horizon is {search.horizon}, expected at least search.before ({search.before})")
+    if config.ppo.symmetry in ("augment", "loss"):
+        raise InputError(
+            f"ppo.symmetry is {config.ppo.symmetry}, expected none or network: ways out are learnt as they were found"
+        )
+
+
 def _check_together(config: Config) -> None:
     """What fields owe each other."""
+    if config.learner == "search":
+        _check_search(config)
     sim, sampling, ppo = config.sim, config.sampling, config.ppo
     if ppo.paired and config.num_envs % 2:
         raise InputError(f"num_envs is {config.num_envs}, expected an even number: environments explore in pairs (ppo.paired)")

@@ -6,6 +6,7 @@ import warnings
 
 from mimic.arguments import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, parse_arguments, say
 from mimic.commands.distill import Distill, parse_distill
+from mimic.commands.harden import Harden, parse_harden
 from mimic.commands.mocap import Convert, Retarget
 from mimic.commands.motions import Fetch, Motions, run_motions
 from mimic.commands.robot import Robot
@@ -19,7 +20,7 @@ from motions.errors import InputError, unknown_name
 COMMANDS: dict[str, type] = {
     re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower(): command
     for command in (
-        Demo, Train, Distill, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play, Stress,
+        Demo, Train, Harden, Distill, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play, Stress,
         Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
     )
 }  # fmt: skip
@@ -63,6 +64,8 @@ def _run(argv: list[str]) -> int:
         raise unknown_name("command", name, COMMANDS)
     if name == "train":
         return parse_train(rest).run()
+    if name == "harden":
+        return parse_harden(rest).run()
     if name == "distill":
         return parse_distill(rest).run()
     if name == "motions":

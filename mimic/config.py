@@ -5,11 +5,13 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mimic.config_learning import DistillConfig, NetworkConfig, PPOConfig, SearchConfig
 from motions.errors import InputError, unknown_name
 
 BACKENDS = ("native", "mjx-jax", "mjx-warp")
 DEVICES = ("auto", "cpu", "gpu", "tpu")
 Collisions = Literal["feet", "all"]
+ROUND = 6  # control steps; an environment that ends twice within them starts twice from the same state
 Range = tuple[float, float]
 Vector = tuple[float, float, float]
 
@@ -282,62 +284,6 @@ class RandomizeConfig:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    hidden: tuple[int, ...] = (256, 256, 128)
-    """Layer widths of actor and critic alike."""
-    init_std: float = 0.3
-    """First standard deviation of the action noise."""
-
-
-@dataclass(frozen=True)
-class PPOConfig:
-    rollout_length: int = 24
-    num_epochs: int = 4
-    num_minibatches: int = 4
-    learning_rate: float = 5e-4
-    """First step size; then adapted per minibatch to keep the KL divergence near `desired_kl`."""
-    min_learning_rate: float = 1e-6
-    max_learning_rate: float = 3e-3
-    desired_kl: float = 0.03
-    anneal_share: float = 0.5
-    """Over this last part of the training the desired KL divergence falls linearly to a twentieth: what is learnt settles."""
-    critic_learning_rate: float | None = 1e-3
-    """Step size of the critic, which no trust region limits; None: the actor's."""
-    value_clip: float | None = None
-    """Largest change of a value from the one of the rollout that lowers the critic's loss; None: any."""
-    std_rate: float = 10.0
-    """Step size of the action noise's standard deviation, in the actor's: at the same one it hardly moves."""
-    discount: float = 0.95
-    gae_lambda: float = 0.8
-    clip_ratio: float = 0.2
-    entropy_coef: float = 0.001
-    max_grad_norm: float = 1.0
-    paired: bool = True
-    """Let environments b and b + num_envs/2 begin each rollout in one state and explore it with opposite noise."""
-    average_decay: float = 0.99
-    """Decay per minibatch of the running average of the weights, which is what is evaluated and exported."""
-    symmetry: Literal["none", "augment", "loss", "network"] = "none"
-    """Left-right symmetry of the policy, for robots that have one. augment: learn from the mirror image of every sample too;
-    loss: add |pi(M o) - M pi(o)|^2, with M the mirror image; network: pi(o) = (f(o) + M f(M o)) / 2, symmetric as it is built."""
-    symmetry_coef: float = 1.0
-    """Weight of that loss."""
-
-
-@dataclass(frozen=True)
-class DistillConfig:
-    """How a student learns from its teacher (`mimic distill`); rollouts, epochs, minibatches, gradient clipping, the last part
-    of a falling step size and the average of the weights are as `ppo` says."""
-
-    learning_rate: float = 1e-3
-    mixed_share: float = 0.3
-    """Over this first part of the training the teacher acts in ever fewer of the control steps: in all, then in none."""
-    kept_rollouts: int = 8
-    """Rollouts that are learnt from, the newest included."""
-    noise: float = 0.1
-    """Standard deviation of the noise on the student's actions while it practises: it is shown its way back, too."""
-
-
-@dataclass(frozen=True)
 class Config:
     """Everything that defines a training run."""
 
@@ -372,6 +318,8 @@ class Config:
     """Where the learner runs: auto, cpu, gpu or tpu."""
     init_from: str | None = None
     """Run whose policy, value function and observation statistics training begins with; None: with none."""
+    learner: Literal["ppo", "search"] = "ppo"
+    """How a policy without a teacher learns: by reward (PPO), or from searched ways out of its falls; `mimic harden` sets it."""
     teacher: str | None = None
     """The run this one is a student of; `mimic distill` sets it."""
     save_every_s: float = 60.0
@@ -388,6 +336,7 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
 
     @property
     def of_files(self) -> dict[str, Any]:
@@ -397,6 +346,9 @@ class Config:
 
     @property
     def steps_per_iteration(self) -> int:
+        """Env-steps, those of searches included."""
+        if self.learner == "search":
+            return self.num_envs * (self.search.practice + self.search.generations_per_practice * self.search.horizon)
         return self.num_envs * self.ppo.rollout_length
 
     @property

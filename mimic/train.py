@@ -18,6 +18,7 @@ from mimic.checks import check_config, worst_draw_warning
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config
 from mimic.learning.distill import make_student
+from mimic.learning.harden import make_hardener
 from mimic.learning.ppo import Learner, TrainState, make_learner
 from mimic.progress import Progress
 from mimic.robots import Robot
@@ -57,7 +58,9 @@ def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend
 
 
 def learner_of(run: Run, task: Tracking) -> Learner:
-    """What the run learns by: PPO, or the imitation of its teacher."""
+    """What the run learns by: PPO, ways out of its falls, or the imitation of its teacher."""
+    if run.config.learner == "search":
+        return make_hardener(run.config, task)
     if run.config.teacher is None:
         return make_learner(run.config, task)
     return make_student(run.config, task, load_teacher(run.folder).actor)

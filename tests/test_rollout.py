@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import norm
 from toy import Clock
 
-from mimic.config import NetworkConfig
+from mimic.config import ROUND, NetworkConfig
 from mimic.learning.networks import make_networks
 from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
-from mimic.learning.rollout import FRESH_EVERY, collect
+from mimic.learning.rollout import collect
 
 STEPS, ENVS = 40, 6
 BOUND = 0.5  # an action above it breaks the clock
@@ -73,12 +73,12 @@ def test_episodes_one_by_one(plain):
 
 
 def _starts_are_their_own(t) -> None:
-    """No two environments share a start, nor two rounds of `FRESH_EVERY` steps; within a round an environment has but one."""
+    """No two environments share a start, nor two rounds of `ROUND` steps; within a round an environment has but one."""
     starts: dict[tuple[int, int], set[float]] = {}
     for s in range(1, STEPS):
         for b in range(ENVS):
             if t.obs[s, b, 0] == 0:
-                starts.setdefault(((s - 1) // FRESH_EVERY, b), set()).add(float(t.obs[s, b, 1]))
+                starts.setdefault(((s - 1) // ROUND, b), set()).add(float(t.obs[s, b, 1]))
     assert len(starts) > 20
     assert all(len(names) == 1 for names in starts.values())
     assert len(set.union(*starts.values())) == len(starts)

@@ -95,6 +95,8 @@ class Train(Training):
     def refuse(self) -> None:
         if self.config.teacher is not None and not self.resume:
             raise InputError(f"`mimic train` has no teacher: mimic distill {self.config.teacher}")
+        if self.config.learner == "search" and not self.resume:
+            raise InputError("`mimic train` learns by reward: mimic harden RUN")
 
     def create(self) -> tuple["Run", dict[str, Any] | None]:
         from mimic.checks import check_fits

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from mimic.config import ROUND
 from mimic.learning.networks import Networks, Params
 from mimic.learning.normalizer import Normalizer, normalize
 from motions.rotations import Array
@@ -12,9 +13,6 @@ from motions.rotations import Array
 EnvState = Any  # a pytree of the task's own
 Curriculum = Any
 Chance = Any
-
-
-FRESH_EVERY = 6  # control steps; an environment that ends twice within them starts twice from the same state
 
 
 class Step(Protocol):
@@ -105,7 +103,7 @@ def collect(
         noises = jnp.concatenate([noises[:, : num_envs // 2], -noises[:, : num_envs // 2]], axis=1)
         # what else befalls the two is the same, so that it cancels when they are compared
         key_chances = jnp.concatenate([key_chances[:, : num_envs // 2]] * 2, axis=1)
-    rounds = -(-length // FRESH_EVERY)
+    rounds = -(-length // ROUND)
     # one batch of all starts, and one of all observations of them: a second axis, or a second call, costs seconds of compilation
     restarts = jax.vmap(task.reset, (0, None))(jax.random.split(key_fresh, rounds * num_envs), curriculum)
     obs_starts = batch_observe(jax.tree.map(lambda now, later: jnp.concatenate([now, later]), env_state, restarts))
@@ -116,7 +114,7 @@ def collect(
     def one_step(carry: tuple, drawn: tuple) -> tuple[tuple, tuple]:
         env_state, obs, offender = carry
         step, noise, chance = drawn
-        fresh, obs_fresh = jax.tree.map(lambda leaf: leaf[step // FRESH_EVERY], (restarts, obs_restarts))
+        fresh, obs_fresh = jax.tree.map(lambda leaf: leaf[step // ROUND], (restarts, obs_restarts))
         mean, log_std = networks.policy(params, normalize(normalizer, obs, obs_clip))
         action = mean + jnp.exp(log_std) * noise
         log_prob = jnp.sum(-0.5 * jnp.square(noise) - log_std - 0.5 * jnp.log(2.0 * jnp.pi), axis=-1)
@@ -142,6 +140,12 @@ def collect(
     drawn = (jnp.arange(length), noises, chances)
     (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), drawn)
     return env_state, Rollout(transitions, offender, {name: value.mean() for name, value in log.items()})
+
+
+def chances_of(task: Task, key: Array, length: int, num_envs: int) -> Chance:
+    """What chance decides of the control steps of a rollout by `collect` with this key and no pairs; (length, num_envs, ...)."""
+    _, _, key_chance = jax.random.split(key, 3)
+    return jax.vmap(jax.vmap(task.chance))(jax.random.split(key_chance, (length, num_envs)))
 
 
 def _like(mask: Array, leaf: Array) -> Array:

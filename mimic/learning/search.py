@@ -1,0 +1,200 @@
+"""Ways out of falls, by the cross-entropy method: offsets to a policy's actions with which it does not fall. (Rubinstein 1999)
+
+A fall is played again from some time before it, in the same world and with the same chance, by many samples at once. Each adds
+its own offsets to what the policy does; the best of them say where the next ones are drawn. Offsets are given at knots a few
+control steps apart, linear in between: what acts for longer reaches further than noise that changes with every step. What was
+found before for a similar moment is tried first.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mimic.config import SearchConfig
+from mimic.learning.rollout import Chance, Curriculum, EnvState, Task
+from motions.rotations import Array
+
+GUESSES = 8  # places where the first generation is drawn: about the policy itself, and about earlier findings
+SIMILAR = 0.3  # spread about such a finding, as a part of the spread about the policy
+INERTIA = 0.2  # of the mean and spread of the samples, from one generation to the next
+ELITE = 6  # one of so many samples is among the best
+SHOWN = 4  # samples of a solved fall that are learnt from
+
+
+class Falls(NamedTuple):
+    """Falls to be avoided, leading axis (N,): the state some time before, what chance decides from there on (N, H, ...), and
+    whether there is one at all."""
+
+    start: EnvState
+    chances: Chance
+    real: Array
+
+
+class Search(NamedTuple):
+    """The falls that are worked on (S,), the mean and spread of their samples (S, K, J), and the generations they have had."""
+
+    falls: Falls
+    mean: Array
+    spread: Array
+    generation: Array
+
+
+class Library(NamedTuple):
+    """What was found: what the policy saw at its start (M, A), the offsets (M, K, J), and how many there were so far."""
+
+    seen: Array
+    offsets: Array
+    count: Array
+
+
+class Found(NamedTuple):
+    """One generation's results. solved, over (S,): whether a fall need be searched no more, and whether no way was found in all
+    generations. For `SHOWN` of the samples of each: what was observed (S, E, H, A) and done (S, E, H, J), and whether it is to be
+    learnt from (S, E, H)."""
+
+    solved: Array
+    over: Array
+    obs: Array
+    action: Array
+    valid: Array
+
+
+def hats(horizon: int, knots: int, spacing: int) -> Array:
+    """(H, K) weights of knots `spacing` control steps apart: one at its own, zero from its neighbours on."""
+    return jnp.maximum(1.0 - jnp.abs(jnp.arange(horizon)[:, None] - spacing * jnp.arange(knots)) / spacing, 0.0)
+
+
+def empty_search(falls: Falls, knots: int, joints: int) -> Search:
+    """Slots that wait for work; `falls` (S,) gives their shapes."""
+    slots = len(falls.real)
+    still = jnp.zeros((slots, knots, joints))
+    return Search(falls._replace(real=jnp.zeros(slots, bool)), still, still, jnp.zeros(slots, jnp.int32))
+
+
+def empty_library(size: int, observed: int, knots: int, joints: int) -> Library:
+    return Library(jnp.zeros((size, observed)), jnp.zeros((size, knots, joints)), jnp.zeros((), jnp.int32))
+
+
+def refill(search: Search, queue: Falls, taken: Array, spread: float) -> tuple[Search, Array]:
+    """`search` with the next falls of `queue` in its idle slots, and how many of the queue have been taken."""
+    idle = ~search.falls.real
+    place = taken + jnp.cumsum(idle) - 1
+    there = idle & (place < len(queue.real))
+    index = jnp.minimum(place, len(queue.real) - 1)
+    fresh = jax.tree.map(lambda leaf: leaf[index], queue)
+    falls = jax.tree.map(lambda new, old: jnp.where(_like(there, new), new, old), fresh, search.falls)
+    mean, wide = (
+        jnp.where(_like(there, search.mean), value, part) for value, part in ((0.0, search.mean), (spread, search.spread))
+    )
+    return Search(falls, mean, wide, jnp.where(there, 0, search.generation)), taken + idle.sum()
+
+
+def advance(
+    task: Task,
+    act: Callable[[EnvState], tuple[Array, Array]],
+    search: Search,
+    library: Library,
+    curriculum: Curriculum,
+    key: Array,
+    config: SearchConfig,
+    samples: int,
+) -> tuple[Search, Library, Found]:
+    """One generation of `samples` for every fall of `search`. `act`: what is seen (..., A) in states, what is done (..., J)."""
+    slots, knots, joints = search.mean.shape
+    best = max(samples // ELITE, 2)
+    seen, _ = act(search.falls.start)
+    mean, spread = _centres(search, library, seen, config)
+    group = jnp.arange(samples) * GUESSES // samples
+    offsets = mean[:, group] + spread[:, group] * jax.random.normal(key, (slots, samples, knots, joints))
+    score, stands, obs, action, going = _play(task, act, search.falls, offsets, curriculum, config)
+    # of a first generation only the best guess is followed
+    by_guess = jnp.stack([jnp.where(group == g, score, -jnp.inf).max(axis=1) for g in range(GUESSES)], axis=1)
+    chosen = (search.generation[:, None] > 0) | (group == by_guess.argmax(axis=1)[:, None])
+    solved = search.falls.real & (stands.mean(axis=1, where=chosen) > config.enough)
+    value, elite = jax.lax.top_k(jnp.where(chosen, score, -jnp.inf), best)
+    counts = jnp.isfinite(value)[..., None, None]
+    of_elite = jnp.take_along_axis(offsets, elite[:, :, None, None], axis=1)
+    first = jnp.take_along_axis(group[None], elite[:, :1], axis=1)[:, 0]
+    old_mean, old_spread = mean[jnp.arange(slots), first], spread[jnp.arange(slots), first]
+    mean = INERTIA * old_mean + (1.0 - INERTIA) * of_elite.mean(axis=1, where=counts)
+    spread = jnp.maximum(INERTIA * old_spread + (1.0 - INERTIA) * of_elite.std(axis=1, where=counts), config.least_spread)
+
+    place = jnp.where(solved, (library.count + jnp.cumsum(solved) - 1) % len(library.seen), len(library.seen))
+    library = Library(
+        library.seen.at[place].set(seen, mode="drop"),
+        library.offsets.at[place].set(mean, mode="drop"),
+        library.count + solved.sum(),
+    )
+    _, shown = jax.lax.top_k(jnp.where(stands & chosen, score, -jnp.inf), SHOWN)
+    rows = jnp.arange(slots)[:, None]
+    generation = search.generation + search.falls.real
+    over = search.falls.real & ~solved & (generation >= config.generations)
+    valid = (solved[:, None] & (stands & chosen)[rows, shown])[..., None] & going[rows, shown]
+    found = Found(solved, over, obs[rows, shown], action[rows, shown], valid)
+    falls = search.falls._replace(real=search.falls.real & ~solved & ~over)
+    return Search(falls, mean, spread, generation), library, found
+
+
+def _centres(search: Search, library: Library, seen: Array, config: SearchConfig) -> tuple[Array, Array]:
+    """Where the samples are drawn: means and spreads (S, GUESSES, K, J)."""
+    distance = jnp.sum(jnp.square(library.seen - seen[:, None]), axis=-1)
+    distance = jnp.where(jnp.arange(len(library.seen)) < library.count, distance, jnp.inf)
+    near, index = jax.lax.top_k(-distance, GUESSES - 1)
+    known = jnp.isfinite(near)[..., None, None]
+    guess = jnp.where(known, library.offsets[index], 0.0)
+    guess_spread = config.spread * jnp.where(known, SIMILAR, 1.0) * jnp.ones_like(guess)
+    begins = (search.generation == 0)[:, None, None, None]
+    mean, spread = search.mean[:, None], search.spread[:, None]
+    return tuple(
+        jnp.where(begins, jnp.concatenate([own, of_library], axis=1), own)
+        for own, of_library in ((mean, guess), (spread, guess_spread))
+    )  # type: ignore[return-value]
+
+
+def _play(
+    task: Task,
+    act: Callable[[EnvState], tuple[Array, Array]],
+    falls: Falls,
+    offsets: Array,
+    curriculum: Curriculum,
+    config: SearchConfig,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """The falls again with `offsets` (S, N, K, J): reward until the end (S, N), whether it stood to the last (S, N), what was
+    observed (S, N, H, A), done (S, N, H, J), and before the end of the episode (S, N, H)."""
+    slots, samples, knots, _ = offsets.shape
+    batch = slots * samples
+    states = jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, axis=0), falls.start)
+    weights = hats(config.horizon, knots, config.spacing)
+    of_batch = offsets.reshape(batch, knots, -1)
+    step = jax.vmap(task.step, (0, 0, 0, None))
+
+    def one_step(carry: tuple, now: tuple) -> tuple[tuple, tuple]:
+        states, score, fell, ended = carry
+        weight, chance = now
+        seen, action = act(states)
+        action = action + jnp.einsum("k,bkj->bj", weight, of_batch)
+        states, result = step(states, action, jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, axis=0), chance), curriculum)
+        score = score + jnp.where(ended, 0.0, result.reward)
+        fell = fell | (result.terminated & ~ended)
+        return (states, score, fell, ended | result.terminated | result.truncated), (seen, action, ~ended)
+
+    zero = jnp.zeros(batch, bool)
+    chances = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), falls.chances)
+    (_, score, fell, _), record = jax.lax.scan(one_step, (states, jnp.zeros(batch), zero, zero), (weights, chances))
+
+    def by_fall(part: Array) -> Array:
+        return part.reshape(slots, samples, *part.shape[1:])
+
+    obs, action, going = (by_fall(jnp.swapaxes(part, 0, 1)) for part in record)
+    return by_fall(score), by_fall(~fell), obs, action, going
+
+
+def _like(mask: Array, leaf: Array) -> Array:
+    return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))
+
+
+def of_joints(task: Any, config: SearchConfig) -> tuple[int, int]:
+    """(knots, joints) of an offset."""
+    return config.before // config.spacing + 1, task.action_size
