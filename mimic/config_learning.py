@@ -83,7 +83,7 @@ class SearchConfig:
     """First standard deviation of the offsets at the knots [action] ..."""
     least_spread: float = 0.07
     """... and the least one."""
-    enough: float = 0.5
+    enough: float = 0.3
     """Share of a generation's samples (of a first one, of those about the best guess) that must not fall for their fall to count
     as avoided."""
     library: int = 1024

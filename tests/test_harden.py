@@ -47,7 +47,7 @@ class Ridge(Toy):
 
 SEARCH = SearchConfig(
     practice=60, generations_per_practice=6, before=24, horizon=30, spacing=6, samples=16, generations=8, library=32, kept=2000,
-    trusted=200, updates=40, learning_rate=3e-3, otherwise=0.05,
+    trusted=200, updates=40, learning_rate=3e-3, otherwise=0.05, enough=0.5,
 )  # fmt: skip
 RIDGE = dataclasses.replace(
     toy_config(num_envs=32, rollout_length=8), learner="search", env_steps=32 * 240 * 12, search=SEARCH, init_from="x"
@@ -123,7 +123,7 @@ def still(states: RidgeState) -> tuple[jax.Array, jax.Array]:
 def test_a_way_out_is_found_shown_and_remembered():
     """From a policy that does nothing; the second fall, like the first, is avoided at once by what was found for that."""
     task, knots = Ridge(), 5
-    search, library = empty_search(windy_falls([0.5, 0.5]), knots, 2), empty_library(8, 4, knots, 2)
+    search, library = empty_search(windy_falls([0.5, 0.5]), 16, knots, 2), empty_library(8, 4, knots, 2)
     queue, taken = windy_falls([0.5]), jnp.zeros((), int)
     solved_at = []
     for generation in range(2 * SEARCH.generations):
@@ -153,7 +153,7 @@ def test_a_way_out_is_found_shown_and_remembered():
 def test_an_idle_slot_takes_the_next_and_no_fall_is_taken_twice():
     queue = windy_falls([0.1, 0.2, 0.3])
     queue = queue._replace(real=jnp.asarray([True, True, False]))
-    search, taken = refill(empty_search(windy_falls([9.0, 9.0]), 5, 2), queue, jnp.zeros((), int), 0.5)
+    search, taken = refill(empty_search(windy_falls([9.0, 9.0]), 16, 5, 2), queue, jnp.zeros((), int), 0.5)
     np.testing.assert_allclose(search.falls.start.wind[:, 0], [0.1, 0.2])
     search = search._replace(falls=search.falls._replace(real=jnp.asarray([False, True])))
     search, taken = refill(search, queue, taken, 0.5)

@@ -145,7 +145,9 @@ def make_hardener(config: Config, task: Task) -> Learner:
             learning_rate=jnp.asarray(search.learning_rate),
             normalizer=init_normalizer(obs_size),
             env_state=Yard(
-                env_state, empty_search(falls, knots, joints), empty_library(search.library, actor_size, knots, joints)
+                env_state,
+                empty_search(falls, search.samples, knots, joints),
+                empty_library(search.library, actor_size, knots, joints),
             ),
             curriculum=curriculum,
             key=key_train,

@@ -1,4 +1,5 @@
-"""Ways out of falls, by the cross-entropy method: offsets to a policy's actions with which it does not fall. (Rubinstein 1999)
+"""Ways out of falls, by the cross-entropy method: offsets to a policy's actions with which it does not fall. (Rubinstein 1999;
+the best of earlier generations stay in the running, as in Pinneri et al. 2020)
 
 A fall is played again from some time before it, in the same world and with the same chance, by many samples at once. Each adds
 its own offsets to what the policy does; the best of them say where the next ones are drawn. Offsets are given at knots a few
@@ -33,11 +34,14 @@ class Falls(NamedTuple):
 
 
 class Search(NamedTuple):
-    """The falls that are worked on (S,), the mean and spread of their samples (S, K, J), and the generations they have had."""
+    """The falls that are worked on (S,), the mean and spread of their samples (S, K, J), the best so far (S, E, K, J) with
+    their scores (S, E), and the generations they have had."""
 
     falls: Falls
     mean: Array
     spread: Array
+    elite: Array
+    elite_score: Array
     generation: Array
 
 
@@ -66,11 +70,12 @@ def hats(horizon: int, knots: int, spacing: int) -> Array:
     return jnp.maximum(1.0 - jnp.abs(jnp.arange(horizon)[:, None] - spacing * jnp.arange(knots)) / spacing, 0.0)
 
 
-def empty_search(falls: Falls, knots: int, joints: int) -> Search:
+def empty_search(falls: Falls, samples: int, knots: int, joints: int) -> Search:
     """Slots that wait for work; `falls` (S,) gives their shapes."""
-    slots = len(falls.real)
-    still = jnp.zeros((slots, knots, joints))
-    return Search(falls._replace(real=jnp.zeros(slots, bool)), still, still, jnp.zeros(slots, jnp.int32))
+    slots, best = len(falls.real), max(samples // ELITE, 2)
+    still, elite = jnp.zeros((slots, knots, joints)), jnp.zeros((slots, best, knots, joints))
+    idle = falls._replace(real=jnp.zeros(slots, bool))
+    return Search(idle, still, still, elite, jnp.full((slots, best), -jnp.inf), jnp.zeros(slots, jnp.int32))
 
 
 def empty_library(size: int, observed: int, knots: int, joints: int) -> Library:
@@ -88,7 +93,9 @@ def refill(search: Search, queue: Falls, taken: Array, spread: float) -> tuple[S
     mean, wide = (
         jnp.where(_like(there, search.mean), value, part) for value, part in ((0.0, search.mean), (spread, search.spread))
     )
-    return Search(falls, mean, wide, jnp.where(there, 0, search.generation)), taken + idle.sum()
+    elite_score = jnp.where(there[:, None], -jnp.inf, search.elite_score)
+    generation = jnp.where(there, 0, search.generation)
+    return Search(falls, mean, wide, search.elite, elite_score, generation), taken + idle.sum()
 
 
 def advance(
@@ -103,7 +110,6 @@ def advance(
 ) -> tuple[Search, Library, Found]:
     """One generation of `samples` for every fall of `search`. `act`: what is seen (..., A) in states, what is done (..., J)."""
     slots, knots, joints = search.mean.shape
-    best = max(samples // ELITE, 2)
     seen, _ = act(search.falls.start)
     mean, spread = _centres(search, library, seen, config)
     group = jnp.arange(samples) * GUESSES // samples
@@ -113,13 +119,13 @@ def advance(
     by_guess = jnp.stack([jnp.where(group == g, score, -jnp.inf).max(axis=1) for g in range(GUESSES)], axis=1)
     chosen = (search.generation[:, None] > 0) | (group == by_guess.argmax(axis=1)[:, None])
     solved = search.falls.real & (stands.mean(axis=1, where=chosen) > config.enough)
-    value, elite = jax.lax.top_k(jnp.where(chosen, score, -jnp.inf), best)
-    counts = jnp.isfinite(value)[..., None, None]
-    of_elite = jnp.take_along_axis(offsets, elite[:, :, None, None], axis=1)
-    first = jnp.take_along_axis(group[None], elite[:, :1], axis=1)[:, 0]
-    old_mean, old_spread = mean[jnp.arange(slots), first], spread[jnp.arange(slots), first]
-    mean = INERTIA * old_mean + (1.0 - INERTIA) * of_elite.mean(axis=1, where=counts)
-    spread = jnp.maximum(INERTIA * old_spread + (1.0 - INERTIA) * of_elite.std(axis=1, where=counts), config.least_spread)
+    running = jnp.concatenate([search.elite_score, jnp.where(chosen, score, -jnp.inf)], axis=1)
+    elite_score, index = jax.lax.top_k(running, search.elite.shape[1])
+    elite = jnp.take_along_axis(jnp.concatenate([search.elite, offsets], axis=1), index[:, :, None, None], axis=1)
+    counts, guess = jnp.isfinite(elite_score)[..., None, None], by_guess.argmax(axis=1)
+    old_mean, old_spread = mean[jnp.arange(slots), guess], spread[jnp.arange(slots), guess]
+    mean = INERTIA * old_mean + (1.0 - INERTIA) * elite.mean(axis=1, where=counts)
+    spread = jnp.maximum(INERTIA * old_spread + (1.0 - INERTIA) * elite.std(axis=1, where=counts), config.least_spread)
 
     place = jnp.where(solved, (library.count + jnp.cumsum(solved) - 1) % len(library.seen), len(library.seen))
     library = Library(
@@ -134,7 +140,7 @@ def advance(
     valid = (solved[:, None] & (stands & chosen)[rows, shown])[..., None] & going[rows, shown]
     found = Found(solved, over, obs[rows, shown], action[rows, shown], valid)
     falls = search.falls._replace(real=search.falls.real & ~solved & ~over)
-    return Search(falls, mean, spread, generation), library, found
+    return Search(falls, mean, spread, elite, elite_score, generation), library, found
 
 
 def _centres(search: Search, library: Library, seen: Array, config: SearchConfig) -> tuple[Array, Array]:
