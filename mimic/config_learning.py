@@ -37,6 +37,8 @@ class PPOConfig:
     max_grad_norm: float = 1.0
     paired: bool = True
     """Let environments b and b + num_envs/2 begin each rollout in one state and explore it with opposite noise."""
+    noise_correlation: float = 0.0
+    """Correlation of the action noise from one control step to the next: what acts for longer explores further."""
     average_decay: float = 0.99
     """Decay per minibatch of the running average of the weights, which is what is evaluated and exported."""
     symmetry: Literal["none", "augment", "loss", "network"] = "none"
@@ -90,11 +92,11 @@ class SearchConfig:
     """Ways out that are remembered, to begin from where a fall is similar."""
     noise: float = 0.05
     """Standard deviation of the noise on actions in practice."""
-    kept: int = 100_000
+    kept: int = 150_000
     """Control steps that are remembered, of the practice and of the ways out each."""
     trusted: int = 20_000
     """Control steps of ways out that must be known before they weigh as much as the practice."""
-    updates: int = 100
+    updates: int = 400
     """Minibatches learnt from in each iteration."""
     otherwise: float = 0.15
     """Root mean square difference over the joints to its first actions above which the policy has learnt another way; where it

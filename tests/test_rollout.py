@@ -10,7 +10,7 @@ from toy import Clock
 from mimic.config import ROUND, NetworkConfig
 from mimic.learning.networks import make_networks
 from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
-from mimic.learning.rollout import collect
+from mimic.learning.rollout import collect, correlated
 
 STEPS, ENVS = 40, 6
 BOUND = 0.5  # an action above it breaks the clock
@@ -18,7 +18,7 @@ NETWORKS = make_networks(NetworkConfig(hidden=(5,), init_std=0.7), 2, actor_size
 NORMALIZER = update_normalizer(init_normalizer(4), jnp.asarray(np.random.default_rng(0).normal(size=(50, 4), scale=2)))
 
 
-def roll(task: Clock, paired: bool = False):
+def roll(task: Clock, paired: bool = False, noise_correlation: float = 0.0):
     """(params, first states, final states, rollout), with weights far from their first values."""
     shapes = jax.eval_shape(lambda key: NETWORKS.init(key, 4), jax.random.key(0))
     rng = np.random.default_rng(1)
@@ -27,7 +27,8 @@ def roll(task: Clock, paired: bool = False):
 
     def run(params, first, key):
         return collect(
-            task, NETWORKS, params, NORMALIZER, first, jnp.zeros(()), key, length=STEPS, obs_clip=2.0, paired=paired
+            task, NETWORKS, params, NORMALIZER, first, jnp.zeros(()), key, length=STEPS, obs_clip=2.0, paired=paired,
+            noise_correlation=noise_correlation,
         )  # fmt: skip
 
     final, rollout = jax.jit(run)(params, first, jax.random.key(2))
@@ -106,6 +107,20 @@ def test_logs_are_means(plain):
     rollout = plain[3]
     assert rollout.log["error/count"] == pytest.approx(rollout.transitions.notes.mean(), rel=1e-5)
     assert rollout.log["rollout/invalid"] == 0
+
+
+def test_correlated_noise_is_as_large_as_the_white_one_and_lasts():
+    noise = np.asarray(correlated(jax.random.normal(jax.random.key(0), (24, 4000, 3)), 0.5))
+    np.testing.assert_allclose(noise.std(axis=(1, 2)), 1.0, atol=0.03)
+    for lag in (1, 2, 4):
+        np.testing.assert_allclose(np.mean(noise[lag:] * noise[:-lag]), 0.5**lag, atol=0.02)
+
+
+def test_the_noise_of_a_rollout_lasts_as_asked():
+    _, _, _, rollout = roll(Clock(), noise_correlation=0.9)
+    t = rollout.transitions
+    noise = (t.action - t.mean) / 0.5
+    assert np.mean(noise[1:] * noise[:-1]) / np.mean(np.square(noise)) > 0.7
 
 
 def test_paired_environments_explore_with_opposite_noise():

@@ -201,6 +201,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
         env_state, collected = collect(
             task, networks, state.params, state.normalizer, state.env_state, state.curriculum, key_rollout,
             length=ppo.rollout_length, obs_clip=config.observation.clip, paired=ppo.paired,
+            noise_correlation=ppo.noise_correlation,
         )  # fmt: skip
         transitions: Transition = collected.transitions
         batch = _make_batch(state, transitions)

@@ -83,6 +83,7 @@ def collect(
     length: int,
     obs_clip: float,
     paired: bool = False,
+    noise_correlation: float = 0.0,
 ) -> tuple[EnvState, Rollout]:
     """Run `length` control steps of all environments with the stochastic policy.
 
@@ -97,7 +98,7 @@ def collect(
     # all that chance decides is drawn before the scan, where one large operation is cheaper than `length` small ones
     key_noise, key_fresh, key_chance = jax.random.split(key, 3)
     key_chances = jax.random.split(key_chance, (length, num_envs))
-    noises = jax.random.normal(key_noise, (length, num_envs, task.action_size))
+    noises = correlated(jax.random.normal(key_noise, (length, num_envs, task.action_size)), noise_correlation)
     if paired:
         env_state = jax.tree.map(lambda leaf: jnp.concatenate([leaf[: num_envs // 2]] * 2), env_state)
         noises = jnp.concatenate([noises[:, : num_envs // 2], -noises[:, : num_envs // 2]], axis=1)
@@ -140,6 +141,18 @@ def collect(
     drawn = (jnp.arange(length), noises, chances)
     (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), drawn)
     return env_state, Rollout(transitions, offender, {name: value.mean() for name, value in log.items()})
+
+
+def correlated(noise: Array, correlation: float) -> Array:
+    """White noise (T, ...) as a first-order autoregressive one of the same variance: neighbours in time correlate by so much.
+
+    Its density is taken to be the white one's all the same: the policy gradient is then that of a policy whose actions are
+    smoothed over a few steps. (colored noise in PPO: Hollenstein et al. 2024)
+    """
+    if correlation == 0.0:
+        return noise
+    rows = jnp.arange(len(noise))
+    return jnp.tensordot(jnp.linalg.cholesky(correlation ** jnp.abs(rows[:, None] - rows)), noise, axes=1)
 
 
 def chances_of(task: Task, key: Array, length: int, num_envs: int) -> Chance:

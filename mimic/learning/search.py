@@ -21,7 +21,7 @@ GUESSES = 8  # places where the first generation is drawn: about the policy itse
 SIMILAR = 0.3  # spread about such a finding, as a part of the spread about the policy
 INERTIA = 0.2  # of the mean and spread of the samples, from one generation to the next
 ELITE = 6  # one of so many samples is among the best
-SHOWN = 4  # samples of a solved fall that are learnt from
+SHOWN = 12  # samples of a solved fall that are learnt from
 
 
 class Falls(NamedTuple):
@@ -55,8 +55,8 @@ class Library(NamedTuple):
 
 class Found(NamedTuple):
     """One generation's results. solved, over (S,): whether a fall need be searched no more, and whether no way was found in all
-    generations. For `SHOWN` of the samples of each: what was observed (S, E, H, A) and done (S, E, H, J), and whether it is to be
-    learnt from (S, E, H)."""
+    generations. Of the best `SHOWN` samples of each: what was observed (S, E, H, A), what the policy does there with the mean of
+    the best offsets (S, E, H, J), and whether it is to be learnt from (S, E, H)."""
 
     solved: Array
     over: Array
@@ -114,7 +114,7 @@ def advance(
     mean, spread = _centres(search, library, seen, config)
     group = jnp.arange(samples) * GUESSES // samples
     offsets = mean[:, group] + spread[:, group] * jax.random.normal(key, (slots, samples, knots, joints))
-    score, stands, obs, action, going = _play(task, act, search.falls, offsets, curriculum, config)
+    score, stands, obs, policys, going = _play(task, act, search.falls, offsets, curriculum, config)
     # of a first generation only the best guess is followed
     by_guess = jnp.stack([jnp.where(group == g, score, -jnp.inf).max(axis=1) for g in range(GUESSES)], axis=1)
     chosen = (search.generation[:, None] > 0) | (group == by_guess.argmax(axis=1)[:, None])
@@ -133,12 +133,13 @@ def advance(
         library.offsets.at[place].set(mean, mode="drop"),
         library.count + solved.sum(),
     )
-    _, shown = jax.lax.top_k(jnp.where(stands & chosen, score, -jnp.inf), SHOWN)
+    _, shown = jax.lax.top_k(jnp.where(stands & chosen, score, -jnp.inf), min(SHOWN, samples))
     rows = jnp.arange(slots)[:, None]
     generation = search.generation + search.falls.real
     over = search.falls.real & ~solved & (generation >= config.generations)
     valid = (solved[:, None] & (stands & chosen)[rows, shown])[..., None] & going[rows, shown]
-    found = Found(solved, over, obs[rows, shown], action[rows, shown], valid)
+    way = jnp.einsum("hk,skj->shj", hats(config.horizon, knots, config.spacing), mean)
+    found = Found(solved, over, obs[rows, shown], policys[rows, shown] + way[:, None], valid)
     falls = search.falls._replace(real=search.falls.real & ~solved & ~over)
     return Search(falls, mean, spread, elite, elite_score, generation), library, found
 
@@ -168,7 +169,7 @@ def _play(
     config: SearchConfig,
 ) -> tuple[Array, Array, Array, Array, Array]:
     """The falls again with `offsets` (S, N, K, J): reward until the end (S, N), whether it stood to the last (S, N), what was
-    observed (S, N, H, A), done (S, N, H, J), and before the end of the episode (S, N, H)."""
+    observed (S, N, H, A), what the policy alone would have done (S, N, H, J), and before the end of the episode (S, N, H)."""
     slots, samples, knots, _ = offsets.shape
     batch = slots * samples
     states = jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, axis=0), falls.start)
@@ -180,8 +181,10 @@ def _play(
         states, score, fell, ended = carry
         weight, chance = now
         seen, action = act(states)
-        action = action + jnp.einsum("k,bkj->bj", weight, of_batch)
-        states, result = step(states, action, jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, axis=0), chance), curriculum)
+        offset = jnp.einsum("k,bkj->bj", weight, of_batch)
+        states, result = step(
+            states, action + offset, jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, axis=0), chance), curriculum
+        )
         score = score + jnp.where(ended, 0.0, result.reward)
         fell = fell | (result.terminated & ~ended)
         return (states, score, fell, ended | result.terminated | result.truncated), (seen, action, ~ended)
