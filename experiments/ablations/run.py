@@ -23,6 +23,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "symmetry-loss": ("ppo.symmetry=loss",),
     "symmetry-network": ("ppo.symmetry=network",),
     "smooth": ("reward.action_acceleration=-.005",),
+    "noise-lasts": ("ppo.noise_correlation=.5",),
     "smooth-only": ("reward.action_rate=0", "reward.action_acceleration=-.005"),
 }
 
