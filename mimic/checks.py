@@ -79,10 +79,8 @@ RULES: dict[str, dict[str, Rule]] = {
     | _each(SHARE, "discount", "gae_lambda", "anneal_share", "average_decay")
     | _each(AMOUNT, "symmetry_coef", "entropy_coef", "std_rate")
     | {"noise_correlation": SPREAD},
-    "search": _each(
-        COUNT, "practice", "generations_per_practice", "before", "horizon", "spacing", "generations", "library", "kept"
-    )
-    | _each(COUNT, "trusted", "updates")
+    "search": _each(COUNT, "practice", "generations_per_practice", "before", "horizon", "spacing", "generations")
+    | _each(COUNT, "library", "kept", "trusted", "updates")
     | _each(POSITIVE, "spread", "least_spread", "otherwise", "noise", "learning_rate")
     | {"samples": Rule("at least 8, and whole", lambda v: _whole(v) and v >= 8), "enough": SPREAD},
     "distill": {"kept_rollouts": COUNT, "learning_rate": POSITIVE, "noise": POSITIVE, "mixed_share": SHARE},

@@ -102,3 +102,7 @@ class SearchConfig:
     """Root mean square difference over the joints to its first actions above which the policy has learnt another way; where it
     is less, and does not fall, it is held to them."""
     learning_rate: float = 3e-4
+
+    @property
+    def knots(self) -> int:
+        return self.before // self.spacing + 1

@@ -159,7 +159,7 @@ def _loop(
                 saved = now
         jax.block_until_ready(state)
         wall_s = time.perf_counter() - began
-    checkpoints.save(iteration, state)
+        checkpoints.save(iteration, state)
     stopped = stopped_by() if iteration < last else None
     if stopped is not None:
         say(f"interrupted: saved at iteration {iteration} of {last} in {run.folder}; go on with --resume")

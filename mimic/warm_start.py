@@ -50,7 +50,5 @@ def warm_start(run: Run, state: TrainState, say: Callable[[str], None]) -> Train
         shapes, wanted = (jax.tree.map(jnp.shape, part) for part in (tree, getattr(state, name)))
         if shapes != wanted:
             raise InputError(f"{name} of {source.folder}: arrays of other shapes than here; was it observed from other terms?")
-    if run.config.learner == "search":  # which goes on from what was measured
-        inherited["params"] = inherited["params"] | {"actor": inherited["average"]["actor"]}
     say(f"begins with the policy of {source.folder}")
     return state._replace(**jax.tree.map(jnp.asarray, inherited))

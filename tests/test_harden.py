@@ -134,8 +134,8 @@ def test_a_way_out_is_found_shown_and_remembered():
             queue, taken = windy_falls([0.52]), jnp.zeros((), int)
             search, taken = refill(search, queue, taken, SEARCH.spread)
         key = jax.random.key(generation)
-        search, library, found = jax.jit(advance, static_argnums=(0, 1, 6, 7))(
-            task, still, search, library, jnp.zeros(()), key, SEARCH, 16
+        search, library, found = jax.jit(advance, static_argnums=(0, 1, 6))(
+            task, still, search, library, jnp.zeros(()), key, SEARCH
         )
         if found.solved.any():
             solved_at.append(int(search.generation[0]))
@@ -175,6 +175,15 @@ def test_a_policy_that_falls_learns_not_to():
     assert falls[-1] < 0.2 * falls[0]
     assert sum(log["search/avoided"] for log in logs) == logs[-1]["search/known"] > 5
     assert logs[-1]["loss/found"] < logs[1]["loss/found"]
+
+
+def test_a_policy_that_mirrors_itself_is_hardened_as_one():
+    class TwoSided(Ridge):
+        def mirror(self) -> str:
+            return "the task's"
+
+    mirrored = dataclasses.replace(RIDGE, ppo=dataclasses.replace(RIDGE.ppo, symmetry="network"))
+    assert make_hardener(mirrored, TwoSided()).networks.mirror == "the task's"
 
 
 TINY = Config(

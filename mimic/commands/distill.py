@@ -1,13 +1,12 @@
 """`mimic distill`: from a teacher that sees everything to a student that sees what a robot measures."""
 
-import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from mimic.arguments import EXIT_INPUT, parse_arguments, say
-from mimic.commands.training import Training, run_to_resume
+from mimic.arguments import say
+from mimic.commands.run_options import first_argument, parse_options, run_to_resume
+from mimic.commands.training import Training
 from mimic.config import Config
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
@@ -69,37 +68,21 @@ class Distill(Training):
 
 def parse_distill(argv: list[str]) -> Distill:
     """Steps: the teacher's run and the preset, or the run to resume, give the defaults that the options are parsed against."""
-    import tyro
-
-    if not argv or argv[0] in ("-h", "--help"):
-        print(
-            f"usage: mimic distill TEACHER_RUN [--preset NAME] [options]\n\n{Distill.__doc__}\n"
-            f"presets: {', '.join(PRESETS)}\n\n`mimic distill TEACHER_RUN --help` lists all options."
-        )
-        sys.exit(0 if argv else EXIT_INPUT)
-    if argv[0].startswith("-"):
-        raise InputError(f"mimic distill wants the teacher's run folder first, got {argv[0]!r}")
-    teacher = Path(argv[0])
+    usage = (
+        f"usage: mimic distill TEACHER_RUN [--preset NAME] [options]\n\n{Distill.__doc__}\n"
+        f"presets: {', '.join(PRESETS)}\n\n`mimic distill TEACHER_RUN --help` lists all options."
+    )
+    teacher = Path(first_argument(argv, "distill", "the teacher's run folder", usage))
+    default = Path("runs") / f"{teacher.name}-student"
 
     def parse(defaults: Config) -> Any:
-        @dataclass(frozen=True)
-        class Arguments:
-            __doc__ = Distill.__doc__
-            config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: defaults)
-            run_dir: Path = Path("runs") / f"{teacher.name}-student"
-            """The student's run folder."""
-            resume: bool = False
-            """Go on with the run in the folder, where the teacher is kept, too; begin it where there is none."""
-            overwrite: bool = False
-            """Replace the run in the folder."""
-
-        return parse_arguments(Arguments, argv[1:], f"mimic distill {argv[0]}")
+        return parse_options(argv, "distill", Distill.__doc__, defaults, str(default))
 
     from mimic.runs import open_run
     from mimic.teacher import student_config
 
     parsed = parse(make_preset(DEPLOYABLE))  # for --preset, --run-dir and --resume, whatever else is said
-    preset = make_preset(parsed.config.preset)
-    run = run_to_resume(parsed.run_dir, resume=parsed.resume, overwrite=parsed.overwrite)
+    preset, folder = make_preset(parsed.config.preset), parsed.run_dir or default
+    run = run_to_resume(folder, resume=parsed.resume, overwrite=parsed.overwrite)
     parsed = parse(run.config if run is not None else student_config(preset, open_run(teacher).config, teacher))
-    return Distill(parsed.config, parsed.run_dir, run is not None, parsed.overwrite, source=teacher)
+    return Distill(parsed.config, folder, run is not None, parsed.overwrite, source=teacher)

@@ -1,13 +1,12 @@
 """`mimic harden`: from a policy that falls to one that knows ways out."""
 
 import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from mimic.arguments import EXIT_INPUT, parse_arguments
-from mimic.commands.training import Training, run_to_resume
+from mimic.commands.run_options import first_argument, parse_options, run_to_resume
+from mimic.commands.training import Training
 from mimic.config import Config
 from motions.errors import InputError
 
@@ -37,8 +36,7 @@ class Harden(Training):
             raise InputError(f"{self.folder} is no hardening: mimic train --resume goes on with it")
 
     def create(self) -> tuple["Run", None]:
-        from mimic.checks import check_fits
-        from mimic.runs import create_run, open_run, refuse_occupied, require_writable
+        from mimic.runs import create_run, open_run
         from mimic.warm_start import check_warm_start
 
         config, folder = self.config, self.folder
@@ -47,10 +45,7 @@ class Harden(Training):
         source = open_run(self.source)
         if source.config.teacher is not None:
             raise InputError(f"{self.source} is a student: harden its teacher ({source.config.teacher}), and distill that again")
-        check_fits(config, source.robot)
         check_warm_start(config, source.robot)
-        refuse_occupied(folder, config, overwrite=self.overwrite)
-        require_writable(folder)
         return create_run(folder, config, source.robot, source.motions, overwrite=self.overwrite), None
 
 
@@ -62,34 +57,18 @@ def hardening(source: Config, folder: Path) -> Config:
 
 def parse_harden(argv: list[str]) -> Harden:
     """Steps: the policy's run, or the run to resume, gives the defaults that the options are parsed against."""
-    import tyro
-
-    if not argv or argv[0] in ("-h", "--help"):
-        print(f"usage: mimic harden RUN [options]\n\n{Harden.__doc__}\n`mimic harden RUN --help` lists all options.")
-        sys.exit(0 if argv else EXIT_INPUT)
-    if argv[0].startswith("-"):
-        raise InputError(f"mimic harden wants the policy's run folder first, got {argv[0]!r}")
-    source = Path(argv[0])
+    usage = f"usage: mimic harden RUN [options]\n\n{Harden.__doc__}\n`mimic harden RUN --help` lists all options."
+    source = Path(first_argument(argv, "harden", "the policy's run folder", usage))
+    default = Path("runs") / f"{source.name}-hardened"
 
     def parse(defaults: Config) -> Any:
-        @dataclass(frozen=True)
-        class Arguments:
-            __doc__ = Harden.__doc__
-            config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: defaults)
-            run_dir: Path = Path("runs") / f"{source.name}-hardened"
-            """The hardened policy's run folder."""
-            resume: bool = False
-            """Go on with the run in the folder; begin it where there is none."""
-            overwrite: bool = False
-            """Replace the run in the folder."""
-
-        return parse_arguments(Arguments, argv[1:], f"mimic harden {argv[0]}")
+        return parse_options(argv, "harden", Harden.__doc__, defaults, str(default))
 
     from mimic.runs import open_run
 
-    defaults = hardening(open_run(source).config, source)
-    parsed = parse(defaults)
-    run = run_to_resume(parsed.run_dir, resume=parsed.resume, overwrite=parsed.overwrite)
+    parsed = parse(hardening(open_run(source).config, source))
+    folder = parsed.run_dir or default
+    run = run_to_resume(folder, resume=parsed.resume, overwrite=parsed.overwrite)
     if run is not None:
         parsed = parse(run.config)
-    return Harden(parsed.config, parsed.run_dir, run is not None, parsed.overwrite, source=source)
+    return Harden(parsed.config, folder, run is not None, parsed.overwrite, source=source)

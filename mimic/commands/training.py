@@ -2,22 +2,20 @@
 
 import dataclasses
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mimic.arguments import (
     EXIT_FAILED,
-    EXIT_INPUT,
     EXIT_INTERRUPTED,
     EXIT_REQUEUE,
     POSITIONAL,
     FileOptions,
-    parse_arguments,
     say,
     write_json,
 )
+from mimic.commands.run_options import first_argument, parse_options, run_to_resume
 from mimic.config import Config
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
@@ -240,56 +238,22 @@ class Play:
         return 0
 
 
-def run_to_resume(folder: Path, *, resume: bool, overwrite: bool) -> "Run | None":
-    """The run in `folder`, if it is to be resumed; None where none has begun, which is said.
-
-    Raises `InputError` where something else is, or it is to be overwritten, too.
-    """
-    from mimic.runs import is_free, open_run
-
-    if resume and overwrite:
-        raise InputError("--resume and --overwrite exclude each other")
-    if not resume:
-        return None
-    if is_free(folder):
-        say(f"no run in {folder} to resume: beginning one")
-        return None
-    return open_run(folder)
-
-
 def parse_train(argv: list[str]) -> Train:
     """Two steps: the preset's name, or the run to resume, gives the defaults that the other options are parsed against."""
-    import tyro
-
     width = max(map(len, PRESETS))
     presets = "\n".join(f"  {name:{width}} {(make.__doc__ or '').strip().splitlines()[0]}" for name, make in PRESETS.items())
-    if not argv or argv[0] in ("-h", "--help"):
-        print(
-            f"usage: mimic train PRESET [options]\n\n{Train.__doc__}\n\npresets:\n{presets}\n\n"
-            "`mimic train PRESET --help` lists all options."
-        )
-        sys.exit(0 if argv else EXIT_INPUT)
-    if argv[0].startswith("-"):
-        raise InputError(f"mimic train wants a preset first, got {argv[0]!r}. Known: {', '.join(PRESETS)}")
-    preset = make_preset(argv[0])
+    usage = (
+        f"usage: mimic train PRESET [options]\n\n{Train.__doc__}\n\npresets:\n{presets}\n\n"
+        "`mimic train PRESET --help` lists all options."
+    )
+    name = first_argument(argv, "train", "a preset", usage, known=f". Known: {', '.join(PRESETS)}")
 
     def parse(defaults: Config) -> Any:
-        @dataclass(frozen=True)
-        class Arguments:
-            __doc__ = Train.__doc__
-            config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: defaults)
-            run_dir: Path | None = None
-            """Run folder; default: runs/PRESET-MOTION."""
-            resume: bool = False
-            """Go on with the run in the folder; begin it where there is none."""
-            overwrite: bool = False
-            """Replace the run in the folder."""
+        return parse_options(argv, "train", Train.__doc__, defaults, "runs/PRESET-MOTION")
 
-        return parse_arguments(Arguments, argv[1:], f"mimic train {argv[0]}")
-
-    parsed = parse(preset)
-    folder = parsed.run_dir or Path("runs") / "-".join([argv[0], *(Path(p).stem for p in parsed.config.motion[:1])])
+    parsed = parse(make_preset(name))
+    folder = parsed.run_dir or Path("runs") / "-".join([name, *(Path(p).stem for p in parsed.config.motion[:1])])
     run = run_to_resume(folder, resume=parsed.resume, overwrite=parsed.overwrite)
     if run is not None:
-        parsed = parse(dataclasses.replace(run.config, preset=argv[0]))
+        parsed = parse(dataclasses.replace(run.config, preset=name))
     return Train(parsed.config, folder, run is not None, parsed.overwrite)

@@ -17,7 +17,7 @@ import optax
 
 from mimic.config import Config, ObservationConfig
 from mimic.learning.networks import MLP, Layers, Params, actor_params, make_networks
-from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
+from mimic.learning.normalizer import first_of, init_normalizer, normalize, update_normalizer
 from mimic.learning.ppo import Learner, TrainState, after_the_first, annealed
 from mimic.learning.rollout import Offender, Task, collect
 from motions.rotations import Array
@@ -116,6 +116,30 @@ def imitation_loss(params: Params, obs: Array, label: Array, known: Array, actor
 def known_mean(values: Array, known: Array) -> Array:
     """Mean of values (..., J) where `known` (...) is 1."""
     return jnp.sum(known * values.mean(axis=-1)) / jnp.maximum(known.sum(), 1.0)
+
+
+def descend(
+    loss: Callable[[Params, Array], tuple[Array, Any]],
+    before: tuple[Params, Any, Params],
+    keys: Array,
+    optimizer: optax.GradientTransformation,
+    learning_rate: Array,
+    average_decay: float,
+) -> tuple[tuple[Params, Any, Params], Any]:
+    """The actor, the optimizer's moments and the running average of all weights after a step down `loss` with each of `keys`.
+
+    `loss(params, key)` gives (value, what is to be logged); the logs come back with a leading axis of steps.
+    """
+
+    def step(carry: tuple, key: Array) -> tuple[tuple, Any]:
+        params, moments, average = carry
+        grads, log = jax.grad(loss, has_aux=True)(params, key)
+        change, moments = optimizer.update(grads["actor"], moments)
+        params = params | {"actor": jax.tree.map(lambda p, u: p - learning_rate * u, params["actor"], change)}
+        average = jax.tree.map(lambda a, p: average_decay * a + (1.0 - average_decay) * p, average, params)
+        return (params, moments, average), log
+
+    return jax.lax.scan(step, before, keys)
 
 
 def labels(plans: Array, ended: Array, action_scale: Array) -> tuple[Array, Array]:
@@ -223,18 +247,14 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
         remembered = jnp.minimum(state.iteration + 1, distill.kept_rollouts) * config.steps_per_iteration
         obs, label = (part.reshape(-1, part.shape[-1]) for part in (memory.obs, memory.label))
         known = memory.known.reshape(-1)
-        statistics = jax.tree.map(lambda leaf: leaf[..., :actor_size] if leaf.ndim else leaf, state.normalizer)
+        statistics = first_of(state.normalizer, actor_size)
 
-        def step(carry: tuple, key_batch: Array) -> tuple[tuple, Array]:
-            params, moments, average = carry
+        def loss(params: Params, key_batch: Array) -> tuple[Array, Array]:
             index = jax.random.randint(key_batch, (batch_size,), 0, remembered)
             seen = normalize(statistics, obs[index], config.observation.clip)
-            loss, grads = jax.value_and_grad(imitation_loss)(params, seen, label[index], known[index], actor)
-            change, moments = optimizer.update(grads["actor"], moments)
-            params = params | {"actor": jax.tree.map(lambda p, u: p - learning_rate * u, params["actor"], change)}
-            average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)
-            return (params, moments, average), loss
+            value = imitation_loss(params, seen, label[index], known[index], actor)
+            return value, value
 
-        return jax.lax.scan(step, before, jax.random.split(key, updates))
+        return descend(loss, before, jax.random.split(key, updates), optimizer, learning_rate, ppo.average_decay)
 
     return Learner(init, iterate, networks, actor_size)

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import optax
 
 from mimic.config import ROUND, Config
-from mimic.learning.distill import known_mean
-from mimic.learning.networks import make_networks
-from mimic.learning.normalizer import Normalizer, init_normalizer, normalize
-from mimic.learning.ppo import Learner, TrainState, annealed
-from mimic.learning.rollout import EnvState, Offender, Task, chances_of, collect
+from mimic.learning.distill import descend, imitation_loss
+from mimic.learning.networks import Params
+from mimic.learning.normalizer import Normalizer, first_of, init_normalizer, normalize
+from mimic.learning.ppo import Learner, MirrorTask, TrainState, annealed, networks_of
+from mimic.learning.rollout import EnvState, Offender, chances_of, collect
 from mimic.learning.search import (
     Falls,
     Library,
@@ -24,7 +24,6 @@ from mimic.learning.search import (
     advance,
     empty_library,
     empty_search,
-    of_joints,
     refill,
 )
 from motions.rotations import Array
@@ -82,8 +81,8 @@ def falls_of(practice: Practice, before: int, horizon: int) -> Falls:
     start = jnp.maximum(-(-began // ROUND), (row - before) // ROUND)
     late_enough = practice.terminated & (row - ROUND * start >= SHORTEST) & ((row >= before) | (began > 0))
     first, every = jnp.argmax(late_enough, axis=0), jnp.arange(envs)
-    begin = jnp.maximum(start[first, every], 0)
-    states = jax.tree.map(lambda leaf: leaf[jnp.minimum(begin, len(leaf) - 1), every], practice.snapshots)
+    begin = start[first, every]
+    states = jax.tree.map(lambda leaf: leaf[begin, every], practice.snapshots)
 
     def from_begin(leaf: Array) -> Array:
         def of_one(column: Array, step: Array) -> Array:
@@ -115,17 +114,18 @@ def remember(examples: Examples, obs: Array, action: Array, valid: Array) -> Exa
     )
 
 
-def make_hardener(config: Config, task: Task) -> Learner:
+def make_hardener(config: Config, task: MirrorTask) -> Learner:
     """Hardening of the policy that the run begins with (`init_from`)."""
     ppo, search = config.ppo, config.search
     optimizer = optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.scale_by_adam())
-    actor_shape, extra_shape = jax.eval_shape(lambda: task.observe(task.reset(jax.random.key(0), task.init_curriculum())))
-    actor_size, obs_size = actor_shape.shape[0], actor_shape.shape[0] + extra_shape.shape[0]
-    networks = make_networks(config.network, task.action_size, actor_size, config.observation.critic_sees_actor)
-    knots, joints = of_joints(task, search)
+    networks, obs_size = networks_of(config, task)
+    actor_size, knots, joints = networks.actor_size, search.knots, task.action_size
     slots, rounds = config.num_envs // search.samples, search.practice // ROUND
     more = -(-search.horizon // ROUND)
     batch_size = config.num_envs * ppo.rollout_length // ppo.num_minibatches
+
+    def actor(params: Params, obs: Array) -> Array:
+        return networks.policy(params, obs)[0]
 
     def examples() -> Examples:  # in half precision, as large as they are
         obs = jnp.zeros((search.kept, actor_size), jnp.float16)
@@ -154,17 +154,27 @@ def make_hardener(config: Config, task: Task) -> Learner:
             iteration=jnp.zeros((), jnp.int32),
         )
 
+    def begun(state: TrainState) -> TrainState:
+        """At the beginning the policy is what was measured of it, the average, and that is remembered as the first."""
+        memory: Memory = state.opt_state
+        begins = state.iteration == 0
+        now, first = (
+            jax.tree.map(lambda average, part: jnp.where(begins, average, part), state.average["actor"], part)
+            for part in (state.params["actor"], memory.first)
+        )
+        return state._replace(params=state.params | {"actor": now}, opt_state=memory._replace(first=first))
+
     def iterate(state: TrainState) -> tuple[TrainState, dict[str, Array], Offender]:
+        state = begun(state)
         key_practice, key_search, key_update, key_next = jax.random.split(state.key, 4)
-        seen = _only_actor(state.normalizer)
+        seen = first_of(state.normalizer, actor_size)
         env_state, practice, notes, log, offender = _practise(state, key_practice)
         yard, memory, counts = _search(state, practice, seen, key_search)
         stood = normalize(seen, practice.obs, config.observation.clip)
-        first = jax.tree.map(lambda now, then: jnp.where(state.iteration == 0, now, then), state.params["actor"], memory.first)
-        action = networks.policy(state.params | {"actor": first}, stood)[0]
+        action = actor({"actor": memory.first, "log_std": state.params["log_std"]}, stood)
         alike = jnp.mean(jnp.square(action - practice.action), axis=-1) < search.otherwise**2
         valid = stands_on(practice.terminated, search.before) & alike
-        memory = memory._replace(first=first, stood=remember(memory.stood, stood, action, valid))
+        memory = memory._replace(stood=remember(memory.stood, stood, action, valid))
         learning_rate = search.learning_rate * annealed(state.iteration / config.num_iterations, ppo.anneal_share)
         params, average, memory, losses = _update(state, memory, learning_rate, key_update)
         curriculum = task.update_curriculum(state.curriculum, notes, practice.terminated)
@@ -203,9 +213,6 @@ def make_hardener(config: Config, task: Task) -> Learner:
         log = jax.tree.map(jnp.mean, rollouts.log) | {"rollout/reward": t.reward.mean()}
         return env_state, practice, jax.tree.map(in_one, t.notes), log, jax.tree.map(lambda leaf: leaf[broken], rollouts.offender)
 
-    def _only_actor(normalizer: Normalizer) -> Normalizer:
-        return jax.tree.map(lambda leaf: leaf[:actor_size] if leaf.ndim else leaf, normalizer)
-
     def _search(
         state: TrainState, practice: Practice, normalizer: Normalizer, key: Array
     ) -> tuple[Yard, Memory, dict[str, Array]]:
@@ -216,13 +223,13 @@ def make_hardener(config: Config, task: Task) -> Learner:
 
         def act(states: EnvState) -> tuple[Array, Array]:
             seen = normalize(normalizer, jax.vmap(task.observe)(states)[0], config.observation.clip)
-            return seen, networks.policy(state.params, seen)[0]
+            return seen, actor(state.params, seen)
 
         def generation(carry: tuple, key: Array) -> tuple[tuple, tuple]:
             doing, library, found, taken = carry
             doing, taken = refill(doing, queue, taken, search.spread)
             working = doing.falls.real.mean()
-            doing, library, result = advance(task, act, doing, library, state.curriculum, key, search, search.samples)
+            doing, library, result = advance(task, act, doing, library, state.curriculum, key, search)
             return (doing, library, remember(found, result.obs, result.action, result.valid), taken), (
                 working, result.solved.sum(), result.over.sum(),
             )  # fmt: skip
@@ -232,39 +239,34 @@ def make_hardener(config: Config, task: Task) -> Learner:
         carry = (yard.search, yard.library, state.opt_state.found, jnp.zeros((), jnp.int32))
         (doing, library, found, _), (working, solved, over) = jax.lax.scan(generation, carry, keys)
         counts = {
-            "search/falls": falls.real.sum().astype(jnp.float32),
+            "search/falls": falls.real.sum(),
             "search/working": working.mean(),
-            "search/avoided": solved.sum().astype(jnp.float32),
-            "search/given_up": over.sum().astype(jnp.float32),
-            "search/known": library.count.astype(jnp.float32),
+            "search/avoided": solved.sum(),
+            "search/given_up": over.sum(),
+            "search/known": library.count,
         }
         return yard._replace(search=doing, library=library), state.opt_state._replace(found=found), counts
 
     def _update(
         state: TrainState, memory: Memory, learning_rate: Array, key: Array
-    ) -> tuple[dict[str, Any], dict[str, Any], Memory, dict[str, Array]]:
+    ) -> tuple[Params, Params, Memory, dict[str, Array]]:
         trust = jnp.minimum(memory.found.count / search.trusted, 1.0)
 
-        def loss(params: dict[str, Any], key_batch: Array) -> tuple[Array, tuple[Array, Array]]:
+        def loss(params: Params, key_batch: Array) -> tuple[Array, tuple[Array, Array]]:
             errors = []
             for examples, key in zip((memory.stood, memory.found), jax.random.split(key_batch), strict=True):
                 known = jnp.minimum(examples.count, search.kept)
                 index = jax.random.randint(key, (batch_size // 2,), 0, jnp.maximum(known, 1))
-                asked = networks.policy(params, examples.obs[index].astype(jnp.float32))[0]
                 valid = jnp.full(len(index), known > 0, jnp.float32)
-                errors.append(known_mean(jnp.square(asked - examples.action[index]), valid))
+                obs = examples.obs[index].astype(jnp.float32)
+                errors.append(imitation_loss(params, obs, examples.action[index], valid, actor))
             return errors[0] + trust * errors[1], tuple(errors)
 
-        def step(carry: tuple, key_batch: Array) -> tuple[tuple, tuple[Array, Array]]:
-            params, average, moments = carry
-            grads, errors = jax.grad(loss, has_aux=True)(params, key_batch)
-            change, moments = optimizer.update(grads["actor"], moments)
-            params = params | {"actor": jax.tree.map(lambda p, u: p - learning_rate * u, params["actor"], change)}
-            average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)
-            return (params, average, moments), errors
-
-        carry = (state.params, state.average, memory.moments)
-        (params, average, moments), (stood, found) = jax.lax.scan(step, carry, jax.random.split(key, search.updates))
+        before = (state.params, memory.moments, state.average)
+        after, (stood, found) = descend(
+            loss, before, jax.random.split(key, search.updates), optimizer, learning_rate, ppo.average_decay
+        )
+        params, moments, average = after
         losses = {"loss/stood": stood.mean(), "loss/found": found.mean()}
         return params, average, memory._replace(moments=moments), losses
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 
+import jax
 import jax.numpy as jnp
 
 from motions.rotations import Array
@@ -20,6 +21,11 @@ def init_normalizer(size: int) -> Normalizer:
 def update_normalizer(state: Normalizer, obs: Array) -> Normalizer:
     """Take in observations (..., size)."""
     return running_statistics.update(state, obs)
+
+
+def first_of(state: Normalizer, size: int) -> Normalizer:
+    """The statistics of the first `size` numbers."""
+    return jax.tree.map(lambda leaf: leaf[:size] if leaf.ndim else leaf, state)
 
 
 def normalize(state: Normalizer, obs: Array, clip: float) -> Array:

@@ -159,19 +159,24 @@ class MirrorTask(Task, Protocol):
         ...
 
 
+def networks_of(config: Config, task: MirrorTask) -> tuple[Networks, int]:
+    """Actor and critic for what `task` observes, as `config` says, and the size of all of it."""
+    actor_shape, extra_shape = jax.eval_shape(lambda: task.observe(task.reset(jax.random.key(0), task.init_curriculum())))
+    actor_size = actor_shape.shape[0]
+    networks = make_networks(config.network, task.action_size, actor_size, config.observation.critic_sees_actor)
+    if config.ppo.symmetry == "network":
+        networks = networks._replace(mirror=task.mirror())
+    return networks, actor_size + extra_shape.shape[0]
+
+
 def make_learner(config: Config, task: MirrorTask) -> Learner:
     """PPO on `task` as `config` says."""
     ppo = config.ppo
     optimizer = optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.scale_by_adam())
-    key_zero = jax.random.key(0)
-    actor_shape, extra_shape = jax.eval_shape(lambda: task.observe(task.reset(key_zero, task.init_curriculum())))
-    actor_size, obs_size = actor_shape.shape[0], actor_shape.shape[0] + extra_shape.shape[0]
-    networks = make_networks(config.network, task.action_size, actor_size, config.observation.critic_sees_actor)
-
-    mirror = None if ppo.symmetry == "none" else task.mirror()
-    learnt = mirror if ppo.symmetry in ("augment", "loss") else None
-    if ppo.symmetry == "network":
-        networks = networks._replace(mirror=mirror)
+    networks, obs_size = networks_of(config, task)
+    actor_size = networks.actor_size
+    learnt = task.mirror() if ppo.symmetry in ("augment", "loss") else None
+    mirror = learnt if networks.mirror is None else networks.mirror
 
     def with_images(obs: Array) -> Array:
         """Both, so that normalized observations mirror as the observations do; the critic's own part stays."""

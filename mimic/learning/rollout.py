@@ -96,21 +96,20 @@ def collect(
         return jnp.concatenate(jax.vmap(task.observe)(env_state), axis=-1)
 
     # all that chance decides is drawn before the scan, where one large operation is cheaper than `length` small ones
-    key_noise, key_fresh, key_chance = jax.random.split(key, 3)
-    key_chances = jax.random.split(key_chance, (length, num_envs))
+    key_noise, key_fresh, _ = jax.random.split(key, 3)
+    chances = chances_of(task, key, length, num_envs)
     noises = correlated(jax.random.normal(key_noise, (length, num_envs, task.action_size)), noise_correlation)
     if paired:
         env_state = jax.tree.map(lambda leaf: jnp.concatenate([leaf[: num_envs // 2]] * 2), env_state)
         noises = jnp.concatenate([noises[:, : num_envs // 2], -noises[:, : num_envs // 2]], axis=1)
         # what else befalls the two is the same, so that it cancels when they are compared
-        key_chances = jnp.concatenate([key_chances[:, : num_envs // 2]] * 2, axis=1)
+        chances = jax.tree.map(lambda leaf: jnp.concatenate([leaf[:, : num_envs // 2]] * 2, axis=1), chances)
     rounds = -(-length // ROUND)
     # one batch of all starts, and one of all observations of them: a second axis, or a second call, costs seconds of compilation
     restarts = jax.vmap(task.reset, (0, None))(jax.random.split(key_fresh, rounds * num_envs), curriculum)
     obs_starts = batch_observe(jax.tree.map(lambda now, later: jnp.concatenate([now, later]), env_state, restarts))
     obs, obs_restarts = jnp.split(obs_starts, [num_envs])
     restarts, obs_restarts = jax.tree.map(lambda leaf: leaf.reshape(rounds, num_envs, *leaf.shape[1:]), (restarts, obs_restarts))
-    chances = jax.vmap(jax.vmap(task.chance))(key_chances)
 
     def one_step(carry: tuple, drawn: tuple) -> tuple[tuple, tuple]:
         env_state, obs, offender = carry
@@ -123,9 +122,7 @@ def collect(
         next_state, result = batch_step(env_state, action, chance, curriculum)
         next_obs = batch_observe(next_state)
         ended = result.terminated | result.truncated
-        after, obs_after = jax.tree.map(
-            lambda new, old: jnp.where(_like(ended, new), new, old), (fresh, obs_fresh), (next_state, next_obs)
-        )
+        after, obs_after = choose(ended, (fresh, obs_fresh), (next_state, next_obs))
 
         broken = jnp.argmax(result.invalid)
         suspect = Offender(jax.tree.map(lambda leaf: leaf[broken], env_state), action[broken])
@@ -161,5 +158,6 @@ def chances_of(task: Task, key: Array, length: int, num_envs: int) -> Chance:
     return jax.vmap(jax.vmap(task.chance))(jax.random.split(key_chance, (length, num_envs)))
 
 
-def _like(mask: Array, leaf: Array) -> Array:
-    return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))
+def choose[T](mask: Array, one: T, other: T) -> T:
+    """Of two trees with leading axis (N,), the rows of `one` where `mask` (N,) is true, else those of `other`."""
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - 1)), a, b), one, other)

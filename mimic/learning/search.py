@@ -8,13 +8,13 @@ found before for a similar moment is tried first.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from mimic.config import SearchConfig
-from mimic.learning.rollout import Chance, Curriculum, EnvState, Task
+from mimic.learning.rollout import Chance, Curriculum, EnvState, Task, choose
 from motions.rotations import Array
 
 GUESSES = 8  # places where the first generation is drawn: about the policy itself, and about earlier findings
@@ -89,13 +89,15 @@ def refill(search: Search, queue: Falls, taken: Array, spread: float) -> tuple[S
     there = idle & (place < len(queue.real))
     index = jnp.minimum(place, len(queue.real) - 1)
     fresh = jax.tree.map(lambda leaf: leaf[index], queue)
-    falls = jax.tree.map(lambda new, old: jnp.where(_like(there, new), new, old), fresh, search.falls)
-    mean, wide = (
-        jnp.where(_like(there, search.mean), value, part) for value, part in ((0.0, search.mean), (spread, search.spread))
+    anew = Search(
+        fresh,
+        jnp.zeros_like(search.mean),
+        jnp.full_like(search.spread, spread),
+        search.elite,
+        jnp.full_like(search.elite_score, -jnp.inf),
+        jnp.zeros_like(search.generation),
     )
-    elite_score = jnp.where(there[:, None], -jnp.inf, search.elite_score)
-    generation = jnp.where(there, 0, search.generation)
-    return Search(falls, mean, wide, search.elite, elite_score, generation), taken + idle.sum()
+    return choose(there, anew, search), taken + idle.sum()
 
 
 def advance(
@@ -106,10 +108,10 @@ def advance(
     curriculum: Curriculum,
     key: Array,
     config: SearchConfig,
-    samples: int,
 ) -> tuple[Search, Library, Found]:
-    """One generation of `samples` for every fall of `search`. `act`: what is seen (..., A) in states, what is done (..., J)."""
+    """One generation of samples for every fall of `search`. `act`: what is seen (..., A) in states, what is done (..., J)."""
     slots, knots, joints = search.mean.shape
+    samples = config.samples
     seen, _ = act(search.falls.start)
     mean, spread = _centres(search, library, seen, config)
     group = jnp.arange(samples) * GUESSES // samples
@@ -198,12 +200,3 @@ def _play(
 
     obs, action, going = (by_fall(jnp.swapaxes(part, 0, 1)) for part in record)
     return by_fall(score), by_fall(~fell), obs, action, going
-
-
-def _like(mask: Array, leaf: Array) -> Array:
-    return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))
-
-
-def of_joints(task: Any, config: SearchConfig) -> tuple[int, int]:
-    """(knots, joints) of an offset."""
-    return config.before // config.spacing + 1, task.action_size

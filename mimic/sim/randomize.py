@@ -125,9 +125,8 @@ def _draw_factors(key: Array, levels: dict[str, Array], config: RandomizeConfig,
     """The common factors in the order of `COMMON`, and for each name what of it every body or joint gets."""
     bodies, joints = robot.model.nbody, len(robot.joint_names)
     sizes = [len(COMMON)] + [bodies if name in ("mass", "inertia") else joints for name in SPREAD]
-    drawn, *own = jnp.split(
-        jax.random.uniform(key, (sum(sizes),)), np.cumsum(sizes)[:-1]
-    )  # at once: each draw is slow to compile
+    uniform = jax.random.uniform(key, (sum(sizes),))  # at once: each draw is slow to compile
+    drawn, *own = jnp.split(uniform, np.cumsum(sizes)[:-1])
     bounds = jnp.asarray([getattr(config, name) for name in COMMON])
     level = jnp.stack([levels[name] for name in COMMON])
     common = 1.0 + level * (bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) * drawn - 1.0)

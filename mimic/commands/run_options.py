@@ -1,0 +1,59 @@
+"""What the commands share that make a run or resume one (`mimic train | harden | distill`): their first argument and options."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from mimic.arguments import EXIT_INPUT, parse_arguments, say
+from mimic.config import Config
+from motions.errors import InputError
+
+if TYPE_CHECKING:
+    from mimic.runs import Run
+
+
+def first_argument(argv: list[str], command: str, wanted: str, usage: str, known: str = "") -> str:
+    """What stands before all options. Prints `usage` and exits where nothing does; raises `InputError` where an option does."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage)
+        sys.exit(0 if argv else EXIT_INPUT)
+    if argv[0].startswith("-"):
+        raise InputError(f"mimic {command} wants {wanted} first, got {argv[0]!r}{known}")
+    return argv[0]
+
+
+def parse_options(argv: list[str], command: str, about: str | None, defaults: Config, folder: str) -> Any:
+    """The options behind the first argument, parsed against `defaults`: config, run_dir (None where not said; `folder` says in
+    the help what is then taken), resume and overwrite."""
+    import tyro
+
+    @dataclass(frozen=True)
+    class Arguments:
+        __doc__ = about
+        config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: defaults)
+        run_dir: Annotated[Path | None, tyro.conf.arg(help=f"Run folder; default: {folder}.")] = None
+        resume: bool = False
+        """Go on with the run in the folder; begin it where there is none."""
+        overwrite: bool = False
+        """Replace the run in the folder."""
+
+    return parse_arguments(Arguments, argv[1:], f"mimic {command} {argv[0]}")
+
+
+def run_to_resume(folder: Path, *, resume: bool, overwrite: bool) -> "Run | None":
+    """The run in `folder`, if it is to be resumed; None where none has begun, which is said.
+
+    Raises `InputError` where something else is, or it is to be overwritten, too.
+    """
+    from mimic.runs import is_free, open_run
+
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other")
+    if not resume:
+        return None
+    if is_free(folder):
+        say(f"no run in {folder} to resume: beginning one")
+        return None
+    return open_run(folder)
