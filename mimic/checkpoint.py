@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 
 from mimic.runs import Run
 from motions.errors import InputError
@@ -37,11 +38,12 @@ class Checkpoints:
     def restore(self, like: Any, warn: Callable[[str], None], *, discard: bool = False) -> tuple[Any, int] | None:
         """The newest state that can be read, and its iteration; None if there is no checkpoint.
 
-        `like` gives structure, shapes and types. A checkpoint that cannot be read is reported through `warn` and the
-        one before it is tried; with `discard` it is deleted once that worked, so that the run can write it again.
+        `like` gives structure, shapes, types, and on which devices; by default the first. A checkpoint that cannot be read is
+        reported through `warn` and the one before it is tried; with `discard` it is deleted once that worked, so that the run
+        can write it again.
         Raises `InputError`, and deletes nothing, when there are checkpoints and none of them can be read.
         """
-        target = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, _storable(like)))
+        target = ocp.args.StandardRestore(jax.tree.map(_on_a_device, _storable(like)))
         newest = self._newest(lambda iteration: self._manager.restore(iteration, args=target), warn, discard=discard)
         return None if newest is None else (_as_it_was(newest[0], like), newest[1])
 
@@ -121,12 +123,23 @@ def _storable(state: Any) -> Any:
 
     def plain(leaf: Any) -> Any:
         if _is_key(leaf):
-            return jax.random.key_data(leaf) if isinstance(leaf, jax.Array) else jax.eval_shape(jax.random.key_data, leaf)
+            return jax.random.key_data(leaf) if isinstance(leaf, jax.Array) else _key_data(leaf)
         if getattr(leaf, "size", 1) == 0:
             return np.zeros(1, leaf.dtype)
         return leaf
 
     return jax.tree.map(plain, state)
+
+
+def _key_data(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    data = jax.eval_shape(jax.random.key_data, leaf)
+    return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=leaf.sharding)
+
+
+def _on_a_device(leaf: Any) -> jax.ShapeDtypeStruct:
+    """Shape, type and where to: never where the one was that wrote it, which may have had other devices."""
+    sharding = getattr(leaf, "sharding", None) or SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _as_it_was(stored: Any, like: Any) -> Any:

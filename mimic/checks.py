@@ -83,7 +83,7 @@ RULES: dict[str, dict[str, Rule]] = {
     | _each(COUNT, "library", "kept", "trusted", "updates")
     | _each(POSITIVE, "spread", "least_spread", "otherwise", "noise", "learning_rate")
     | {"samples": Rule("at least 8, and whole", lambda v: _whole(v) and v >= 8), "enough": SPREAD},
-    "distill": {"kept_rollouts": COUNT, "learning_rate": POSITIVE, "noise": POSITIVE, "mixed_share": SHARE},
+    "distill": {"updates": COUNT, "kept_rollouts": COUNT, "learning_rate": POSITIVE, "noise": POSITIVE, "mixed_share": SHARE},
 }
 
 

@@ -248,6 +248,8 @@ class RandomizeConfig:
     """... growing to the whole over this part of it at the soonest ..."""
     ramp_falls: float = 0.2
     """... and shrinking while there are more falls per second than this."""
+    distribution: Literal["log_uniform", "uniform"] = "log_uniform"
+    """Of factors in their ranges. log_uniform: half is as likely as twice, so that the low ends are met as often as the high."""
     friction: Range = (1.0, 1.0)
     """Of the ground."""
     mass: Range = (1.0, 1.0)
@@ -316,6 +318,8 @@ class Config:
     """Physics engine: native (C MuJoCo on CPU threads), mjx-jax, or mjx-warp (NVIDIA). None: the best one present."""
     device: str = "auto"
     """Where the learner runs: auto, cpu, gpu or tpu."""
+    devices: int | None = None
+    """Over how many of these the environments are spread; the numbers are those of one. None: all, of CPUs one."""
     init_from: str | None = None
     """Run whose policy, value function and observation statistics training begins with; None: with none."""
     learner: Literal["ppo", "search"] = "ppo"

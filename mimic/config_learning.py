@@ -36,7 +36,7 @@ class PPOConfig:
     entropy_coef: float = 0.001
     max_grad_norm: float = 1.0
     paired: bool = True
-    """Let environments b and b + num_envs/2 begin each rollout in one state and explore it with opposite noise."""
+    """Let environments 2 i and 2 i + 1 begin each rollout in one state and explore it with opposite noise."""
     noise_correlation: float = 0.0
     """Correlation of the action noise from one control step to the next: what acts for longer explores further."""
     average_decay: float = 0.99
@@ -50,13 +50,15 @@ class PPOConfig:
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """How a student learns from its teacher (`mimic distill`); rollouts, epochs, minibatches, gradient clipping, the last part
-    of a falling step size and the average of the weights are as `ppo` says."""
+    """How a student learns from its teacher (`mimic distill`); rollouts, the size of minibatches, gradient clipping, the last
+    part of a falling step size and the average of the weights are as `ppo` says."""
 
     learning_rate: float = 1e-3
     mixed_share: float = 0.3
     """Over this first part of the training the teacher acts in ever fewer of the control steps: in all, then in none."""
-    kept_rollouts: int = 8
+    updates: int = 64
+    """Steps down the loss after each rollout, each on a minibatch of all that is kept."""
+    kept_rollouts: int = 32
     """Rollouts that are learnt from, the newest included."""
     noise: float = 0.1
     """Standard deviation of the noise on the student's actions while it practises: it is shown its way back, too."""

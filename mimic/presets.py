@@ -92,6 +92,7 @@ def g1_beyondmimic() -> Config:
         randomize=RandomizeConfig(
             nominal_share=0.0,
             start_level=1.0,
+            distribution="uniform",
             friction=(0.3 / sim.friction, 1.6 / sim.friction),
             com=(0.025, 0.05, 0.05),
             encoder_bias=0.01,  # moves the measured position and the target together, as their offset of the default pose does

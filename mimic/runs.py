@@ -23,7 +23,7 @@ from motions.library import pack
 from motions.motion import Motion, file_stem, load_motion, save_motion
 
 PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
-RESUMABLE = ("env_steps", "device", "save_every_s")  # what a resume may change
+RESUMABLE = ("env_steps", "device", "devices", "save_every_s")  # what a resume may change
 METRICS, CONFIG = "metrics.jsonl", "config.json"
 UNFINISHED = ".unfinished"  # in a folder that is being made into a run's
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from tensorboardX import SummaryWriter
 
 from mimic.checkpoint import Checkpoints, newest
 from mimic.checks import check_config, worst_draw_warning
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config
+from mimic.devices import describe, everywhere, make_mesh, placed, shardings
 from mimic.learning.distill import make_student
 from mimic.learning.harden import make_hardener
 from mimic.learning.ppo import Learner, TrainState, make_learner
@@ -83,17 +85,18 @@ def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
         say(line)
     enable_compile_cache()
     backend, platform = choose_backend(config.backend, config.device)
-    with jax.default_device(jax.devices(platform)[0]):
-        task = make_task(config, run.robot, run.motions, backend)
-        learner = learner_of(run, task)
+    mesh = make_mesh(platform, config.devices, config.num_envs)
+    with jax.default_device(mesh.devices.flat[0]):
+        learner = learner_of(run, make_task(config, run.robot, run.motions, backend))
+    with jax.set_mesh(mesh):
         checkpoints = Checkpoints(run.checkpoints)
         writer = SummaryWriter(str(run.folder))
         try:
-            state, compile_s, iterate = _start(run, learner, checkpoints, say)
+            state, compile_s, iterate = _start(run, learner, mesh, checkpoints, say)
             if run.resumed:
                 keep_config(run)  # only now: a resume that fails leaves the folder as it was
             say(
-                f"{run.robot.name}, {run.tracked_files}: {config.num_envs} environments on {backend} ({platform}), "
+                f"{run.robot.name}, {run.tracked_files}: {config.num_envs} environments on {backend} ({describe(mesh)}), "
                 f"{config.env_steps / 1e6:.2f} M env-steps; compiled in {compile_s:.1f} s"
             )
             return _loop(run, state, iterate, checkpoints, writer, compile_s, say)
@@ -103,24 +106,27 @@ def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
 
 
 def _start(
-    run: Run, learner: Learner, checkpoints: Checkpoints, say: Callable[[str], None]
+    run: Run, learner: Learner, mesh: Mesh, checkpoints: Checkpoints, say: Callable[[str], None]
 ) -> tuple[TrainState, float, Callable]:
     """The first state, and the compiled iteration."""
     began = time.perf_counter()
     key = jax.random.key(run.config.seed)
+    shapes = jax.eval_shape(learner.init, key)
+    places = shardings(mesh, shapes, run.config.num_envs)
     try:
-        restored = checkpoints.restore(jax.eval_shape(learner.init, key), say, discard=True) if run.resumed else None
+        restored = checkpoints.restore(placed(shapes, places), say, discard=True) if run.resumed else None
     except InputError as error:
         raise InputError(f"{error}; if another version wrote them, a new run can begin with --init-from {run.folder}") from error
     if restored is not None:
-        state = jax.tree.map(jax.numpy.asarray, restored[0])
+        state = jax.device_put(restored[0], places)
         say(f"resuming from iteration {restored[1]}")
     else:
         if run.resumed:
             say("no checkpoint to resume from: starting at the beginning")
-        state = warm_start(run, jax.jit(learner.init)(key), say)
+        state = jax.device_put(warm_start(run, jax.jit(learner.init, out_shardings=places)(key), say), places)
     truncate_metrics(run.metrics_path, int(state.iteration) if restored else 0)
-    iterate = jax.jit(learner.iterate, donate_argnums=0).lower(state).compile()
+    outcome = places, everywhere(mesh), everywhere(mesh)
+    iterate = jax.jit(learner.iterate, donate_argnums=0, out_shardings=outcome).lower(state).compile()
     jax.block_until_ready(state)
     return state, time.perf_counter() - began, iterate
 

@@ -13,6 +13,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 # By environment, so that JAX need not be imported here and programs started by tests have it too.
 _CACHE = os.environ.setdefault("MIMIC_CACHE", str(_ROOT / ".cache"))
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(_CACHE, "jax"))
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")  # to test programs for many; the first is used
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 

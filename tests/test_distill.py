@@ -145,7 +145,7 @@ WALK = Teacher(ObservationConfig(), [(np.eye(2, dtype=np.float32) / 3, np.zeros(
 TOY = dataclasses.replace(
     toy_config(num_envs=32, rollout_length=8),
     env_steps=32 * 8 * 60,
-    distill=DistillConfig(learning_rate=1e-2, mixed_share=0.5, kept_rollouts=3),
+    distill=DistillConfig(learning_rate=1e-2, mixed_share=0.5, updates=4, kept_rollouts=3),
 )
 
 

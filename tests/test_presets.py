@@ -95,6 +95,7 @@ def test_randomization_is_theirs_from_the_first_episode_on(g1: Robot):
         np.testing.assert_array_equal(extra, 0)
     assert CONFIG.randomize.torque_noise == 0
     assert CONFIG.randomize.start_level == 1
+    assert CONFIG.randomize.distribution == "uniform"
 
 
 def test_failure_average_is_theirs():

@@ -46,8 +46,8 @@ def extent(level: float, config: RandomizeConfig) -> Extent:
     return full_extent(config)._replace(level=jnp.asarray(level))
 
 
-def episodes(level: float, count: int = 2000):
-    draw = jax.jit(jax.vmap(lambda key: draw_episode(key, extent(level, WIDE), WIDE, ROBOT)))
+def episodes(level: float, count: int = 2000, config: RandomizeConfig = WIDE):
+    draw = jax.jit(jax.vmap(lambda key: draw_episode(key, extent(level, config), config, ROBOT)))
     return jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(0), count)))
 
 
@@ -65,9 +65,9 @@ def test_draws_fill_their_ranges_and_no_more(level: float):
         assert values.min() < low + 0.1 * span
         assert values.max() > high - 0.1 * span
 
-    spans(v.friction[drawn], 1 - 0.5 * level, 1 + level)
+    spans(v.friction[drawn], 0.5**level, 2**level)
     for name, own in (("mass", v.mass), ("kp", v.kp), ("effort", v.effort)):
-        low, high = (1 + level * (end - 1) for end in getattr(WIDE, name))
+        low, high = (end**level for end in getattr(WIDE, name))
         spans(1.0 + e.drawn[drawn][:, COMMON.index(name)], low, high)
         assert own[drawn].min() >= low * (1 - 0.1 * level) - 1e-6
         assert own[drawn].max() <= high * (1 + 0.1 * level) + 1e-6
@@ -80,6 +80,15 @@ def test_draws_fill_their_ranges_and_no_more(level: float):
     np.testing.assert_allclose(np.linalg.norm(v.gravity, axis=1), 9.81, rtol=1e-5)
     tilt = np.arcsin(v.gravity[drawn][:, :2] / 9.81)
     spans(tilt, -level * 0.05, level * 0.05)
+
+
+def test_half_is_as_likely_as_twice_unless_factors_are_uniform():
+    """Of a range from a half to twice: half of the factors below 1, or a third."""
+    for distribution, below in (("log_uniform", 1 / 2), ("uniform", 1 / 3)):
+        e = episodes(1.0, config=dataclasses.replace(WIDE, nominal_share=0.0, distribution=distribution))
+        friction = e.variation.friction
+        assert np.mean(friction < 1) == pytest.approx(below, abs=0.04)
+        assert (friction.min(), friction.max()) == pytest.approx((0.5, 2.0), abs=0.02)
 
 
 def test_nominal_episodes_are_nominal():
@@ -110,7 +119,7 @@ def test_of_each_kind_an_episode_has_it_or_not():
     assert (v.mass[there[1]] != 1).all()
     assert (v.mass[~there[1]] == 1).all()
     assert set(np.unique(e.levels)) == {0.0, np.float32(0.8)}
-    assert v.friction.min() < 0.63 < 1.75 < v.friction.max()
+    assert v.friction.min() < 0.59 < 1.7 < v.friction.max()  # half and twice to the power .8: .57 and 1.74
 
 
 def test_delays_are_whole_steps_up_to_the_last():

@@ -173,7 +173,7 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
     actor_shape, plan_shape = jax.eval_shape(lambda: taught.observe(taught.reset(jax.random.key(0), taught.init_curriculum())))
     actor_size, obs_size = actor_shape.shape[0], actor_shape.shape[0] + plan_shape.shape[0]
     networks = make_networks(config.network, task.action_size, actor_size)
-    updates, batch_size = ppo.num_epochs * ppo.num_minibatches, config.steps_per_iteration // ppo.num_minibatches
+    batch_size = config.steps_per_iteration // ppo.num_minibatches
 
     def actor(params: Params, obs: Array) -> Array:
         return networks.policy(params, obs)[0]
@@ -255,6 +255,6 @@ def make_student(config: Config, task: Task, teacher: Teacher) -> Learner:
             value = imitation_loss(params, seen, label[index], known[index], actor)
             return value, value
 
-        return descend(loss, before, jax.random.split(key, updates), optimizer, learning_rate, ppo.average_decay)
+        return descend(loss, before, jax.random.split(key, distill.updates), optimizer, learning_rate, ppo.average_decay)
 
     return Learner(init, iterate, networks, actor_size)

@@ -11,6 +11,8 @@ from motions.rotations import Array
 with contextlib.redirect_stdout(io.StringIO()):  # brax loads mujoco.mjx, which prints that Warp is not installed
     from brax.training.acme import running_statistics, specs
 
+LEAST_STD = 1e-3  # below it lies what float32 makes of something constant: that must not be blown up
+
 Normalizer = running_statistics.RunningStatisticsState
 
 
@@ -20,7 +22,7 @@ def init_normalizer(size: int) -> Normalizer:
 
 def update_normalizer(state: Normalizer, obs: Array) -> Normalizer:
     """Take in observations (..., size)."""
-    return running_statistics.update(state, obs)
+    return running_statistics.update(state, obs, std_min_value=LEAST_STD)
 
 
 def first_of(state: Normalizer, size: int) -> Normalizer:

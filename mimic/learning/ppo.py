@@ -1,5 +1,6 @@
 """Proximal policy optimization: one jitted iteration of rollout and update. (Schulman et al. 2017)"""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +16,7 @@ from mimic.mdp.symmetry import Mirror
 from motions.rotations import Array
 
 LAST_KL = 0.05  # what is left of the desired KL divergence at the end of a training
+MOST_GROUPS = 64  # of environments whose samples are drawn apart; a power of two, and so the most devices that share nothing
 LR_STEP = 1.2  # factor by which the learning rate moves when the KL divergence leaves [wanted/2, 2 wanted]
 
 
@@ -42,7 +44,7 @@ class Learner(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Samples of one update, leading axis (N,) or (minibatches, N)."""
+    """Samples of one update, leading axes (groups, N)."""
 
     obs: Array
     action: Array
@@ -82,28 +84,44 @@ def next_values(critic: Callable[[Array], Array], value: Array, next_obs: Array,
     There, and below the last row, `critic` is asked. Truncations are few; when they are not, it is asked everywhere.
     After a termination the answer is another episode's, and of no use.
     """
-    room = value.size // 16
+    groups = group_count(value.shape[1], 1)
+    room = max(value.size // groups // 16, 1)
 
     def ask_few() -> Array:
         following = jnp.concatenate([value[1:], critic(next_obs[-1:])])
-        (places,) = jnp.nonzero(truncated.reshape(-1), size=room, fill_value=0)
-        answers = critic(next_obs.reshape(-1, next_obs.shape[-1])[places])
-        return following.reshape(-1).at[places].set(answers).reshape(value.shape)
+        cut, reached, values = grouped(groups, (truncated, next_obs, following))
+        places = jax.vmap(lambda group: jnp.nonzero(group, size=room, fill_value=0)[0])(cut)
+        answers = critic(jax.vmap(lambda obs, place: obs[place])(reached, places))
+        values = jax.vmap(lambda value, place, answer: value.at[place].set(answer))(values, places, answers)
+        return values.reshape(value.shape[::-1]).T
 
-    return jax.lax.cond(truncated.sum() <= room, ask_few, lambda: critic(next_obs))
+    few = grouped(groups, truncated).sum(axis=1).max() <= room
+    return jax.lax.cond(few, ask_few, lambda: critic(next_obs))
+
+
+def group_count(num_envs: int, rollout_length: int, num_minibatches: int = 1) -> int:
+    """In how many groups of environments samples are drawn: so many from each that no device needs another's samples."""
+    groups = math.gcd(num_envs, MOST_GROUPS)
+    while (num_envs // groups * rollout_length) % num_minibatches:
+        groups //= 2
+    return groups
+
+
+def grouped[T](groups: int, tree: T) -> T:
+    """Leaves (T, B, ...) as (groups, B T / groups, ...), each group all steps of some environments."""
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1).reshape(groups, -1, *leaf.shape[2:]), tree)
 
 
 def pair_centred(advantage: Array, ended: Array) -> Array:
-    """Advantages (T, B) less the mean of each pair (b, b + B/2), which began the rollout in one state with opposite noise.
+    """Advantages (T, B) less the mean of each pair (2 i, 2 i + 1), which began the rollout in one state with opposite noise.
 
     What the critic gets wrong about the pair's common neighbourhood cancels; to first order in the noise the policy gradient
     is not changed. From where either of the two has been reset on, they are strangers and left as they are.
     """
-    first, second = jnp.split(advantage, 2, axis=1)
     apart = jnp.cumsum(ended, axis=0) - ended > 0  # reset before this step
-    strangers = jnp.logical_or(*jnp.split(apart, 2, axis=1))
-    mean = jnp.where(strangers, 0.0, 0.5 * (first + second))
-    return jnp.concatenate([first - mean, second - mean], axis=1)
+    pairs, strangers = (part.reshape(len(advantage), -1, 2) for part in (advantage, apart))
+    mean = jnp.where(strangers.any(axis=-1, keepdims=True), 0.0, pairs.mean(axis=-1, keepdims=True))
+    return (pairs - mean).reshape(advantage.shape)
 
 
 def annealed(progress: Array, share: float) -> Array:
@@ -175,6 +193,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
     optimizer = optax.chain(optax.clip_by_global_norm(ppo.max_grad_norm), optax.scale_by_adam())
     networks, obs_size = networks_of(config, task)
     actor_size = networks.actor_size
+    groups = group_count(config.num_envs, ppo.rollout_length, ppo.num_minibatches)
     learnt = task.mirror() if ppo.symmetry in ("augment", "loss") else None
     mirror = learnt if networks.mirror is None else networks.mirror
 
@@ -241,16 +260,15 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
             advantage = pair_centred(advantage, transitions.terminated | transitions.truncated)
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         parts = Batch(obs, transitions.action, transitions.mean, transitions.log_prob, value, advantage, value_target)
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)  # [T B, ...]
+        return grouped(groups, parts)
 
     def _update(state: TrainState, before: tuple, batch: Batch, key: Array) -> tuple[tuple, dict[str, Array]]:
         old_log_std = state.params["log_std"]
         wanted_kl = ppo.desired_kl * annealed(state.iteration / config.num_iterations, ppo.anneal_share)
-        size = len(batch.value)
 
         def minibatch_step(carry: tuple, index: Array) -> tuple[tuple, dict[str, Array]]:
             params, opt_state, learning_rate, average = carry
-            minibatch = jax.tree.map(lambda x: x[index], batch)
+            minibatch = jax.tree.map(lambda leaf: jax.vmap(lambda rows, these: rows[these])(leaf, index), batch)
             grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, ppo, learnt)
             kl = log["loss/kl"]
             factor = jnp.where(kl > 2.0 * wanted_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * wanted_kl, LR_STEP, 1.0))
@@ -262,8 +280,9 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
             average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)
             return (params, opt_state, learning_rate, average), log
 
-        orders = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, ppo.num_epochs))
-        indices = orders.reshape(ppo.num_epochs * ppo.num_minibatches, -1)
+        order = jax.vmap(jax.vmap(lambda k: jax.random.permutation(k, batch.value.shape[1])))
+        orders = order(jax.random.split(key, (ppo.num_epochs, groups))).reshape(ppo.num_epochs, groups, ppo.num_minibatches, -1)
+        indices = jnp.swapaxes(orders, 1, 2).reshape(ppo.num_epochs * ppo.num_minibatches, groups, -1)
         return jax.lax.scan(minibatch_step, before, indices)
 
     return Learner(init, iterate, networks, actor_size)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from mimic.config import ROUND
+from mimic.devices import spread
 from mimic.learning.networks import Networks, Params
 from mimic.learning.normalizer import Normalizer, normalize
 from motions.rotations import Array
@@ -100,21 +101,23 @@ def collect(
     chances = chances_of(task, key, length, num_envs)
     noises = correlated(jax.random.normal(key_noise, (length, num_envs, task.action_size)), noise_correlation)
     if paired:
-        env_state = jax.tree.map(lambda leaf: jnp.concatenate([leaf[: num_envs // 2]] * 2), env_state)
-        noises = jnp.concatenate([noises[:, : num_envs // 2], -noises[:, : num_envs // 2]], axis=1)
+        env_state = jax.tree.map(twice, env_state)
+        noises = twice(noises, axis=1) * (1 - 2 * (jnp.arange(num_envs) % 2))[:, None]
         # what else befalls the two is the same, so that it cancels when they are compared
-        chances = jax.tree.map(lambda leaf: jnp.concatenate([leaf[:, : num_envs // 2]] * 2, axis=1), chances)
+        chances = jax.tree.map(lambda leaf: twice(leaf, axis=1), chances)
+    env_state, noises, chances = spread(env_state), spread(noises, 1), spread(chances, 1)
     rounds = -(-length // ROUND)
     # one batch of all starts, and one of all observations of them: a second axis, or a second call, costs seconds of compilation
-    restarts = jax.vmap(task.reset, (0, None))(jax.random.split(key_fresh, rounds * num_envs), curriculum)
-    obs_starts = batch_observe(jax.tree.map(lambda now, later: jnp.concatenate([now, later]), env_state, restarts))
-    obs, obs_restarts = jnp.split(obs_starts, [num_envs])
-    restarts, obs_restarts = jax.tree.map(lambda leaf: leaf.reshape(rounds, num_envs, *leaf.shape[1:]), (restarts, obs_restarts))
+    fresh_keys = spread(jax.random.split(key_fresh, num_envs * rounds))
+    restarts = of_each(jax.vmap(task.reset, (0, None))(fresh_keys, curriculum), num_envs)
+    starts = jax.tree.map(lambda now, later: jnp.concatenate([now[:, None], later], axis=1), env_state, restarts)
+    obs_starts = of_each(batch_observe(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), starts)), num_envs)
+    obs, obs_restarts = obs_starts[:, 0], obs_starts[:, 1:]
 
     def one_step(carry: tuple, drawn: tuple) -> tuple[tuple, tuple]:
         env_state, obs, offender = carry
         step, noise, chance = drawn
-        fresh, obs_fresh = jax.tree.map(lambda leaf: leaf[step // ROUND], (restarts, obs_restarts))
+        fresh, obs_fresh = jax.tree.map(lambda leaf: leaf[:, step // ROUND], (restarts, obs_restarts))
         mean, log_std = networks.policy(params, normalize(normalizer, obs, obs_clip))
         action = mean + jnp.exp(log_std) * noise
         log_prob = jnp.sum(-0.5 * jnp.square(noise) - log_std - 0.5 * jnp.log(2.0 * jnp.pi), axis=-1)
@@ -124,20 +127,22 @@ def collect(
         ended = result.terminated | result.truncated
         after, obs_after = choose(ended, (fresh, obs_fresh), (next_state, next_obs))
 
-        broken = jnp.argmax(result.invalid)
-        suspect = Offender(jax.tree.map(lambda leaf: leaf[broken], env_state), action[broken])
-        offender = jax.tree.map(lambda new, old: jnp.where(result.invalid.any(), new, old), suspect, offender)
+        offender = jax.lax.cond(
+            result.invalid.any(), lambda: _suspect(env_state, action, jnp.argmax(result.invalid)), lambda: offender
+        )
         transition = Transition(
             obs, next_obs, action, mean, log_prob, result.reward, result.terminated, result.truncated, result.notes
         )
-        log = {name: value.mean() for name, value in result.log.items()}
-        log["rollout/invalid"] = result.invalid.mean()
-        return (after, obs_after, offender), (transition, log)
+        return (after, obs_after, offender), (transition, result.log | {"rollout/invalid": result.invalid})
 
-    nobody = Offender(jax.tree.map(lambda leaf: leaf[0], env_state), jnp.zeros(task.action_size))
+    nobody = _suspect(env_state, jnp.zeros((1, task.action_size)), 0)
     drawn = (jnp.arange(length), noises, chances)
     (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), drawn)
     return env_state, Rollout(transitions, offender, {name: value.mean() for name, value in log.items()})
+
+
+def _suspect(env_state: EnvState, action: Array, row: Array | int) -> Offender:
+    return Offender(jax.tree.map(lambda leaf: leaf[row], env_state), action[row])
 
 
 def correlated(noise: Array, correlation: float) -> Array:
@@ -156,6 +161,19 @@ def chances_of(task: Task, key: Array, length: int, num_envs: int) -> Chance:
     """What chance decides of the control steps of a rollout by `collect` with this key and no pairs; (length, num_envs, ...)."""
     _, _, key_chance = jax.random.split(key, 3)
     return jax.vmap(jax.vmap(task.chance))(jax.random.split(key_chance, (length, num_envs)))
+
+
+def twice(leaf: Array, axis: int = 0) -> Array:
+    """`leaf` with the second of each two along `axis` replaced by the first."""
+    shape = leaf.shape
+    pairs = leaf.reshape(*shape[:axis], shape[axis] // 2, 2, *shape[axis + 1 :])
+    first = jax.lax.slice_in_dim(pairs, 0, 1, axis=axis + 1)
+    return jnp.broadcast_to(first, pairs.shape).reshape(shape)
+
+
+def of_each[T](tree: T, count: int) -> T:
+    """`tree` with leading axis (count k,) as (count, k)."""
+    return jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), tree)
 
 
 def choose[T](mask: Array, one: T, other: T) -> T:

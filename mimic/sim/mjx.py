@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from mujoco import mjx
 
+from mimic.devices import on_each_device
 from mimic.robots import Robot
 from mimic.robots.actuators import force_ranges
 from mimic.robots.contacts import net_forces, sensed_bodies
@@ -32,6 +33,7 @@ class MjxPhysics:
         self, robot: Robot, n_substeps: int, impl: str, num_envs: int, *, motors: bool = False, dry_friction: bool = False
     ) -> None:
         self.robot = robot
+        self.impl = impl
         self.n_substeps = n_substeps
         self.motors = motors
         self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
@@ -65,6 +67,11 @@ class MjxPhysics:
         return self.init(kinematic_state(self.robot.body, qpos, qvel, self.tracked_ids))
 
     def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
+        # what is plain JAX the compiler splits itself; inside a `shard_map` it crashes on it (XLA of jax 0.11.2, Shardy)
+        step = self._step if self.impl == "jax" else on_each_device(self._step)
+        return step(state, drive)
+
+    def _step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
         data = self.advance(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, drive)
         kinematics = kinematic_state(self.robot.body, data.qpos, data.qvel, self.tracked_ids)
         forces = net_forces(self.robot.model, data.sensordata) if self.sensed else None

@@ -1,6 +1,8 @@
 """C MuJoCo on CPU threads (`mujoco.batch`), joined to JAX by one callback per control step for the whole batch."""
 
+from collections.abc import Callable
 from functools import partial
+from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +11,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from mimic.devices import on_each_device
 from mimic.robots import Robot
 from mimic.robots.actuators import force_ranges
 from mimic.robots.contacts import net_forces, sensed_bodies
@@ -44,22 +47,33 @@ class NativePhysics:
         self.tracked_ids = robot.body.body_ids(robot.tracked_bodies)
         self.sensed = len(sensed_bodies(robot.model))
         self._engines: dict[Any, _Engine] = {}
+        self._turn = Lock()
 
     def init(self, kinematics: KinematicState) -> PhysicsState:
         return initial_state(self.robot.model, kinematics)
 
     def place(self, qpos: Array, qvel: Array) -> PhysicsState:
         row = jnp.concatenate([qpos, qvel]).astype(jnp.float32)
-        out = jax.pure_callback(self._place, self._out_type, row, vmap_method="broadcast_all")
-        return self.init(self._unpack(out).kinematics)
+        return self.init(self._unpack(self._on_host(self._place, row)).kinematics)
 
     def step(self, state: PhysicsState, drive: Drive) -> PhysicsState:
         row = _Row(state.kinematics.qpos, state.kinematics.qvel, state.qacc_warmstart, drive)
         leaves, structure = jax.tree.flatten(row)
         layout = tuple(leaf.shape for leaf in leaves)
         packed = jnp.concatenate([leaf.reshape(-1).astype(jnp.float32) for leaf in leaves])
-        call = partial(self._call, structure, layout)
-        return self._unpack(jax.pure_callback(call, self._out_type, packed, vmap_method="broadcast_all"))
+        return self._unpack(self._on_host(partial(self._call, structure, layout), packed))
+
+    def _on_host(self, call: Callable[[Array], np.ndarray], row: Array) -> Array:
+        """`call` of the rows of all environments at once, or of those of one device; devices of one process take turns."""
+
+        def locked(rows: Array) -> np.ndarray:
+            with self._turn:
+                return call(rows)
+
+        def crossing(row: Array) -> Array:
+            return jax.pure_callback(locked, self._out_type, row, vmap_method="broadcast_all")
+
+        return on_each_device(crossing)(row)
 
     @property
     def _sizes(self) -> list[int]:

@@ -81,8 +81,8 @@ def nominal_extent() -> Extent:
 
 
 def draw_episode(key: Array, extent: Extent, config: RandomizeConfig, robot: Robot) -> Episode:
-    """One episode at `extent.level` of the ranges: factors 1 + level (u - 1) with u uniform in the range, shifts level times
-    theirs.
+    """One episode at `extent.level` of the ranges: factors 1 + level (u - 1) with u uniform in the range, or u^level with the
+    logarithm of u uniform, as `config.distribution` says; shifts level times theirs.
 
     With probability `nominal_share` everything is nominal; else there is each of `KINDS` with its probability in `extent.shares`.
     """
@@ -129,7 +129,12 @@ def _draw_factors(key: Array, levels: dict[str, Array], config: RandomizeConfig,
     drawn, *own = jnp.split(uniform, np.cumsum(sizes)[:-1])
     bounds = jnp.asarray([getattr(config, name) for name in COMMON])
     level = jnp.stack([levels[name] for name in COMMON])
-    common = 1.0 + level * (bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) * drawn - 1.0)
+    if config.distribution == "log_uniform":
+        low, high = jnp.log(bounds).T
+        common = jnp.exp(level * (low + (high - low) * drawn))
+    else:
+        low, high = bounds.T
+        common = 1.0 + level * (low + (high - low) * drawn - 1.0)
     factors: dict[str, Array] = dict(zip(COMMON, common, strict=True))
     for name, u in zip(SPREAD, own, strict=True):
         factors[name] = factors[name] * (1.0 + levels[name] * config.spread * (2.0 * u - 1.0))
