@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from tiny import tiny_motion, tiny_robot
 
-from mimic.config import Config, NetworkConfig, PPOConfig, PushConfig, RandomizeConfig
+from mimic.config import Config, NetworkConfig, PPOConfig, PushConfig, RandomizeConfig, ResetConfig
 from mimic.devices import describe, make_mesh, on_each_device, spread
 from mimic.runs import create_run, open_run, read_metrics, resume_run
 from mimic.train import train
@@ -26,9 +26,10 @@ CONFIG = Config(
     device="cpu",
     save_every_s=1e9,
     network=NetworkConfig(hidden=(16,)),
-    ppo=PPOConfig(rollout_length=8, num_epochs=1, num_minibatches=1),
+    ppo=PPOConfig(rollout_length=8, num_epochs=2, num_minibatches=2),
     # what draws by environment, and places starts by the physics
     randomize=RandomizeConfig(start_level=1.0, friction=(0.5, 1.5), push=PushConfig(interval_s=0.1, linvel=(0.2, 0.2, 0.0))),
+    reset=ResetConfig(joints=0.05),
 )
 
 
@@ -40,7 +41,9 @@ def rows(folder: Path, backend: str, devices: int) -> list[dict[str, float]]:
     return read_metrics(run.metrics_path)
 
 
-@pytest.mark.parametrize(("backend", "counts"), [("native", (2, 4, 8)), ("mjx-jax", (8,))])
+@pytest.mark.parametrize(
+    ("backend", "counts"), [("native", (8,)), ("mjx-jax", (8,)), pytest.param("native", (2, 4), marks=pytest.mark.slow)]
+)
 def test_any_number_of_devices_computes_what_one_does(backend: str, counts: tuple[int, ...], tmp_path: Path):
     one = rows(tmp_path / "1", backend, 1)
     for count in counts:
@@ -48,18 +51,16 @@ def test_any_number_of_devices_computes_what_one_does(backend: str, counts: tupl
         for expected, found in zip(one, many, strict=True):
             for name in expected.keys() - {"time/env_steps_per_s"}:
                 # what is near zero by cancellation (an advantage's mean) has no digits to compare
-                assert found[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-4), name
+                assert found[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
 
 
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path: Path):
     whole = rows(tmp_path / "whole", "native", 1)
     half = dataclasses.replace(CONFIG, backend="native", devices=4, env_steps=16 * 8 * 3)
     train(create_run(tmp_path / "run", half, ROBOT, (MOTION,)))
-    for devices, iterations in ((8, 4), (1, UPDATES + 1)):
-        wanted = dataclasses.replace(half, devices=devices, env_steps=16 * 8 * iterations)
-        run, ignored = resume_run(tmp_path / "run", wanted)
-        assert ignored == []
-        train(run)
+    run, ignored = resume_run(tmp_path / "run", dataclasses.replace(half, devices=1, env_steps=CONFIG.env_steps))
+    assert ignored == []
+    train(run)
     assert open_run(tmp_path / "run").config.devices == 1
     for expected, found in zip(whole, read_metrics(run.metrics_path), strict=True):
         for name in ("rollout/reward", "error/e_mpbpe_mm"):  # annealed otherwise, and so not the same updates

@@ -40,3 +40,9 @@ def test_a_fresh_one_changes_nothing():
 def test_a_constant_stays_finite():
     state = update_normalizer(init_normalizer(2), jnp.ones((10, 2)) * jnp.array([5.0, 0.0]))
     assert np.isfinite(normalize(state, jnp.array([5.0, 1.0]), 10.0)).all()
+
+
+def test_what_hardly_moves_far_from_zero_has_its_own_deviation():
+    obs = jnp.asarray(3.0 + 0.004 * RNG.normal(size=(20, 30, 1)), jnp.float32)
+    state = update_normalizer(init_normalizer(1), obs)
+    np.testing.assert_allclose(state.std, np.asarray(obs, np.float64).std(), rtol=1e-4)

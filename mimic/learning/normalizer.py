@@ -21,8 +21,14 @@ def init_normalizer(size: int) -> Normalizer:
 
 
 def update_normalizer(state: Normalizer, obs: Array) -> Normalizer:
-    """Take in observations (..., size)."""
-    return running_statistics.update(state, obs, std_min_value=LEAST_STD)
+    """Take in observations (..., size).
+
+    The first ones are counted from their own mean: from zero, rounding alone would give a large number that hardly moves a
+    variance, which differs with the order of summation.
+    """
+    first = (state.count.hi == 0) & (state.count.lo == 0)
+    mean = jnp.where(first, obs.reshape(-1, obs.shape[-1]).mean(axis=0), state.mean)  # type: ignore[arg-type]
+    return running_statistics.update(state.replace(mean=mean), obs, std_min_value=LEAST_STD)
 
 
 def first_of(state: Normalizer, size: int) -> Normalizer:
