@@ -30,10 +30,17 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handler)
 
     def save(self, iteration: int, state: Any) -> None:
-        """Write `state` (any pytree, random keys included) and return when it is on disk."""
-        if iteration not in self._manager.all_steps():
+        """Write `state` (any pytree, random keys included) and return when it is on disk.
+
+        Raises `OSError` when it cannot be written; what is there already stays whole.
+        """
+        if iteration in self._manager.all_steps():
+            return
+        try:
             self._manager.save(iteration, args=ocp.args.StandardSave(_storable(state)))
             self._manager.wait_until_finished()
+        except Exception as error:  # orbax raises many types, ValueError for a full disk among them
+            raise OSError(f"checkpoint {iteration} failed: {_first_line(error)}") from error
 
     def restore(self, like: Any, warn: Callable[[str], None], *, discard: bool = False) -> tuple[Any, int] | None:
         """The newest state that can be read, and its iteration; None if there is no checkpoint.
@@ -71,7 +78,7 @@ class Checkpoints:
                 try:
                     found = read(iteration)
                 except Exception as error:  # orbax raises many types for damaged files; each means: try the one before
-                    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+                    reason = _first_line(error)
                     damaged.append(iteration)
                     continue
             for bad in damaged:
@@ -129,6 +136,10 @@ def _storable(state: Any) -> Any:
         return leaf
 
     return jax.tree.map(plain, state)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _key_data(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:

@@ -1,5 +1,6 @@
 """The training program: build, iterate, show progress, write metrics, save; stop cleanly on a signal."""
 
+import dataclasses
 import json
 import resource
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from tensorboardX import SummaryWriter
 
@@ -37,8 +39,15 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; a scheduler's
 MAX_INVALID = 0.01  # share of environment steps in which the physics may break
 
 
+RECOVERIES = 3  # how often learning that has diverged is gone on with, each time more slowly
+
+
 class TrainingError(RuntimeError):
     """Training cannot go on; the text says why and where the evidence lies."""
+
+
+class Diverged(TrainingError):
+    """What is learnt is no number any more."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +86,44 @@ def restore_state(run: Run, learner: Learner, warn: Callable[[str], None]) -> Tr
 def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
     """Train `run` to its configured number of env-steps, from its newest checkpoint if it is resumed.
 
-    Ctrl-C, SIGTERM and SIGUSR1 save first. Raises `TrainingError` when the physics breaks in more than 1 % of the steps.
+    Learning that has diverged is gone on with from the last checkpoint with half the step sizes, `RECOVERIES` times at most;
+    the run keeps these. Ctrl-C, SIGTERM and SIGUSR1 save first. Raises `TrainingError` when learning diverges once more, when
+    the physics breaks in more than 1 % of the steps, or when the run's folder cannot be written to any more.
     """
-    config = run.config
-    check_config(config)
-    for line in worst_draw_warning(config, run.robot):
+    check_config(run.config)
+    for line in worst_draw_warning(run.config, run.robot):
         say(line)
     enable_compile_cache()
+    for left in reversed(range(RECOVERIES + 1)):
+        try:
+            return _train(run, say)
+        except Diverged as error:
+            if not left:
+                raise
+            say(f"{error}. Going on from the last checkpoint with half the step sizes (then {left - 1} more tries)")
+            run = dataclasses.replace(run, config=slower(run.config), resumed=True)
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write to {run.folder}: {error.strerror or error}. The checkpoints before this are whole: make room, "
+                f"then go on with --resume"
+            ) from error
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def slower(config: Config) -> Config:
+    """`config` with half of all step sizes, and of the change of a policy that an update may make."""
+    ppo, halves = config.ppo, ("learning_rate", "min_learning_rate", "max_learning_rate", "desired_kl", "critic_learning_rate")
+    halved = {name: getattr(ppo, name) / 2 for name in halves if getattr(ppo, name) is not None}
+    return dataclasses.replace(
+        config,
+        ppo=dataclasses.replace(ppo, **halved),
+        distill=dataclasses.replace(config.distill, learning_rate=config.distill.learning_rate / 2),
+        search=dataclasses.replace(config.search, learning_rate=config.search.learning_rate / 2),
+    )
+
+
+def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
+    config = run.config
     backend, platform = choose_backend(config.backend, config.device)
     mesh = make_mesh(platform, config.devices, config.num_envs)
     with jax.default_device(mesh.devices.flat[0]):
@@ -161,11 +201,11 @@ def _loop(
             _guard(run, values, offender, say)
             if now - saved > config.save_every_s:
                 metrics.flush()
-                checkpoints.save(iteration, state)
+                _save(run, checkpoints, iteration, state)
                 saved = now
         jax.block_until_ready(state)
         wall_s = time.perf_counter() - began
-        checkpoints.save(iteration, state)
+        _save(run, checkpoints, iteration, state)
     stopped = stopped_by() if iteration < last else None
     if stopped is not None:
         say(f"interrupted: saved at iteration {iteration} of {last} in {run.folder}; go on with --resume")
@@ -173,14 +213,25 @@ def _loop(
     return TrainResult(iteration * per_iteration, wall_s, compile_s, rate, peak_memory_mb(), stopped)
 
 
+def _save(run: Run, checkpoints: Checkpoints, iteration: int, state: TrainState) -> None:
+    """Never what has diverged: the last update of an iteration shows in the numbers of the next one only."""
+    if not bool(jax.numpy.isfinite(optax.tree.norm(state.params))):
+        raise _diverged(run, "weights")
+    checkpoints.save(iteration, state)
+
+
+def _diverged(run: Run, what: str) -> Diverged:
+    return Diverged(
+        f"learning has diverged: {what} not finite. The checkpoints in {run.checkpoints} are from before it; usual causes: a "
+        f"learning rate or desired_kl too large, or a reward without bound"
+    )
+
+
 def _guard(run: Run, values: dict[str, float], offender: Any, say: Callable[[str], None]) -> None:
     """Stop when learning has diverged. Keep the evidence of broken physics, and stop when it is more than a rare event."""
     lost = [name for name, value in values.items() if not np.isfinite(value)]
     if lost:
-        raise TrainingError(
-            f"learning has diverged: {', '.join(lost[:3])} not finite. The checkpoints in {run.checkpoints} are from before it; "
-            f"usual causes: a learning rate or desired_kl too large, or a reward without bound"
-        )
+        raise _diverged(run, ", ".join(lost[:3]))
     share = values["rollout/invalid"]
     if share == 0.0:
         return

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import resource
 import shutil
 import signal
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 import pytest
 from tiny import tiny_motion, tiny_robot
 
@@ -33,7 +35,7 @@ from mimic.pipeline import trained_policy
 from mimic.progress import Progress
 from mimic.runs import Run, create_run, open_run, read_metrics, resume_run
 from mimic.sim import native
-from mimic.train import TrainingError, make_task, restore_state, train
+from mimic.train import RECOVERIES, TrainingError, make_task, restore_state, train
 from motions.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_program")
@@ -280,22 +282,80 @@ def test_broken_physics_of_more_than_a_hundredth_stops_the_run(tmp_path: Path, m
     assert read_metrics(run.metrics_path)[-1]["rollout/invalid"] > 0.01
 
 
-def test_learning_that_diverges_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A NaN in a loss: the run stops before it is saved."""
-    run = new_run(tmp_path / "run", save_every_s=-1.0)
+def diverging(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]) -> None:
+    """The loss of an iteration, counted over all tries, is NaN `when` it says so."""
     get, calls = jax.device_get, [0]
 
     def spoiled(log: dict) -> dict:
         values = dict(get(log))
         if "loss/value" in values:
             calls[0] += 1
-            values["loss/value"] = np.float32(np.nan if calls[0] == 3 else values["loss/value"])
+            values["loss/value"] = np.float32(np.nan if when(calls[0]) else values["loss/value"])
         return values
 
     monkeypatch.setattr(mimic.train, "jax", SimpleNamespace(**{**vars(jax), "device_get": spoiled}))
+
+
+def test_learning_that_diverges_goes_on_from_before_with_smaller_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = new_run(tmp_path / "run", save_every_s=-1.0)
+    diverging(monkeypatch, lambda call: call == 5)
+    said: list[str] = []
+    assert train(run, said.append).env_steps == PER_ITERATION * LAST
+    assert any("loss/value not finite" in line and "half the step sizes (then 2 more tries)" in line for line in said)
+    assert "resuming from iteration 4" in said
+    assert [row["iteration"] for row in read_metrics(run.metrics_path)] == list(range(1, LAST + 1))
+    kept, first = open_run(run.folder).config, run.config
+    assert (kept.ppo.desired_kl, kept.distill.learning_rate) == (first.ppo.desired_kl / 2, first.distill.learning_rate / 2)
+    assert dataclasses.replace(kept, ppo=first.ppo, distill=first.distill, search=first.search) == first
+
+
+def test_learning_that_diverges_again_and_again_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nothing of it is saved."""
+    run = new_run(tmp_path / "run", save_every_s=-1.0)
+    diverging(monkeypatch, lambda call: call >= 3)
     with pytest.raises(TrainingError, match="learning has diverged: loss/value not finite"):
         train(run, lambda _: None)
     assert sorted(path.name for path in run.checkpoints.iterdir()) == ["1", "2"]
+    assert open_run(run.folder).config.ppo.desired_kl == run.config.ppo.desired_kl / 2**RECOVERIES
+
+
+def test_a_disk_that_is_full_stops_the_run_and_leaves_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """From the fourth save on no file may grow beyond a kilobyte."""
+    run = new_run(tmp_path / "run", save_every_s=-1.0)
+    save, limits = Checkpoints.save, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full(self: Checkpoints, iteration: int, state: Any) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000 if iteration >= 4 else limits[0], limits[1]))
+        try:
+            save(self, iteration, state)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(TrainingError, match=r"cannot write to .*run: checkpoint 4 failed: .*--resume"):
+        train(run, lambda _: None)
+    monkeypatch.undo()
+    said: list[str] = []
+    resumed, _ = resume_run(run.folder, run.config)
+    assert train(resumed, said.append).env_steps == PER_ITERATION * LAST
+    assert "resuming from iteration 3" in said
+    assert not list(run.checkpoints.glob("*tmp*"))
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Broken by the last update of iteration 3, of which its numbers know nothing."""
+    run = new_run(tmp_path / "run", save_every_s=-1.0)
+    norm, calls = optax.tree.norm, [0]
+
+    def spoiled(params: Any) -> Any:
+        calls[0] += 1
+        return np.nan if calls[0] == 3 else norm(params)
+
+    monkeypatch.setattr(mimic.train, "optax", SimpleNamespace(tree=SimpleNamespace(norm=spoiled)))
+    said: list[str] = []
+    train(run, said.append)
+    assert any("weights not finite" in line for line in said)
+    assert "resuming from iteration 2" in said
 
 
 # What cannot be trained
