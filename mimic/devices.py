@@ -18,15 +18,18 @@ ENVS = "envs"
 
 
 def make_mesh(platform: str, count: int | None, num_envs: int) -> Mesh:
-    """A mesh of the first `count` devices of a platform; None: all of them, of CPUs one.
+    """A mesh of the first `count` devices of a platform; None: all of them, of the CPUs of a process that trains alone one.
 
     Raises `InputError` when there are fewer, or when the environments cannot be split evenly.
     """
     present = jax.devices(platform)
-    wanted = (1 if platform == "cpu" else len(present)) if count is None else count
+    alone = jax.process_count() == 1
+    wanted = (1 if platform == "cpu" and alone else len(present)) if count is None else count
     if wanted > len(present):
         hint = "; CPUs to test with: XLA_FLAGS=--xla_force_host_platform_device_count=8" if platform == "cpu" else ""
         raise InputError(f"{wanted} {platform} devices asked for, {len(present)} present{hint}")
+    if wanted < len(present) and not alone:
+        raise InputError(f"{wanted} devices asked for, but the processes have {len(present)}: they train with all of them")
     if num_envs % wanted:
         raise InputError(f"{num_envs} environments cannot be split evenly over {wanted} devices: use a multiple of {wanted}")
     return jax.make_mesh((wanted,), (ENVS,), axis_types=(AxisType.Auto,), devices=present[:wanted])

@@ -221,12 +221,16 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 def facts() -> dict[str, Any]:
     """What made this run: versions, commit, machine, time."""
     return {
-        "versions": {"mimic": __version__, "python": platform.python_version()}
-        | {name: metadata.version(name) for name in PACKAGES},
-        "git_commit": git_commit(),
+        **code(),
         "machine": {"system": platform.platform(), "cpu": _cpu_name(), "cores": os.cpu_count()},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def code() -> dict[str, Any]:
+    """Which program this is: the versions it is made of, and its commit."""
+    versions = {"mimic": __version__, "python": platform.python_version()}
+    return {"versions": versions | {name: metadata.version(name) for name in PACKAGES}, "git_commit": git_commit()}
 
 
 def git_commit() -> str:

@@ -14,19 +14,19 @@ import jax
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from tensorboardX import SummaryWriter
 
 from mimic.checkpoint import Checkpoints, newest
 from mimic.checks import check_config, worst_draw_warning
 from mimic.compile_cache import enable_compile_cache
-from mimic.config import Config
+from mimic.config import Config, to_dict
 from mimic.devices import describe, everywhere, make_mesh, placed, shardings
+from mimic.hosts import any_of, is_first, require_same
+from mimic.journal import Journal
 from mimic.learning.distill import make_student
 from mimic.learning.harden import make_hardener
 from mimic.learning.ppo import Learner, TrainState, make_learner
-from mimic.progress import Progress
 from mimic.robots import Robot
-from mimic.runs import Run, keep_config, truncate_metrics
+from mimic.runs import Run, code, keep_config, truncate_metrics
 from mimic.sim.physics import choose_backend, make_physics
 from mimic.tasks.tracking import Tracking
 from mimic.teacher import load_teacher
@@ -124,25 +124,25 @@ def slower(config: Config) -> Config:
 
 def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
     config = run.config
+    library = b"".join(motion.qpos.tobytes() for motion in run.motions)
+    require_same(code=json.dumps(code()).encode(), config=json.dumps(to_dict(config)).encode(), library=library)
     backend, platform = choose_backend(config.backend, config.device)
     mesh = make_mesh(platform, config.devices, config.num_envs)
-    with jax.default_device(mesh.devices.flat[0]):
+    with jax.default_device(jax.local_devices(backend=mesh.devices.flat[0].platform)[0]):
         learner = learner_of(run, make_task(config, run.robot, run.motions, backend))
-    with jax.set_mesh(mesh):
-        checkpoints = Checkpoints(run.checkpoints)
-        writer = SummaryWriter(str(run.folder))
-        try:
+    checkpoints = Checkpoints(run.checkpoints)
+    try:
+        with jax.set_mesh(mesh):
             state, compile_s, iterate = _start(run, learner, mesh, checkpoints, say)
-            if run.resumed:
+            if run.resumed and is_first():
                 keep_config(run)  # only now: a resume that fails leaves the folder as it was
             say(
                 f"{run.robot.name}, {run.tracked_files}: {config.num_envs} environments on {backend} ({describe(mesh)}), "
                 f"{config.env_steps / 1e6:.2f} M env-steps; compiled in {compile_s:.1f} s"
             )
-            return _loop(run, state, iterate, checkpoints, writer, compile_s, say)
-        finally:
-            writer.close()
-            checkpoints.close()
+            return _loop(run, state, iterate, checkpoints, compile_s, say)
+    finally:
+        checkpoints.close()
 
 
 def _start(
@@ -150,21 +150,26 @@ def _start(
 ) -> tuple[TrainState, float, Callable]:
     """The first state, and the compiled iteration."""
     began = time.perf_counter()
-    key = jax.random.key(run.config.seed)
-    shapes = jax.eval_shape(learner.init, key)
+
+    def init() -> TrainState:
+        return learner.init(jax.random.key(run.config.seed))
+
+    shapes = jax.eval_shape(init)
     places = shardings(mesh, shapes, run.config.num_envs)
     try:
         restored = checkpoints.restore(placed(shapes, places), say, discard=True) if run.resumed else None
     except InputError as error:
         raise InputError(f"{error}; if another version wrote them, a new run can begin with --init-from {run.folder}") from error
     if restored is not None:
-        state = jax.device_put(restored[0], places)
+        state = restored[0]
         say(f"resuming from iteration {restored[1]}")
     else:
         if run.resumed:
             say("no checkpoint to resume from: starting at the beginning")
-        state = jax.device_put(warm_start(run, jax.jit(learner.init, out_shardings=places)(key), say), places)
-    truncate_metrics(run.metrics_path, int(state.iteration) if restored else 0)
+        state = warm_start(run, jax.jit(init, out_shardings=places)(), say)
+    if is_first():
+        truncate_metrics(run.metrics_path, restored[1] if restored else 0)
+    state = jax.device_put(state, places)
     outcome = places, everywhere(mesh), everywhere(mesh)
     iterate = jax.jit(learner.iterate, donate_argnums=0, out_shardings=outcome).lower(state).compile()
     jax.block_until_ready(state)
@@ -172,41 +177,36 @@ def _start(
 
 
 def _loop(
-    run: Run,
-    state: TrainState,
-    iterate: Callable,
-    checkpoints: Checkpoints,
-    writer: SummaryWriter,
-    compile_s: float,
-    say: Callable[[str], None],
+    run: Run, state: TrainState, iterate: Callable, checkpoints: Checkpoints, compile_s: float, say: Callable[[str], None]
 ) -> TrainResult:
     config = run.config
     per_iteration = config.steps_per_iteration
-    first, last = int(state.iteration), config.num_iterations
+    iteration = first = int(state.iteration)
+    last = config.num_iterations
     began = saved = time.perf_counter()
-    iteration = first
-    with _stops() as stopped_by, Progress(last * per_iteration) as progress, run.metrics_path.open("a") as metrics:
-        while iteration < last and not stopped_by():
+    stopped: signal.Signals | None = None
+    with _stops() as received, Journal(run) as journal:
+        while iteration < last and stopped is None:
             state, log, offender = iterate(state)
             values = {name: float(value) for name, value in jax.device_get(log).items()}
             iteration += 1
             now = time.perf_counter()
             values["rollout/falls_per_s"] = values["rollout/terminated"] / config.sim.ctrl_dt
             values["time/env_steps_per_s"] = (iteration - first) * per_iteration / (now - began)
-            row = {"iteration": iteration, "env_steps": iteration * per_iteration, **values}
-            metrics.write(json.dumps(row) + "\n")
-            for name, value in values.items():
-                writer.add_scalar(name, value, iteration * per_iteration)
-            progress.update(row)
+            journal.write(iteration, values)
             _guard(run, values, offender, say)
-            if now - saved > config.save_every_s:
-                metrics.flush()
+            late = is_first() and now - saved > config.save_every_s
+            *stops, late = any_of((*(number in received for number in STOPS), late))
+            stopped = next((number for number, has_come in zip(STOPS, stops, strict=True) if has_come), None)
+            if late:
+                journal.flush()
                 _save(run, checkpoints, iteration, state)
                 saved = now
         jax.block_until_ready(state)
         wall_s = time.perf_counter() - began
         _save(run, checkpoints, iteration, state)
-    stopped = stopped_by() if iteration < last else None
+    if iteration == last:
+        stopped = None
     if stopped is not None:
         say(f"interrupted: saved at iteration {iteration} of {last} in {run.folder}; go on with --resume")
     rate = (iteration - first) * per_iteration / max(wall_s, 1e-9)
@@ -237,8 +237,9 @@ def _guard(run: Run, values: dict[str, float], offender: Any, say: Callable[[str
         return
     path = run.folder / "invalid_state.npz"
     kinematics = offender.env_state.physics.kinematics
-    np.savez(path, qpos=kinematics.qpos, qvel=kinematics.qvel, action=offender.action,
-             clip=offender.env_state.clip, frame=offender.env_state.frame)  # fmt: skip
+    if is_first():
+        np.savez(path, qpos=kinematics.qpos, qvel=kinematics.qvel, action=offender.action,
+                 clip=offender.env_state.clip, frame=offender.env_state.frame)  # fmt: skip
     if share > MAX_INVALID:
         raise TrainingError(
             f"the physics broke (non-finite or faster than allowed) in {share:.1%} of the steps of one rollout, more than "
@@ -249,8 +250,8 @@ def _guard(run: Run, values: dict[str, float], offender: Any, say: Callable[[str
 
 
 @contextmanager
-def _stops() -> Iterator[Callable[[], signal.Signals | None]]:
-    """Turn the first of `STOPS` into a value; a second Ctrl-C acts at once."""
+def _stops() -> Iterator[list[signal.Signals]]:
+    """The list of those of `STOPS` that come; after one, Ctrl-C acts at once."""
     received: list[signal.Signals] = []
 
     def note(number: int, frame: Any) -> None:
@@ -263,7 +264,7 @@ def _stops() -> Iterator[Callable[[], signal.Signals | None]]:
     except ValueError:  # not in the main thread, where Python allows no handlers
         before = {}
     try:
-        yield lambda: received[0] if received else None
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

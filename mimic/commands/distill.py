@@ -85,4 +85,4 @@ def parse_distill(argv: list[str]) -> Distill:
     preset, folder = make_preset(parsed.config.preset), parsed.run_dir or default
     run = run_to_resume(folder, resume=parsed.resume, overwrite=parsed.overwrite)
     parsed = parse(run.config if run is not None else student_config(preset, open_run(teacher).config, teacher))
-    return Distill(parsed.config, folder, run is not None, parsed.overwrite, source=teacher)
+    return Distill(parsed.config, folder, run is not None, parsed.overwrite, parsed.cluster, source=teacher)

@@ -71,4 +71,4 @@ def parse_harden(argv: list[str]) -> Harden:
     run = run_to_resume(folder, resume=parsed.resume, overwrite=parsed.overwrite)
     if run is not None:
         parsed = parse(run.config)
-    return Harden(parsed.config, folder, run is not None, parsed.overwrite, source=source)
+    return Harden(parsed.config, folder, run is not None, parsed.overwrite, parsed.cluster, source=source)

@@ -24,9 +24,22 @@ def first_argument(argv: list[str], command: str, wanted: str, usage: str, known
     return argv[0]
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Which of several processes this one is; see docs/cluster.md."""
+
+    join: bool = False
+    """Train together with other processes: SLURM, Open MPI, Kubernetes and Cloud TPUs say with which."""
+    coordinator: str | None = None
+    """HOST:PORT of the first process, where no launcher says so; with the two below."""
+    num_processes: int | None = None
+    process_id: int | None = None
+    """From 0, the first, which alone says and writes something."""
+
+
 def parse_options(argv: list[str], command: str, about: str | None, defaults: Config, folder: str) -> Any:
     """The options behind the first argument, parsed against `defaults`: config, run_dir (None where not said; `folder` says in
-    the help what is then taken), resume and overwrite."""
+    the help what is then taken), resume, overwrite and cluster."""
     import tyro
 
     @dataclass(frozen=True)
@@ -38,6 +51,7 @@ def parse_options(argv: list[str], command: str, about: str | None, defaults: Co
         """Go on with the run in the folder; begin it where there is none."""
         overwrite: bool = False
         """Replace the run in the folder."""
+        cluster: Cluster = Cluster()
 
     return parse_arguments(Arguments, argv[1:], f"mimic {command} {argv[0]}")
 

@@ -1,7 +1,10 @@
 """`mimic demo | train | evaluate | export | check-bundle | play`: from a motion to a deployed controller."""
 
 import dataclasses
+import os
 import signal
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +18,8 @@ from mimic.arguments import (
     say,
     write_json,
 )
-from mimic.commands.run_options import first_argument, parse_options, run_to_resume
-from mimic.config import Config
+from mimic.commands.run_options import Cluster, first_argument, parse_options, run_to_resume
+from mimic.config import Config, from_dict, to_dict
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
 
@@ -53,6 +56,9 @@ class Demo:
         return exit_code(run_demo(run, quality, stopwatch, say))
 
 
+type Begun = tuple["Run", dict[str, Any] | None]  # a run, and the quality of its retargeting, if there was any
+
+
 @dataclass(frozen=True)
 class Training:
     """A run to make, or to go on with, and to train to its end."""
@@ -61,28 +67,49 @@ class Training:
     folder: Path
     resume: bool
     overwrite: bool
+    cluster: Cluster
 
     def run(self) -> int:
         from mimic.checks import check_config
-        from mimic.runs import resume_run
+        from mimic.hosts import is_first, join, part
         from mimic.sim.physics import choose_backend
+        from mimic.train import train
 
+        together = self.cluster.join
+        if together:
+            join(self.cluster.coordinator, self.cluster.num_processes, self.cluster.process_id)
+        elif self.cluster != Cluster():
+            raise InputError("--cluster.coordinator, --cluster.num-processes and --cluster.process-id need --cluster.join")
         self.refuse()
         check_config(self.config)
         choose_backend(self.config.backend, self.config.device)
+        run, quality = agreed(self.begin, self.folder)
+        result = train(run, say if is_first() else lambda line: None)
+        part()
+        if result.stopped_by or not is_first():
+            return exit_code(result)
+        if together:  # this process and its memory belong to the cluster that was: a new one measures what is trained
+            again = ["train", run.config.preset, "--run-dir", str(run.folder), "--resume"]
+            os.execv(sys.executable, [sys.executable, "-m", "mimic", *again])
+        return measure(run, result, quality)
+
+    def begin(self) -> Begun:
+        """The run, made or found."""
+        from mimic.runs import resume_run
+
         if not self.resume:
-            return train_and_measure(*self.create())
+            return self.create()
         run, ignored = resume_run(self.folder, self.config)
         for line in ignored:
             say(f"kept from the run folder, the command line's is not used: {line}")
-        return train_and_measure(run, None)
+        return run, None
 
     def refuse(self) -> None:
         """Raise `InputError` for a run that is another command's."""
         raise NotImplementedError
 
-    def create(self) -> tuple["Run", dict[str, Any] | None]:
-        """The new run, and the quality of its retargeting, if there was any."""
+    def create(self) -> Begun:
+        """The new run."""
         raise NotImplementedError
 
 
@@ -96,7 +123,7 @@ class Train(Training):
         if self.config.learner == "search" and not self.resume:
             raise InputError("`mimic train` learns by reward: mimic harden RUN")
 
-    def create(self) -> tuple["Run", dict[str, Any] | None]:
+    def create(self) -> Begun:
         from mimic.checks import check_fits
         from mimic.runs import create_run, refuse_occupied, require_writable
         from mimic.sources import find_robot, preset_clip, read_motions
@@ -121,17 +148,33 @@ def exit_code(result: "TrainResult") -> int:
     return EXIT_INTERRUPTED if result.stopped_by == signal.SIGINT else EXIT_REQUEUE
 
 
-def train_and_measure(run: "Run", quality: dict[str, Any] | None) -> int:
-    """Train, then print what the controller can do; video, plots and report go to the run folder."""
+def agreed(begin: Callable[[], Begun], folder: Path) -> Begun:
+    """What the first process begins in `folder`, opened by all. Raises its `InputError` on all, too."""
+    from mimic.hosts import is_first, told
+    from mimic.runs import open_run
+
+    found, problem = None, None
+    if is_first():
+        try:
+            found = begin()
+        except InputError as error:
+            problem = str(error)
+    begun = {"config": to_dict(found[0].config), "resumed": found[0].resumed} if found else {}
+    message = told({"problem": problem, **begun})
+    if message["problem"] is not None:
+        raise InputError(message["problem"])
+    if found is not None:
+        return found
+    return dataclasses.replace(open_run(folder), config=from_dict(Config, message["config"]), resumed=message["resumed"]), None
+
+
+def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -> int:
+    """Print what the controller can do; video, plots and report go to the run folder."""
     from mimic.compare import compare, print_comparison
     from mimic.evaluate import print_evaluation
     from mimic.pipeline import evaluate_run
     from mimic.reporting import report_run
-    from mimic.train import train
 
-    result = train(run, say)
-    if result.stopped_by:
-        return exit_code(result)
     say(
         f"{result.env_steps / 1e6:.2f} M env-steps in {result.wall_s:.0f} s ({result.steps_per_s:,.0f}/s), "
         f"peak {result.peak_memory_mb:.0f} MB"
@@ -256,4 +299,4 @@ def parse_train(argv: list[str]) -> Train:
     run = run_to_resume(folder, resume=parsed.resume, overwrite=parsed.overwrite)
     if run is not None:
         parsed = parse(dataclasses.replace(run.config, preset=name))
-    return Train(parsed.config, folder, run is not None, parsed.overwrite)
+    return Train(parsed.config, folder, run is not None, parsed.overwrite, parsed.cluster)
