@@ -133,7 +133,7 @@ def g1_deploy() -> Config:
                 "motion_anchor_pos_b", "base_lin_vel", "joint_errors", "tracking_errors", "body_pos_b", "clip_time", "phase",
                 "randomization",
             ),
-            history=6,
+            history=12,
             future_frames=(5, 15),
         ),
         reward=RewardConfig(),  # nobody can walk back to where he does not know that he is not
@@ -172,7 +172,7 @@ def g1_teacher() -> Config:
 DEPLOY = RandomizeConfig(
     varied_share=0.3,  # a few differences at a time: with all at their worst nearly every episode is lost, and teaches nothing
     varied_by_falls=0.75,
-    friction=(0.4, 1.4),
+    friction=(0.35, 1.4),
     mass=(0.8, 1.3),
     inertia=(0.9, 1.1),
     com=(0.05, 0.05, 0.05),
@@ -187,7 +187,7 @@ DEPLOY = RandomizeConfig(
     action_delay=(0, 9),
     observation_delay=(0, 4),
     torque_noise=0.03,
-    noise=NoiseConfig(base_ori=0.1, base_ang_vel=0.42, joint_pos=0.021, joint_vel=1.05),
+    noise=NoiseConfig(base_ori=0.12, base_ang_vel=0.5, joint_pos=0.025, joint_vel=1.25),
     push=PushConfig(interval_s=2.0, linvel=(0.6, 0.6, 0.1), angvel=(0.2, 0.2, 0.2)),
 )
 
