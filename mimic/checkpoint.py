@@ -147,8 +147,10 @@ def _key_data(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=leaf.sharding)
 
 
-def _on_a_device(leaf: Any) -> jax.ShapeDtypeStruct:
+def _on_a_device(leaf: Any) -> Any:
     """Shape, type and where to: never where the one was that wrote it, which may have had other devices."""
+    if not hasattr(leaf, "shape"):
+        return leaf
     sharding = getattr(leaf, "sharding", None) or SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 

@@ -102,11 +102,6 @@ def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
                 raise
             say(f"{error}. Going on from the last checkpoint with half the step sizes (then {left - 1} more tries)")
             run = dataclasses.replace(run, config=slower(run.config), resumed=True)
-        except OSError as error:
-            raise TrainingError(
-                f"cannot write to {run.folder}: {error.strerror or error}. The checkpoints before this are whole: make room, "
-                f"then go on with --resume"
-            ) from error
     raise AssertionError("unreachable: the last try returns or raises")
 
 
@@ -140,7 +135,13 @@ def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
                 f"{run.robot.name}, {run.tracked_files}: {config.num_envs} environments on {backend} ({describe(mesh)}), "
                 f"{config.env_steps / 1e6:.2f} M env-steps; compiled in {compile_s:.1f} s"
             )
-            return _loop(run, state, iterate, checkpoints, compile_s, say)
+            try:
+                return _loop(run, state, iterate, checkpoints, compile_s, say)
+            except OSError as error:
+                raise TrainingError(
+                    f"cannot write to {run.folder}: {error.strerror or error}. The checkpoints before this are whole: make room, "
+                    f"then go on with --resume"
+                ) from error
     finally:
         checkpoints.close()
 
@@ -196,7 +197,7 @@ def _loop(
             journal.write(iteration, values)
             _guard(run, values, offender, say)
             late = is_first() and now - saved > config.save_every_s
-            *stops, late = any_of((*(number in received for number in STOPS), late))
+            *stops, late = any_of((*(received[:1] == [number] for number in STOPS), late))
             stopped = next((number for number, has_come in zip(STOPS, stops, strict=True) if has_come), None)
             if late:
                 journal.flush()

@@ -13,7 +13,18 @@ from toy import Chain, Reach, toy_config
 from mimic.config import NetworkConfig, PPOConfig
 from mimic.learning.networks import actor_layers, make_networks
 from mimic.learning.normalizer import normalize
-from mimic.learning.ppo import LAST_KL, Batch, annealed, gae, make_learner, next_values, pair_centred, ppo_loss
+from mimic.learning.ppo import (
+    LAST_KL,
+    Batch,
+    annealed,
+    gae,
+    group_count,
+    grouped,
+    make_learner,
+    next_values,
+    pair_centred,
+    ppo_loss,
+)
 
 STEPS, ENVS = 12, 5
 
@@ -43,6 +54,17 @@ def test_values_of_the_states_led_to(truncations: int):
 
     found = next_values(critic, critic(jnp.asarray(obs)), jnp.asarray(next_obs), jnp.asarray(ended & ~terminated))
     np.testing.assert_allclose(found[~terminated], np.sin(next_obs).sum(axis=-1)[~terminated], rtol=1e-5, atol=1e-6)
+
+
+def test_samples_are_drawn_in_groups_of_whole_environments():
+    """As many groups as there can be, up to 64, of which each minibatch has equally many samples."""
+    assert [group_count(envs, 24, 4) for envs in (8192, 128, 96, 6, 5)] == [64, 64, 32, 2, 1]
+    assert group_count(64, 3, 4) == 16  # of four environments: twelve samples
+    record = np.arange(4 * 6).reshape(4, 6)  # [T, B]
+    groups = np.asarray(grouped(3, jnp.asarray(record)))
+    assert groups.shape == (3, 8)
+    for index in range(3):
+        assert set(groups[index]) == set(record[:, 2 * index : 2 * index + 2].reshape(-1))
 
 
 def test_updates_become_small_at_the_end():
