@@ -20,12 +20,17 @@ KEEP = 3
 
 
 class Checkpoints:
-    """The checkpoints of one run, each named by its iteration; the last few are kept."""
+    """The checkpoints of one run, each named by its iteration; the last few are kept.
 
-    def __init__(self, folder: Path) -> None:
+    writes: whether this is the training, which clears away what a killed one has left half-written; others may look on.
+    """
+
+    def __init__(self, folder: Path, *, writes: bool = False) -> None:
         for name in ("absl", "orbax"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # orbax narrates every save; what is damaged, we say
-        options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False, create=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=KEEP, enable_async_checkpointing=False, create=True, cleanup_tmp_directories=writes
+        )
         handler = ocp.StandardCheckpointHandler()  # named, or orbax guesses the kind from the newest, possibly damaged one
         self._manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handler)
 

@@ -114,7 +114,7 @@ def g1_beyondmimic_wose() -> Config:
 
 def humanoid() -> Config:
     """Our humanoid, 28 joints, with gains of the DeepMimic class."""
-    return Config(preset="humanoid", robot="humanoid", env_steps=2_000_000, ppo=PPOConfig(noise_correlation=0.5))
+    return Config(preset="humanoid", robot="humanoid", env_steps=2_400_000, ppo=PPOConfig(noise_correlation=0.5))
 
 
 def g1_deploy() -> Config:

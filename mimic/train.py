@@ -125,7 +125,7 @@ def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
     mesh = make_mesh(platform, config.devices, config.num_envs)
     with jax.default_device(jax.local_devices(backend=mesh.devices.flat[0].platform)[0]):
         learner = learner_of(run, make_task(config, run.robot, run.motions, backend))
-    checkpoints = Checkpoints(run.checkpoints)
+    checkpoints = Checkpoints(run.checkpoints, writes=True)
     try:
         with jax.set_mesh(mesh):
             state, compile_s, iterate = _start(run, learner, mesh, checkpoints, say)
