@@ -37,8 +37,6 @@ from motions.motion import Motion
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; a scheduler's last word; its warning, where one was asked for
 MAX_INVALID = 0.01  # share of environment steps in which the physics may break
-
-
 RECOVERIES = 3  # how often learning that has diverged is gone on with, each time more slowly
 
 
@@ -119,8 +117,9 @@ def slower(config: Config) -> Config:
 
 def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
     config = run.config
-    library = b"".join(motion.qpos.tobytes() for motion in run.motions)
-    require_same(code=json.dumps(code()).encode(), config=json.dumps(to_dict(config)).encode(), library=library)
+    if jax.process_count() > 1:  # alone, nobody need ask git and copy the library
+        library = b"".join(motion.qpos.tobytes() for motion in run.motions)
+        require_same(code=json.dumps(code()).encode(), config=json.dumps(to_dict(config)).encode(), library=library)
     backend, platform = choose_backend(config.backend, config.device)
     mesh = make_mesh(platform, config.devices, config.num_envs)
     with jax.default_device(jax.local_devices(backend=mesh.devices.flat[0].platform)[0]):

@@ -41,17 +41,20 @@ def rows(folder: Path, backend: str, devices: int) -> list[dict[str, float]]:
     return read_metrics(run.metrics_path)
 
 
+def assert_same_numbers(found: list[dict[str, float]], expected: list[dict[str, float]]) -> None:
+    for row, wanted in zip(found, expected, strict=True):
+        for name in wanted.keys() - {"time/env_steps_per_s"}:
+            # what is near zero by cancellation (an advantage's mean) has no digits to compare
+            assert row[name] == pytest.approx(wanted[name], rel=1e-4, abs=1e-6), name
+
+
 @pytest.mark.parametrize(
     ("backend", "counts"), [("native", (8,)), ("mjx-jax", (8,)), pytest.param("native", (2, 4), marks=pytest.mark.slow)]
 )
 def test_any_number_of_devices_computes_what_one_does(backend: str, counts: tuple[int, ...], tmp_path: Path):
     one = rows(tmp_path / "1", backend, 1)
     for count in counts:
-        many = rows(tmp_path / str(count), backend, count)
-        for expected, found in zip(one, many, strict=True):
-            for name in expected.keys() - {"time/env_steps_per_s"}:
-                # what is near zero by cancellation (an advantage's mean) has no digits to compare
-                assert found[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
+        assert_same_numbers(rows(tmp_path / str(count), backend, count), one)
 
 
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path: Path):
