@@ -77,7 +77,7 @@ RULES: dict[str, dict[str, Rule]] = {
     "ppo": _each(COUNT, "rollout_length", "num_epochs", "num_minibatches")
     | _each(POSITIVE, "learning_rate", "critic_learning_rate", "value_clip", "desired_kl", "clip_ratio")
     | _each(SHARE, "discount", "gae_lambda", "anneal_share", "average_decay")
-    | _each(AMOUNT, "symmetry_coef", "entropy_coef", "std_rate")
+    | _each(AMOUNT, "symmetry_coef", "entropy_coef", "std_rate", "min_std")
     | {"noise_correlation": SPREAD},
     "search": _each(COUNT, "practice", "generations_per_practice", "before", "horizon", "spacing", "generations")
     | _each(COUNT, "library", "kept", "trusted", "updates")

@@ -265,6 +265,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
     def _update(state: TrainState, before: tuple, batch: Batch, key: Array) -> tuple[tuple, dict[str, Array]]:
         old_log_std = state.params["log_std"]
         wanted_kl = ppo.desired_kl * annealed(state.iteration / config.num_iterations, ppo.anneal_share)
+        least_log_std = math.log(ppo.min_std) if ppo.min_std else -math.inf
 
         def minibatch_step(carry: tuple, index: Array) -> tuple[tuple, dict[str, Array]]:
             params, opt_state, learning_rate, average = carry
@@ -277,6 +278,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
             rates = {"actor": learning_rate, "log_std": ppo.std_rate * learning_rate, "critic": critic_rate}
             updates, opt_state = _directions(optimizer, grads, opt_state)
             params = {name: jax.tree.map(lambda p, u: p - rates[name] * u, params[name], updates[name]) for name in params}  # noqa: B023
+            params["log_std"] = jnp.maximum(params["log_std"], least_log_std)
             average = jax.tree.map(lambda a, p: ppo.average_decay * a + (1.0 - ppo.average_decay) * p, average, params)
             return (params, opt_state, learning_rate, average), log
 
