@@ -259,6 +259,20 @@ def test_without_a_step_size_of_its_own_the_critic_takes_the_actors():
     np.testing.assert_allclose(steps, float(after.learning_rate), rtol=1e-2)
 
 
+def test_exploration_does_not_end_below_its_least_noise():
+    """Standing on a goal wants no noise: it shrinks, and stops at the bound."""
+    stds = {}
+    for least in (0.0, 0.25):
+        config = toy_config(64, rollout_length=4, num_epochs=4, num_minibatches=1, entropy_coef=0.0, std_rate=100.0, min_std=least)
+        learner = make_learner(config, Reach())
+        state, iterate = jax.jit(learner.init)(jax.random.key(0)), jax.jit(learner.iterate)
+        for _ in range(30):
+            state, log, _ = iterate(state)
+        stds[least] = np.exp(np.asarray(state.params["log_std"]))
+    assert stds[0.0].min() < 0.2
+    assert stds[0.25].min() == pytest.approx(0.25, rel=1e-6)
+
+
 @pytest.mark.parametrize("paired", [False, True])
 def test_a_small_task_is_solved_in_seconds(paired: bool):
     """From reward .05 a step, a policy that hardly moves, to nearly the .2 of standing on the goal; judged without noise."""
