@@ -10,7 +10,7 @@ from motions.errors import InputError, unknown_name
 
 BACKENDS = ("native", "mjx-jax", "mjx-warp")
 DEVICES = ("auto", "cpu", "gpu", "tpu")
-Collisions = Literal["feet", "all"]
+Collisions = Literal["feet", "self", "all"]
 ROUND = 6  # control steps; an environment that ends twice within them starts twice from the same state
 Range = tuple[float, float]
 Vector = tuple[float, float, float]
@@ -29,7 +29,8 @@ class SimConfig:
     friction: float = 0.6
     """Sliding friction between the robot and the ground."""
     collisions: Collisions = "feet"
-    """Which of the robot's geoms touch: feet with the ground only, or every geom the model lets collide."""
+    """Which of the robot's geoms touch. feet: feet with the ground only; self: also the robot's bodies one another, as its model lets
+    them; all: every geom the model lets collide, the ground too."""
     contact_forces: bool = False
     """Measure the contact force on each body; not on mjx-jax."""
     actuator: Literal["pd", "motor"] = "pd"

@@ -263,7 +263,9 @@ def test_exploration_does_not_end_below_its_least_noise():
     """Standing on a goal wants no noise: it shrinks, and stops at the bound."""
     stds = {}
     for least in (0.0, 0.25):
-        config = toy_config(64, rollout_length=4, num_epochs=4, num_minibatches=1, entropy_coef=0.0, std_rate=100.0, min_std=least)
+        config = toy_config(
+            64, rollout_length=4, num_epochs=4, num_minibatches=1, entropy_coef=0.0, std_rate=100.0, min_std=least
+        )
         learner = make_learner(config, Reach())
         state, iterate = jax.jit(learner.init)(jax.random.key(0)), jax.jit(learner.iterate)
         for _ in range(30):

@@ -199,6 +199,27 @@ def test_all_collisions_include_self_and_floor(humanoid: Robot) -> None:
     assert {robot.model.geom(g).name for c in data.contact for g in c.geom} <= {"floor", "left_foot", "right_foot"}
 
 
+@pytest.mark.parametrize("name", ["g1", "humanoid"])
+def test_self_collisions_are_the_models_own_and_feet_with_floor(name: str, request: pytest.FixtureRequest) -> None:
+    """What `all` lets touch, less what only the floor is touched by."""
+    robot: Robot = request.getfixturevalue(name)
+    own, every = (touching(load_robot(name, sim=SimConfig(collisions=kind))) for kind in ("self", "all"))
+    floor = {pair for pair in every if "floor" in pair}
+    assert own == (every - floor) | {frozenset(("floor", geom)) for geom in robot.foot_geoms}
+    assert len(own) > len(robot.foot_geoms)
+
+
+def test_self_collisions_need_a_bit_of_their_own(tmp_path: Path) -> None:
+    """A file whose geoms use all of them cannot be told apart from its floor."""
+    text = f"""<mujoco><worldbody><body name="base" pos="0 0 .5"><freejoint/>
+      <geom name="trunk" size=".1" contype="{2**31 - 1}"/>
+      <body name="foot" pos="0 0 -.3"><joint name="hip" axis="0 1 0"/><geom name="sole" size=".05" conaffinity="1"/></body>
+    </body></worldbody></mujoco>"""
+    (tmp_path / "full.xml").write_text(text)
+    with pytest.raises(InputError, match="collision bit"):
+        load_robot(str(tmp_path / "full.xml"), sim=SimConfig(collisions="self"))
+
+
 def test_simulation_settings_reach_the_model() -> None:
     sim = SimConfig(sim_dt=0.002, iterations=7, ls_iterations=9, friction=0.33)
     model = load_robot("humanoid", sim=sim).model
@@ -292,7 +313,7 @@ def test_humanoid_middle_hinges_stay_off_gimbal_lock(humanoid: Robot) -> None:
             assert abs(u @ turned) < math.cos(math.radians(6.9)), (body, angle)
 
 
-@pytest.mark.parametrize("collisions", ["feet", "all"])
+@pytest.mark.parametrize("collisions", ["feet", "self", "all"])
 def test_humanoid_stands(collisions: str) -> None:
     robot = load_robot("humanoid", sim=SimConfig(collisions=collisions))  # type: ignore[arg-type]
     data = held_still(robot, 2.0)

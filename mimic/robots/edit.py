@@ -7,6 +7,7 @@ from mimic.config import SimConfig
 from mimic.robots.clean import FLOOR
 from mimic.robots.contacts import add_contact_sensors
 from mimic.robots.traits import Traits
+from motions.errors import InputError
 
 
 def finish(spec: mujoco.MjSpec, traits: Traits, sim: SimConfig) -> None:
@@ -51,7 +52,8 @@ def _set_actuators(spec: mujoco.MjSpec, traits: Traits, *, dry: bool) -> None:
 
 
 def _set_contacts(spec: mujoco.MjSpec, traits: Traits, sim: SimConfig) -> None:
-    """feet: only foot geoms touch, and only the floor. all: what the file lets collide, and all of that the floor."""
+    """feet: only foot geoms touch, and only the floor. self: what the file lets collide of the robot, and its foot geoms the floor.
+    all: what the file lets collide, and all of that the floor."""
     floor = spec.geom(FLOOR)
     # Priority makes the floor's friction, not the larger of two, the one that counts: one number to randomize.
     floor.priority, floor.condim, floor.friction = 1, 3, [sim.friction, 0.005, 0.0001]
@@ -61,6 +63,14 @@ def _set_contacts(spec: mujoco.MjSpec, traits: Traits, sim: SimConfig) -> None:
         for geom in spec.geoms:
             geom.contype, geom.conaffinity = 0, int(geom.name in traits.foot_geoms)
         floor.contype, floor.conaffinity = 1, 0
+        return
+    if sim.collisions == "self":
+        floor.contype, floor.conaffinity = _free_bit(spec), 0
+        for pair in list(spec.pairs):
+            if FLOOR in (pair.geomname1, pair.geomname2):
+                spec.delete(pair)
+        for name in traits.foot_geoms:
+            spec.geom(name).conaffinity |= floor.contype
         return
     floor.contype = floor.conaffinity = 1
     for pair in list(spec.pairs):  # contacts with the floor by pairs become ordinary ones, so that its friction holds
@@ -75,3 +85,15 @@ def _set_contacts(spec: mujoco.MjSpec, traits: Traits, sim: SimConfig) -> None:
     for geom in spec.geoms:
         floor.contype |= geom.conaffinity
         floor.conaffinity |= geom.contype
+
+
+def _free_bit(spec: mujoco.MjSpec) -> int:
+    """A bit that no geom's contype or conaffinity has but the floor's. Raises `InputError` where the file uses all 31."""
+    used = 0
+    for geom in spec.geoms:
+        if geom.name != FLOOR:
+            used |= geom.contype | geom.conaffinity
+    free = next((bit for bit in range(31) if not used >> bit & 1), None)
+    if free is None:
+        raise InputError("sim.collisions is self, which needs a collision bit (contype, conaffinity) that the file leaves unused")
+    return 1 << free
