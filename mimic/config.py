@@ -29,8 +29,8 @@ class SimConfig:
     friction: float = 0.6
     """Sliding friction between the robot and the ground."""
     collisions: Collisions = "feet"
-    """Which of the robot's geoms touch. feet: feet with the ground only; self: also the robot's bodies one another, as its model lets
-    them; all: every geom the model lets collide, the ground too."""
+    """Which of the robot's geoms touch. feet: feet with the ground only; self: the robot's bodies one another too, as its model
+    lets them; all: every geom the model lets collide, the ground too."""
     contact_forces: bool = False
     """Measure the contact force on each body; not on mjx-jax."""
     actuator: Literal["pd", "motor"] = "pd"
