@@ -52,8 +52,8 @@ def _set_actuators(spec: mujoco.MjSpec, traits: Traits, *, dry: bool) -> None:
 
 
 def _set_contacts(spec: mujoco.MjSpec, traits: Traits, sim: SimConfig) -> None:
-    """feet: only foot geoms touch, and only the floor. self: what the file lets collide of the robot, and its feet the floor. all:
-    what the file lets collide, and all of that the floor."""
+    """feet: foot geoms touch the floor, nothing else does. self: what the file lets collide of the robot, too. all:
+    that, and all of it the floor."""
     floor = spec.geom(FLOOR)
     # Priority makes the floor's friction, not the larger of two, the one that counts: one number to randomize.
     floor.priority, floor.condim, floor.friction = 1, 3, [sim.friction, 0.005, 0.0001]
