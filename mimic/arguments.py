@@ -62,6 +62,17 @@ def parse_arguments(kind: Any, argv: list[str], prog: str) -> Any:
     return tyro.cli(kind, args=argv, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
 
 
+def as_options(settings: tuple[str, ...]) -> list[str]:
+    """SECTION.NAME=VALUE of each of `settings` as options of `mimic train`. Raises `InputError` for a setting of another form."""
+    argv = []
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or "." not in name:
+            raise InputError(f"--set {setting}: expected SECTION.NAME=VALUE, as sampling.cap=5 or ppo.symmetry=augment")
+        argv += [f"--{name.replace('_', '-')}", *value.split()]
+    return argv
+
+
 def with_settings(config: Config, settings: tuple[str, ...], prog: str) -> Config:
     """`config` with SECTION.NAME=VALUE of each of `settings` in it, values as on `mimic train`'s command line.
 
@@ -69,12 +80,7 @@ def with_settings(config: Config, settings: tuple[str, ...], prog: str) -> Confi
     """
     import tyro
 
-    argv = []
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or "." not in name:
-            raise InputError(f"--set {setting}: expected SECTION.NAME=VALUE, as sampling.cap=5 or ppo.symmetry=augment")
-        argv += [f"--{name.replace('_', '-')}", *value.split()]
+    argv = as_options(settings)
 
     @dataclass(frozen=True)
     class Settings:

@@ -12,6 +12,7 @@ from mimic.commands.motions import Fetch, Motions, run_motions
 from mimic.commands.robot import Robot
 from mimic.commands.serving import Rehearse, Serve, SimRobot
 from mimic.commands.stress import Stress
+from mimic.commands.sweep import Sweep, run_sweep
 from mimic.commands.tools import Bench, Doctor, Inspect
 from mimic.commands.training import CheckBundle, Demo, Evaluate, Export, Play, Train, parse_train
 from mimic.compile_cache import enable_compile_cache
@@ -20,8 +21,8 @@ from motions.errors import InputError, unknown_name
 COMMANDS: dict[str, type] = {
     re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower(): command
     for command in (
-        Demo, Train, Harden, Distill, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play, Stress,
-        Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
+        Demo, Train, Sweep, Harden, Distill, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play,
+        Stress, Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
     )
 }  # fmt: skip
 
@@ -64,6 +65,8 @@ def _run(argv: list[str]) -> int:
         raise unknown_name("command", name, COMMANDS)
     if name == "train":
         return parse_train(rest).run()
+    if name == "sweep":
+        return run_sweep(rest)
     if name == "harden":
         return parse_harden(rest).run()
     if name == "distill":

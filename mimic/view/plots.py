@@ -126,6 +126,35 @@ def plot_stress(path: str | Path, stress: Mapping[str, Any], *, columns: int = 4
     return _save(figure, path)
 
 
+def plot_sweep(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """A line for each row of a sweep (`mimic sweep --json`): its seeds' E_mpbpe as dots, hollow where the clip was not completed,
+    and a bar at their median. What is not done has no dot."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 0.34 * len(rows) + 1.0), dpi=_DPI, layout="constrained")
+    panel = figure.subplots()
+    for place, row in enumerate(rows):
+        for seed in row["seeds"]:
+            if seed["state"] == "done":
+                face = BLUE if seed["success_height"] == 1 else "white"
+                panel.plot(
+                    seed["e_mpbpe_mm"], place, "o", markersize=5, color=BLUE, markerfacecolor=face, clip_on=False, zorder=3
+                )
+        if row["median_e_mpbpe_mm"] is not None:
+            panel.plot(row["median_e_mpbpe_mm"], place, "|", markersize=14, markeredgewidth=2, color=INK, zorder=2)
+    several = len({row["clip"] for row in rows}) > 1
+    panel.set_yticks(range(len(rows)), [f"{row['clip']}, {row['variant']}" if several else row["variant"] for row in rows])
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.set_xlim(left=0)
+    panel.tick_params(labelsize=8, length=2, colors=INK)
+    panel.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    panel.set_xlabel("E_mpbpe [mm]; a dot a seed, hollow: clip not completed; bar: median", fontsize=8)
+    if not several and rows:
+        panel.set_title(rows[0]["clip"], loc="left", fontsize=10)
+    return _save(figure, path)
+
+
 def _figure(panels: int, size: tuple[float, float]) -> "tuple[Figure, Sequence[Axes]]":
     """A figure of panels one above the other that share their x axis. No pyplot: no state, no display."""
     from matplotlib.figure import Figure  # slow to import, and not every command draws

@@ -1,0 +1,117 @@
+"""`mimic sweep`: one training for each clip, variant of the settings and seed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimic.arguments import say, with_settings, write_json
+from mimic.commands.run_options import first_argument, parse_options
+from mimic.presets import PRESETS, make_preset
+from motions.errors import InputError
+
+if TYPE_CHECKING:
+    from mimic.sweep import Plan
+
+OWN = ("--seed", "--run-dir", "--resume", "--overwrite")  # options of `mimic train` that a sweep gives to its members itself
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Train one controller for each clip, variant of the settings and seed; print one table of what came of them.
+
+    Each is a `mimic train` of its own: one that fails does not stop the others, and what is done is not done again when the
+    command is repeated. `--task` trains a single one, so that a scheduler's array can share them out. All options of `mimic
+    train PRESET` can be given, and hold for every training.
+    """
+
+    motion: tuple[str, ...] = ()
+    """Motion files, one training each; none: the preset's own clip."""
+    vary: tuple[str, ...] = ("",)
+    """Variants, each a string of settings SECTION.NAME=VALUE by spaces; "" is the preset as it is: --vary "" "sampling.cap=3"."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    run_dir: Path | None = None
+    """The sweep's folder; default: runs/PRESET-sweep."""
+    task: int | None = None
+    """Train only this one of them, numbered from 0."""
+    list: bool = False
+    """Say what would be trained, by number, and what has been; train nothing."""
+    collect: bool = False
+    """Print the table of what is there; train nothing."""
+    json: Path | None = None
+    """Write the table to this file too."""
+    plot: Path | None = None
+    """Draw it, .png or .svg."""
+
+
+def run_sweep(argv: list[str]) -> int:
+    """Parse and run `mimic sweep`; its exit code."""
+    from mimic.runs import require_writable_file
+    from mimic.sweep import keep_plan, members, outcomes, print_sweep, rows_of, run_members
+
+    preset, sweep, options = parse_sweep(argv)
+    folder = sweep.run_dir or Path("runs") / f"{preset}-sweep"
+    if sweep.plot is not None and sweep.plot.suffix not in (".png", ".svg"):
+        raise InputError(f"--plot {sweep.plot}: expected a file that ends in .png or .svg")
+    for file in (sweep.json, sweep.plot):
+        require_writable_file(file)
+    plan = checked_plan(preset, sweep, options)
+    everyone = members(plan)
+    if sweep.task is not None and not 0 <= sweep.task < len(everyone):
+        raise InputError(f"--task {sweep.task}: the sweep has {len(everyone)} trainings, 0 to {len(everyone) - 1}")
+    keep_plan(plan, folder)
+    if sweep.list:
+        for number, outcome in enumerate(outcomes(plan, folder)):
+            print(f"{number:3}  {outcome.state:6}  {', '.join(outcome.member.row)}, seed {outcome.member.seed}")
+        return 0
+    code = 0
+    if not sweep.collect:
+        wanted = everyone if sweep.task is None else [everyone[sweep.task]]
+        code = run_members(wanted, plan, folder, say)
+    if sweep.task is not None:
+        return code
+    rows = rows_of(list(outcomes(plan, folder)))
+    print_sweep(rows)
+    write_json(sweep.json, {"rows": rows})
+    if sweep.plot is not None:
+        from mimic.view.plots import plot_sweep
+
+        say(f"wrote {plot_sweep(sweep.plot, rows)}")
+    return code
+
+
+def parse_sweep(argv: list[str]) -> tuple[str, Sweep, tuple[str, ...]]:
+    """The preset, the sweep's own options, and those of `mimic train`, which are looked at in `checked_plan`."""
+    import tyro
+
+    usage = (
+        f"usage: mimic sweep PRESET [--motion FILES] [--vary SETTINGS ...] [--seeds ...] [options]\n\n{Sweep.__doc__}\n"
+        f"presets: {', '.join(PRESETS)}\n\n"
+        "`mimic sweep PRESET --help` lists the sweep's options, `mimic train PRESET --help` the others."
+    )
+    preset = first_argument(argv, "sweep", "a preset", usage, known=f". Known: {', '.join(PRESETS)}")
+    make_preset(preset)
+    sweep, rest = tyro.cli(
+        Sweep, args=argv[1:], prog=f"mimic sweep {preset}", return_unknown_args=True, config=(tyro.conf.FlagCreatePairsOff,)
+    )
+    return preset, sweep, tuple(rest)
+
+
+def checked_plan(preset: str, sweep: Sweep, options: tuple[str, ...]) -> "Plan":
+    """The plan, if all its members can be trained as far as their settings say: before any is, not after hours.
+
+    Raises `InputError`, or exits with a hint, for what `mimic train` would refuse of the options and variants.
+    """
+    from mimic.checks import check_config
+    from mimic.sweep import Plan
+
+    for option in options:
+        if option.partition("=")[0] in OWN:
+            raise InputError(f"{option}: a sweep gives its trainings their own; it has --seeds, --run-dir, and goes on by itself")
+    config = parse_options([preset, *options], "sweep", Sweep.__doc__, make_preset(preset), "").config
+    for variant in sweep.vary:
+        check_config(with_settings(config, tuple(variant.split()), "mimic sweep --vary"))
+    for clip in sweep.motion:
+        if not Path(clip).exists():
+            raise InputError(f"{clip}: no such file")
+    clips = tuple(str(Path(clip).resolve()) for clip in sweep.motion)
+    return Plan(preset, clips, tuple(" ".join(variant.split()) for variant in sweep.vary), sweep.seeds, options)
