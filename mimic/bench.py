@@ -18,6 +18,7 @@ from mimic.config import Config
 from mimic.learning.ppo import Learner, TrainState, make_learner
 from mimic.learning.rollout import collect
 from mimic.pipeline import evaluate_run
+from mimic.profile import meanings, operations, print_profile, trace
 from mimic.robots import Robot
 from mimic.runs import create_run
 from mimic.sim.physics import Drive, choose_backend
@@ -28,7 +29,7 @@ from mimic.train import make_task, peak_memory_mb, train
 from motions.motion import Motion
 from motions.rotations import Array
 
-WARM_ITERATIONS, ROUNDS = 5, 9
+WARM_ITERATIONS, ROUNDS, PROFILED = 5, 9, 3
 
 
 class Speed(NamedTuple):
@@ -44,10 +45,13 @@ class Speed(NamedTuple):
     compile_s: float
 
 
-def bench_speed(config: Config, robot: Robot, motions: tuple[Motion, ...], say: Callable[[str], None]) -> Speed:
+def bench_speed(
+    config: Config, robot: Robot, motions: tuple[Motion, ...], say: Callable[[str], None], profile: Path | None = None
+) -> Speed:
     """Time training iterations, rollouts alone, and raw physics replaying the run's own states and controls.
 
-    The three are timed in turns, `ROUNDS` times, and medians are taken, so that a busy machine slows all of them alike.
+    The three are timed in turns, `ROUNDS` times, and medians are taken, so that a busy machine slows all of them alike. Then, if
+    `profile` is given, some iterations are traced into that folder, and it is printed where their time goes.
     """
     enable_compile_cache()
     backend, platform = choose_backend(config.backend, config.device)
@@ -75,6 +79,8 @@ def bench_speed(config: Config, robot: Robot, motions: tuple[Motion, ...], say: 
             replayed = time.perf_counter()
             for name, seconds in zip(times, np.diff([began, trained, rolled, replayed]), strict=True):
                 times[name].append(seconds)
+        if profile is not None:
+            _profile(state, iterate, profile)
     count = config.steps_per_iteration
     median = {name: float(np.median(values)) for name, values in times.items()}
     physics_rate = count * config.sim.n_substeps / median["physics"]
@@ -83,6 +89,18 @@ def bench_speed(config: Config, robot: Robot, motions: tuple[Motion, ...], say: 
     return Speed(
         backend, config.num_envs, physics_rate, count / median["rollout"], train_rate, ratio, peak_memory_mb(), compile_s
     )
+
+
+def _profile(state: TrainState, iterate: Any, folder: Path) -> None:
+    """Trace some iterations from `state` on and print where their time goes."""
+
+    def one_more() -> TrainState:
+        nonlocal state
+        state, *_ = iterate(state)
+        return state
+
+    path, wall_ms = trace(one_more, folder, PROFILED)
+    print_profile(operations(path, PROFILED, meanings(iterate.as_text())), wall_ms, path)
 
 
 class _Recorder:

@@ -31,16 +31,20 @@ class Bench(FileOptions):
     """Of `learn`: the E_mpbpe to reach."""
     set: tuple[str, ...] = ()
     """Other settings than the preset's, as SECTION.NAME=VALUE of `mimic train`: sampling.cap=5."""
+    profile: Path | None = None
+    """Of `speed`: trace some iterations into this folder, and print where their time goes (docs/profile.md)."""
     run_dir: Path = Path("runs/bench")
     json: Path | None = None
 
     def run(self) -> int:
         from mimic.checks import check_config
-        from mimic.runs import require_writable_file
+        from mimic.runs import require_writable, require_writable_file
         from mimic.sim.physics import choose_backend
         from mimic.sources import bench_retargeting, find_robot, preset_clip, read_motions
 
         require_writable_file(self.json)
+        if self.profile is not None:
+            require_writable(self.profile)
         config = make_preset(self.robot if self.robot in PRESETS else "g1")
         given = {name: getattr(self, name) for name in ("num_envs", "env_steps") if getattr(self, name) is not None}
         asked = {name: str(value) if isinstance(value, Path) else value for name, value in self.of_files.items()}
@@ -60,7 +64,7 @@ class Bench(FileOptions):
         from mimic import bench
 
         if self.what == "speed":
-            speed = bench.bench_speed(config, robot, tuple(motions), say)
+            speed = bench.bench_speed(config, robot, tuple(motions), say, self.profile)
             bench.print_speed(speed)
             write_json(self.json, speed._asdict())
             return 0
