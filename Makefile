@@ -7,10 +7,10 @@ UV := $(shell command -v uv 2>/dev/null)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type bench clean
+.PHONY: help setup demo test lint type bench wheelhouse clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(STAMP)  ## make .venv and install the tested versions of everything
 demo: $(STAMP)  ## from a mocap file to a trained controller, its video, report and ONNX
@@ -28,6 +28,9 @@ type: $(STAMP)  ## pyright
 
 bench: $(STAMP)  ## training speed on this machine, beside its raw physics
 	$(BIN)/mimic bench speed $(ARGS)
+
+wheelhouse: $(STAMP)  ## all wheels for a machine without a network (OUT, PYTHON, MACHINE, EXTRAS, SPLIT)
+	experiments/cluster/wheelhouse.sh
 
 clean:  ## remove .venv, caches and build products; runs stay
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
