@@ -62,28 +62,34 @@ def parse_arguments(kind: Any, argv: list[str], prog: str) -> Any:
     return tyro.cli(kind, args=argv, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
 
 
-def as_options(settings: tuple[str, ...]) -> list[str]:
-    """SECTION.NAME=VALUE of each of `settings` as options of `mimic train`. Raises `InputError` for a setting of another form."""
-    argv = []
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or "." not in name:
-            raise InputError(f"--set {setting}: expected SECTION.NAME=VALUE, as sampling.cap=5 or ppo.symmetry=augment")
-        argv += [f"--{name.replace('_', '-')}", *value.split()]
+def as_options(settings: tuple[str, ...], option: str) -> list[str]:
+    """SECTION.NAME=VALUE of each of `settings` as options of `mimic train`; a word without "=" is one more value of the last.
+
+    Raises `InputError`, which speaks of `option`, for a setting of another form.
+    """
+    argv: list[str] = []
+    for word in " ".join(settings).split():
+        name, equals, value = word.partition("=")
+        if equals and "." in name:
+            argv += [f"--{name.replace('_', '-')}", value]
+        elif argv and not equals:
+            argv.append(word)
+        else:
+            raise InputError(f"{option} {word}: expected SECTION.NAME=VALUE, as sampling.cap=5 or ppo.symmetry=augment")
     return argv
 
 
-def with_settings(config: Config, settings: tuple[str, ...], prog: str) -> Config:
+def with_settings(config: Config, settings: tuple[str, ...], command: str, option: str) -> Config:
     """`config` with SECTION.NAME=VALUE of each of `settings` in it, values as on `mimic train`'s command line.
 
     Raises `InputError` for a setting of another form. Exits with code 2 and a hint for a name or value that does not exist.
     """
     import tyro
 
-    argv = as_options(settings)
+    argv = as_options(settings, option)
 
     @dataclass(frozen=True)
     class Settings:
         config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: config)
 
-    return parse_arguments(Settings, argv, prog).config if argv else config
+    return parse_arguments(Settings, argv, f"{command} {option}").config if argv else config

@@ -30,7 +30,8 @@ class SimConfig:
     """Sliding friction between the robot and the ground."""
     collisions: Collisions = "feet"
     """Which of the robot's geoms touch. feet: feet with the ground only; self: the robot's bodies one another too, as its model
-    lets them; all: every geom the model lets collide, the ground too."""
+    lets them; all: every geom the model lets collide, the ground too. On mjx-jax, which makes room for every pair that may ever
+    touch, only feet is fast."""
     contact_forces: bool = False
     """Measure the contact force on each body; not on mjx-jax."""
     actuator: Literal["pd", "motor"] = "pd"

@@ -31,8 +31,8 @@ class PPOConfig:
     std_rate: float = 10.0
     """Step size of the action noise's standard deviation, in the actor's: at the same one it hardly moves."""
     min_std: float = 0.0
-    """Least standard deviation of the action noise. Above 0 a policy goes on exploring, and learns to bear errors of its actions,
-    such as those of a student that learns from it. (DART, Laskey et al. 2017)"""
+    """Least standard deviation of the action noise, after every update. Above 0 a policy goes on exploring, and learns to bear
+    errors of its actions, such as those of a student that learns from it. (DART, Laskey et al. 2017)"""
     discount: float = 0.95
     gae_lambda: float = 0.8
     clip_ratio: float = 0.2

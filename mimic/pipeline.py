@@ -1,6 +1,5 @@
 """What follows a training: export the policy, measure it, picture it. All from a run folder."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,13 @@ from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
 from mimic.learning.networks import Layers, actor_layers, symmetric_layers
 from mimic.robots import Robot, load_robot
-from mimic.runs import Run, git_commit
+from mimic.runs import EVALUATION, Run, git_commit, write_whole
 from mimic.tasks.symmetry import find_mirror
 from mimic.teacher import TaughtBy, at_nominal
 from motions.errors import InputError
 from motions.motion import Motion
 
-POLICY, EVALUATION = "policy.onnx", "evaluation.json"
+POLICY = "policy.onnx"
 
 
 def trained_policy(run: Run, say: Callable[[str], None]) -> tuple[Layers, np.ndarray, np.ndarray]:
@@ -86,7 +85,7 @@ def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str]
     export_run(run, out, lambda text: None if text.startswith("no ROS-side") else say(text))
     evaluation = evaluate_policy(Policy.load(out), motions or run.motions, all_collisions=_all_collisions(run, say))
     if motions is None:
-        (run.folder / EVALUATION).write_text(json.dumps(evaluation.to_json(), indent=2) + "\n")
+        write_whole(run.folder / EVALUATION, evaluation.to_json())
     return evaluation
 
 

@@ -123,7 +123,7 @@ def g1_deploy() -> Config:
     return replace(
         config,
         preset="g1_deploy",
-        sim=SimConfig(collisions="self"),  # legs that pass through one another in training trip over one another later
+        sim=replace(config.sim, collisions="self"),  # legs that pass through one another in training trip over one another later
         observation=replace(
             config.observation,
             actor=(

@@ -24,7 +24,7 @@ from motions.motion import Motion, file_stem, load_motion, save_motion
 
 PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
 RESUMABLE = ("env_steps", "device", "devices", "save_every_s")  # what a resume may change
-METRICS, CONFIG = "metrics.jsonl", "config.json"
+METRICS, CONFIG, EVALUATION = "metrics.jsonl", "config.json", "evaluation.json"
 UNFINISHED = ".unfinished"  # in a folder that is being made into a run's
 
 
@@ -68,6 +68,13 @@ def require_writable_file(path: Path | None) -> None:
         if path.is_dir():
             raise InputError(f"{path} is a folder, expected a file to write")
         require_writable(path.parent)
+
+
+def require_picture_file(path: Path | None, option: str) -> None:
+    """`require_writable_file` for a picture. Raises `InputError` for another kind of file."""
+    if path is not None and path.suffix not in (".png", ".svg"):
+        raise InputError(f"{option} {path}: expected a file that ends in .png or .svg")
+    require_writable_file(path)
 
 
 def create_run(
@@ -157,10 +164,14 @@ def keep_config(run: Run) -> None:
 
 
 def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    """At once or not at all."""
-    fresh = folder / (CONFIG + ".new")
+    write_whole(folder / CONFIG, record)
+
+
+def write_whole(path: Path, record: dict[str, Any]) -> None:
+    """Write JSON at once or not at all."""
+    fresh = path.with_name(path.name + ".new")
     fresh.write_text(json.dumps(record, indent=2) + "\n")
-    fresh.replace(folder / CONFIG)
+    fresh.replace(path)
 
 
 def _clear(folder: Path) -> None:

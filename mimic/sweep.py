@@ -1,17 +1,20 @@
 """A sweep: one training for each clip, variant of the settings and seed, each a `mimic train` of its own; and what came of them.
 
-A member that fails does not stop the others. The sweep's folder keeps what was asked for, so that the command may be repeated,
-by hand or by a scheduler's array, and what is done is not done again.
+A member that fails does not stop the others. Beside each member's run folder lie its output and how it ended, so that the
+command may be repeated, by hand or by a scheduler's array, and what is done is not done again. A sweep may grow: other clips,
+variants and seeds are more members.
 """
 
+import fcntl
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,12 +25,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from mimic.arguments import EXIT_INTERRUPTED, EXIT_REQUEUE, as_options
+from mimic.runs import EVALUATION
 from motions.errors import InputError
 
-PLAN, EVALUATION, LOG = "sweep.json", "evaluation.json", "log.txt"
+PLAN = "sweep.json"
 PLAIN = "as the preset"  # what the variant without settings is called
-INTERRUPTED = "mimic: interrupted"
-ENDS = (EXIT_REQUEUE, EXIT_INTERRUPTED)  # exit codes of a member after which nobody wants the next one begun
+NOT_ITS_OWN = (EXIT_REQUEUE, EXIT_INTERRUPTED)  # exit codes of a training that somebody ended: the next is not begun
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Member:
 
     @property
     def folder(self) -> Path:
-        """Where it is, in the sweep's folder."""
+        """Where its run is, in the sweep's folder."""
         variant = re.sub(r"[^\w.=+-]+", "_", self.variant) or "preset"
         return Path(Path(self.clip).stem or "clip", variant, f"seed{self.seed}")
 
@@ -61,11 +64,15 @@ class Member:
         """What it shares with the other seeds: (clip, variant) as people read them."""
         return Path(self.clip).stem if self.clip else "the preset's clip", self.variant or PLAIN
 
+    @property
+    def name(self) -> str:
+        return f"{', '.join(self.row)}, seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a member. `state`: done, failed, begun or to do; `why`: the last words of one that failed; `mean`: of its
-    evaluation, where it is done."""
+    """What came of a member. `state`: done, failed, begun or to do; `why`: of one that failed; `mean`: of the evaluation of one
+    that is done."""
 
     member: Member
     state: str
@@ -74,7 +81,7 @@ class Outcome:
 
 
 def members(plan: Plan) -> list[Member]:
-    """All of them; with one seed all clips and variants before any has two."""
+    """All of them; with one seed all clips and variants before any has two. Raises `InputError` where two would be one."""
     found = [
         Member(clip, variant, seed) for seed in plan.seeds for clip in plan.clips or ("",) for variant in plan.variants or ("",)
     ]
@@ -85,81 +92,113 @@ def members(plan: Plan) -> list[Member]:
     return found
 
 
+def check_plan(plan: Plan, folder: Path) -> None:
+    """Raise `InputError` where the members in `folder` were told other things, or were of other clips of the same name."""
+    kept = _kept(folder)
+    told = {"preset": plan.preset, "options": list(plan.options)}
+    differing = [f"{name}: {value} (there: {kept[name]})" for name, value in told.items() if kept and value != kept[name]]
+    known = {Path(clip).stem: clip for clip in kept.get("clips", [])}
+    same_name = ((clip, known.get(Path(clip).stem, clip)) for clip in plan.clips)
+    differing += [f"clip: {clip} (there: {there})" for clip, there in same_name if clip != there]
+    if differing:
+        raise InputError(f"{folder} holds another sweep: {'; '.join(differing)}. Another --run-dir, or the same options")
+
+
 def keep_plan(plan: Plan, folder: Path) -> None:
-    """Write `plan` to `folder`. Raises `InputError` where another one is kept there."""
-    path, record = folder / PLAN, json.loads(json.dumps(asdict(plan)))
-    if path.exists():
-        kept = json.loads(path.read_text())
-        differing = [f"{name}: {record[name]} (there: {kept.get(name)})" for name in record if record[name] != kept.get(name)]
-        if differing:
-            raise InputError(f"{folder} holds another sweep: {'; '.join(differing)}. Another --run-dir, or the same options")
-        return
+    """Write to `folder` what the members in it are told, and of what clips they are. At once: tasks of an array come together."""
+    clips = sorted({*_kept(folder).get("clips", []), *plan.clips})
+    record = {"preset": plan.preset, "options": list(plan.options), "clips": clips}
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f"{PLAN}.{os.getpid()}"  # tasks of an array come at the same time
-    fresh.write_text(json.dumps(record, indent=2) + "\n")
-    fresh.replace(path)
+    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=PLAN, delete=False) as fresh:
+        fresh.write(json.dumps(record, indent=2) + "\n")
+    Path(fresh.name).replace(folder / PLAN)
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """What `keep_plan` wrote; empty where it has not."""
+    path = folder / PLAN
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def command_of(member: Member, plan: Plan, folder: Path) -> list[str]:
     """The `mimic` command line that trains a member, or goes on with it."""
     motion = ["--motion", member.clip] if member.clip else []
     own = ["--seed", str(member.seed), "--run-dir", str(folder / member.folder), "--resume"]
-    return ["train", plan.preset, *motion, *plan.options, *as_options(tuple(member.variant.split())), *own]
+    return ["train", plan.preset, *motion, *plan.options, *as_options(tuple(member.variant.split()), "--vary"), *own]
+
+
+def run_members(wanted: list[Member], plan: Plan, folder: Path, say: Callable[[str], None]) -> int:
+    """Train those that are not done, one after the other; the exit code.
+
+    One that another process is training is left to it. A failure is said, and the next one begun. After a training that somebody
+    ended (exit codes 75 and 130) none is.
+    """
+    failed = 0
+    for number, member in enumerate(wanted, start=1):
+        name, own = f"{number} of {len(wanted)}: {member.name}", folder / member.folder
+        if _exit_code(own) == 0:
+            continue
+        with _alone(own) as alone:
+            if not alone:
+                say(f"{name}: another process is training it")
+                continue
+            say(f"{name}; its output goes to {_beside(own, 'log.txt')}")
+            _beside(own, "exit").unlink(missing_ok=True)
+            code = call(command_of(member, plan, folder), _beside(own, "log.txt"))
+            _beside(own, "exit").write_text(f"{code}\n")
+        if code in NOT_ITS_OWN:
+            return code
+        if code:
+            failed += 1
+            say(f"{name} failed (exit code {code}): {_last_words(_beside(own, 'log.txt'))}")
+    return 1 if failed else 0
 
 
 def call(argv: list[str], log: Path) -> int:
     """The exit code of a `mimic` command line in a process of its own, its output added to `log`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
-        return wait_for(subprocess.Popen([sys.executable, "-m", "mimic", *argv], stdout=file, stderr=subprocess.STDOUT))
+        return wait_for([sys.executable, "-m", "mimic", *argv], file)
 
 
-def wait_for(child: subprocess.Popen) -> int:
-    """Its exit code. A scheduler's signals are passed on to it, and Ctrl-C, which a terminal sends to both, is left to it: it
-    saves, and says by its exit code what happened."""
-    passed_on = (signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.signal(number, lambda number, _: child.send_signal(number)) for number in passed_on}
-    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def wait_for(argv: list[str], output: Any) -> int:
+    """The exit code of a process, its output going to the file `output`.
+
+    A scheduler's signals are passed on to it; Ctrl-C, which a terminal sends to both, is left to it. One that a signal ended
+    before it could save counts as one that did.
+    """
+    came: list[int] = []
+    child: subprocess.Popen | None = None
+
+    def pass_on(number: int, _: Any) -> None:
+        came.append(number)
+        if child is not None and number != signal.SIGINT:
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
     try:
-        return child.wait()
+        child = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT)
+        for number in came:  # while it was being begun
+            child.send_signal(number)
+        code = child.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def run_members(wanted: list[Member], plan: Plan, folder: Path, say: Callable[[str], None]) -> int:
-    """Train those that are not done, one after the other, each with its output in a file beside its folder; the exit code.
-
-    A failure is said, and the next one begun. After a signal (exit codes 75 and 130) none is.
-    """
-    failed = 0
-    for number, member in enumerate(wanted, start=1):
-        name = f"{number} of {len(wanted)}: {', '.join(member.row)}, seed {member.seed}"
-        if (folder / member.folder / EVALUATION).exists():
-            continue
-        log = _log(folder, member)
-        say(f"{name}; its output goes to {log}")
-        code = call(command_of(member, plan, folder), log)
-        if code in ENDS:
-            return code
-        if code:
-            failed += 1
-            say(f"{name} failed (exit code {code}): {_last_words(log)}")
-    return 1 if failed else 0
+    if came and code != 0:
+        return EXIT_INTERRUPTED if came[0] == signal.SIGINT else EXIT_REQUEUE
+    return code
 
 
 def outcomes(plan: Plan, folder: Path) -> Iterator[Outcome]:
     """What came of every member so far, in the order of `members`."""
     for member in members(plan):
-        path, log = folder / member.folder / EVALUATION, _log(folder, member)
-        if path.exists():
-            yield Outcome(member, "done", mean=json.loads(path.read_text())["mean"])
-        elif not log.exists():
-            yield Outcome(member, "to do")
+        own = folder / member.folder
+        code, log = _exit_code(own), _beside(own, "log.txt")
+        if code == 0:
+            yield Outcome(member, "done", mean=json.loads((own / EVALUATION).read_text())["mean"])
+        elif code is None or code in NOT_ITS_OWN:
+            yield Outcome(member, "begun" if log.exists() else "to do")
         else:
-            why = _last_words(log)
-            ended = why.startswith("mimic: ") or "Error" in why
-            yield Outcome(member, "failed" if ended and why != INTERRUPTED else "begun", why)
+            yield Outcome(member, "failed", f"exit code {code}: {_last_words(log)}")
 
 
 def rows_of(found: list[Outcome]) -> list[dict[str, Any]]:
@@ -203,12 +242,34 @@ def print_sweep(rows: list[dict[str, Any]], console: Console | None = None) -> N
                 console.print(escape(f"{row['clip']}, {row['variant']}, seed {seed['seed']} failed: {seed['why']}"))
 
 
-def _log(folder: Path, member: Member) -> Path:
-    """Beside the run's folder, which must be the run's alone."""
-    own = folder / member.folder
-    return own.with_name(f"{own.name}.{LOG}")
+def _beside(own: Path, suffix: str) -> Path:
+    """A file of a member's beside its run folder, which must be the run's alone."""
+    return own.with_name(f"{own.name}.{suffix}")
+
+
+def _exit_code(own: Path) -> int | None:
+    """How a member ended; None where it has not, or was killed together with whoever waited for it."""
+    path = _beside(own, "exit")
+    text = path.read_text().strip() if path.exists() else ""
+    return int(text) if text else None
+
+
+@contextmanager
+def _alone(own: Path) -> Iterator[bool]:
+    """Whether nobody else trains the member, kept so until the end of the block. A process that dies lets go by itself."""
+    path = _beside(own, "lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def _last_words(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    """The last line that says what went wrong, else the last one."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
+    telling = [line for line in lines if re.match(r"mimic: |[\w.]*(Error|Exception)\b", line)]
+    return (telling or lines or [""])[-1]

@@ -7,7 +7,7 @@ import pytest
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 SCRIPTS = sorted([*EXPERIMENTS.rglob("*.sh"), *EXPERIMENTS.rglob("*.sbatch")])
-RECIPES = [*SCRIPTS, *sorted((EXPERIMENTS / "cluster").glob("*[!d]"))]
+RECIPES = sorted({*SCRIPTS, *(path for path in (EXPERIMENTS / "cluster").iterdir() if path.name != "README.md")})
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from commands import SMALL, STEPS, call, refusal, write_tiny
 
 from mimic import sweep as module
-from mimic.sweep import Plan, command_of, keep_plan, members, outcomes, print_sweep, rows_of, run_members
+from mimic.sweep import Member, Plan, check_plan, command_of, keep_plan, members, outcomes, print_sweep, rows_of, run_members
 from mimic.view.plots import plot_sweep
 from motions.errors import InputError
 
@@ -41,12 +43,27 @@ def test_the_command_of_a_member():
     ]  # fmt: skip
 
 
-def test_a_folder_is_one_sweeps(tmp_path: Path):
+def test_a_sweep_may_grow_but_not_become_another(tmp_path: Path):
+    check_plan(PLAN, tmp_path)
+    assert not list(tmp_path.iterdir())
     keep_plan(PLAN, tmp_path)
-    keep_plan(PLAN, tmp_path)
+    more = replace(PLAN, clips=("/c/jump.bvh",), variants=("ppo.discount=.8",), seeds=(1,))
+    check_plan(more, tmp_path)
+    keep_plan(more, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
-    with pytest.raises(InputError, match=r"holds another sweep: seeds: \[1\] \(there: \[0, 5\]\)"):
-        keep_plan(Plan(PLAN.preset, PLAN.clips, PLAN.variants, (1,), PLAN.options), tmp_path)
+    for other, says in (
+        (replace(PLAN, options=()), r"options: \[\] \(there: \['--end-s', '2'\]\)"),
+        (replace(PLAN, preset="humanoid"), r"preset: humanoid \(there: g1\)"),
+        (replace(PLAN, clips=("/other/jump.npz",)), r"clip: /other/jump.npz \(there: /c/jump.bvh\)"),
+    ):
+        with pytest.raises(InputError, match=f"holds another sweep: {says}"):
+            check_plan(other, tmp_path)
+
+
+def test_settings_of_several_values():
+    member = Member("", "randomize.friction=.3 1.6 network.hidden=64 32", 1)
+    argv = command_of(member, replace(PLAN, options=()), Path("here"))
+    assert argv[2:8] == ["--randomize.friction", ".3", "1.6", "--network.hidden", "64", "32"]
 
 
 class Trainings:
@@ -59,8 +76,7 @@ class Trainings:
         folder = Path(argv[argv.index("--run-dir") + 1])
         code = self.codes.get(len(self.folders), 0)
         self.folders.append(folder)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("working\n" + ("mimic: the file is broken\n" if code == 2 else ""))
+        log.write_text("working\n" + ("ValueError: the file is broken\nFor simplicity, no more is said.\n" if code == 2 else ""))
         if code == 0:
             folder.mkdir(parents=True)
             mean = {"success_height": float("run" not in str(folder)), "e_mpbpe_mm": 10.0 + len(self.folders), "e_g_mpbpe_mm": 50}
@@ -69,28 +85,41 @@ class Trainings:
 
 
 def test_a_process_of_its_own_writes_to_the_log(tmp_path: Path):
-    log = tmp_path / "a" / "log.txt"
+    log = tmp_path / "log.txt"
     assert module.call(["--version"], log) == 0
     assert module.call(["no-command"], log) == 2
     assert log.read_text().startswith("mimic 0.")
     assert "unknown command 'no-command'" in log.read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_signals_reach_the_training(number: signal.Signals):
-    """It says when it is ready, and ends with 75 when it is signalled; Ctrl-C it would get from the terminal itself."""
-    program = f"""import signal, sys, time
-signal.signal({int(number)}, lambda *_: sys.exit(75))
-print("ready", flush=True)
-time.sleep(20)"""
-    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    assert child.stdout
-    assert child.stdout.readline() == "ready\n"
-    threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
-    if number == signal.SIGINT:
-        threading.Timer(0.4, os.kill, (child.pid, number)).start()
-    assert module.wait_for(child) == 75
-    assert signal.getsignal(number) == (signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+@pytest.mark.parametrize(
+    ("number", "says", "code"),
+    [
+        (signal.SIGTERM, 75, 75),
+        (signal.SIGUSR1, 75, 75),
+        (signal.SIGUSR1, None, 75),  # ended before it could save
+        (signal.SIGUSR1, 0, 0),  # done all the same
+        (signal.SIGINT, 130, 130),
+        (signal.SIGINT, 1, 130),
+    ],
+)
+def test_signals_reach_the_training(number: signal.Signals, says: int | None, code: int, tmp_path: Path):
+    """It says when it is ready, and how it ends when it is signalled; Ctrl-C it gets from the terminal, here by its number."""
+    ready = tmp_path / "ready"
+    handler = f"signal.signal({int(number)}, lambda *_: sys.exit({says}))" if says is not None else ""
+    program = f"import os, signal, sys, time\n{handler}\nopen({str(ready)!r}, 'w').write(str(os.getpid()))\ntime.sleep(20)"
+
+    def signal_both() -> None:
+        while not (ready.exists() and ready.read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), number)
+        if number == signal.SIGINT:
+            os.kill(int(ready.read_text()), number)
+
+    threading.Thread(target=signal_both).start()
+    before = signal.getsignal(number)
+    assert module.wait_for([sys.executable, "-c", program], subprocess.DEVNULL) == code
+    assert signal.getsignal(number) == before
 
 
 def test_a_failure_stops_nobody_and_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
@@ -98,11 +127,13 @@ def test_a_failure_stops_nobody_and_what_is_done_is_not_done_again(tmp_path: Pat
     monkeypatch.setattr(module, "call", trainings)
     assert run_members(members(PLAN), PLAN, tmp_path, said.append) == 1
     assert len(trainings.folders) == 8
-    assert any("failed (exit code 2): mimic: the file is broken" in line for line in said)
+    assert any("failed (exit code 2): ValueError: the file is broken" in line for line in said)
     rows = rows_of(list(outcomes(PLAN, tmp_path)))
     print_sweep(rows)
     printed = capsys.readouterr().out
-    assert "walk, sampling.cap=3 ppo.discount=.9, seed 0 failed: mimic: the file is broken" in " ".join(printed.split())
+    assert "walk, sampling.cap=3 ppo.discount=.9, seed 0 failed: exit code 2: ValueError: the file is broken" in " ".join(
+        printed.split()
+    )
     assert "11.0, 15.0" in printed
     assert "13.0" in printed  # their median
     assert "failed, 16.0" in printed
@@ -113,6 +144,19 @@ def test_a_failure_stops_nobody_and_what_is_done_is_not_done_again(tmp_path: Pat
     assert run_members(members(PLAN), PLAN, tmp_path, said.append) == 0
     assert len(trainings.folders) == 9  # the one that had failed
     assert [outcome.state for outcome in outcomes(PLAN, tmp_path)] == ["done"] * 8
+
+
+def test_what_another_process_trains_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    trainings, said = Trainings({}), []
+    monkeypatch.setattr(module, "call", trainings)
+    first, second = members(PLAN)[:2]
+    with module._alone(tmp_path / first.folder) as alone:
+        assert alone
+        assert run_members([first, second], PLAN, tmp_path, said.append) == 0
+    assert trainings.folders == [tmp_path / second.folder]
+    assert said[0].endswith("another process is training it")
+    assert run_members([first, second], PLAN, tmp_path, said.append) == 0
+    assert len(trainings.folders) == 2
 
 
 @pytest.mark.parametrize("code", [75, 130])
@@ -166,7 +210,8 @@ def test_what_is_no_sweep(tmp_path: Path, capsys):
         (["--seed", 3], "it has --seeds"),
         (["--task", 6], "--task 6: the sweep has 3 trainings, 0 to 2"),
         (["--motion", tmp_path / "nothing.bvh"], "nothing.bvh: no such file"),
-        (["--vary", "cap"], "expected SECTION.NAME=VALUE"),
+        (["--vary", "cap"], "--vary cap: expected SECTION.NAME=VALUE"),
+        (["--task", 1, "--collect"], "--task trains one of the sweep, --collect is of all"),
         (["--vary", "ppo.discount=2"], "ppo.discount is 2.0"),
         (["--plot", "table.pdf"], "expected a file that ends in .png or .svg"),
     ):

@@ -1,8 +1,8 @@
 """python experiments/robustness/run.py --data DATA [--clips martial-arts dance run] [--rows deploy beyondmimic] [--out DIR]
 
 Trains what is missing, stresses it, keeps its numbers in `results/CLIP.ROW.json` beside this file, and prints the tables made of
-all that is there. DATA is the folder of reference motions. A row takes hours on two cores: it may be stopped at any time and goes
-on where it was, and the tables may grow over days and machines. Commit the files that it writes.
+all that is there. DATA is the folder of reference motions. A row takes an hour or two on two cores: it may be stopped at any time
+and goes on where it was, and the tables may grow over days and machines. Commit the files that it writes.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def measure(clip: str, row: str, data: Path, out: Path) -> dict[str, Any]:
     commands, run = ROWS[row](motion_of(clip, data, out), out / clip / row)
     for argv in commands:
         folder = Path(argv[argv.index("--run-dir") + 1])
-        if not (folder / "evaluation.json").exists():  # the last thing a training writes
+        if not (folder / "report.html").exists():  # the last thing a training writes
             mimic(*argv)
     stress = out / clip / f"{row}.stress.json"
     if not stress.exists():
@@ -93,13 +93,13 @@ def tables(folder: Path) -> str:
     tracking = ["| clip, row | commit | env-steps | as trained | all collisions | another simulator |", "|---" * 6 + "|"]
     for name, result in found.items():
         cells = [_tracked(result[key]) for key in ("as_trained", "all_collisions", "another_simulator")]
-        tracking.append(f"| {_name(name)} | {result['commit'][:7]} | {result['env_steps'] / 1e6:.1f} M | {' | '.join(cells)} |")
+        commit = result["commit"][:7] + "+" * result["commit"].endswith("+")
+        tracking.append(f"| {_name(name)} | {commit} | {result['env_steps'] / 1e6:.1f} M | {' | '.join(cells)} |")
     heads = [f"{axis} {value:g} ({goal:.0%})" for axis, value, goal in GOALS]
     margins = [f"| clip, row (goal) | {' | '.join(heads)} |", "|---" * (1 + len(GOALS)) + "|"]
     for name, result in found.items():
         by = {(part["axis"], part["value"]): part["completion"] for part in result["stress"]["axes"]}
-        reached = [(by[axis, value], goal) for axis, value, goal in GOALS]
-        cells = [f"**{completion:.0%}**" if completion >= goal else f"{completion:.0%}" for completion, goal in reached]
+        cells = [_reached(by.get((axis, value)), goal) for axis, value, goal in GOALS]
         margins.append(f"| {_name(name)} | {' | '.join(cells)} |")
     return "\n".join([*tracking, "", *margins])
 
@@ -108,10 +108,16 @@ def _name(stem: str) -> str:
     return ", ".join(stem.split(".", 1))
 
 
+def _reached(completion: float | None, goal: float) -> str:
+    if completion is None:
+        return "not measured"
+    return f"**{completion:.0%}**" if completion >= goal else f"{completion:.0%}"
+
+
 def _tracked(mean: dict[str, float] | None) -> str:
     """Completed frames, and the error over them."""
     if mean is None:
-        return "as trained"
+        return "not measured"
     return f"{mean['completed_frames']:.0f}/{mean['frames']:.0f}, {mean['e_mpbpe_mm']:.1f} mm"
 
 

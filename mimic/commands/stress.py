@@ -34,16 +34,14 @@ class Stress(FileOptions):
     def run(self) -> int:
         from mimic.deploy.sim2sim import Policy
         from mimic.robots import load_robot
-        from mimic.runs import CONFIG, require_writable_file
+        from mimic.runs import CONFIG, require_picture_file, require_writable_file
         from mimic.sources import read_motions
         from mimic.stress import AXES, print_stress, sweep
 
-        if self.plot is not None and self.plot.suffix not in (".png", ".svg"):
-            raise InputError(f"--plot {self.plot}: expected a file that ends in .png or .svg")
         if self.seeds < 1:
             raise InputError(f"--seeds {self.seeds}: expected 1 or more")
-        for file in (self.json, self.plot):
-            require_writable_file(file)
+        require_writable_file(self.json)
+        require_picture_file(self.plot, "--plot")
         axes = tuple(name for given in self.axes for name in given.split(",") if name) or tuple(AXES)
         run = _export_anew(self.policy) if (self.policy / CONFIG).is_file() else None
         policy = Policy.load(_policy_file(self.policy))

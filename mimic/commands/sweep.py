@@ -45,26 +45,25 @@ class Sweep:
 
 def run_sweep(argv: list[str]) -> int:
     """Parse and run `mimic sweep`; its exit code."""
-    from mimic.runs import require_writable_file
-    from mimic.sweep import keep_plan, members, outcomes, print_sweep, rows_of, run_members
+    from mimic.runs import require_picture_file, require_writable_file
+    from mimic.sweep import check_plan, keep_plan, members, outcomes, print_sweep, rows_of, run_members
 
     preset, sweep, options = parse_sweep(argv)
     folder = sweep.run_dir or Path("runs") / f"{preset}-sweep"
-    if sweep.plot is not None and sweep.plot.suffix not in (".png", ".svg"):
-        raise InputError(f"--plot {sweep.plot}: expected a file that ends in .png or .svg")
-    for file in (sweep.json, sweep.plot):
-        require_writable_file(file)
+    require_writable_file(sweep.json)
+    require_picture_file(sweep.plot, "--plot")
     plan = checked_plan(preset, sweep, options)
     everyone = members(plan)
     if sweep.task is not None and not 0 <= sweep.task < len(everyone):
         raise InputError(f"--task {sweep.task}: the sweep has {len(everyone)} trainings, 0 to {len(everyone) - 1}")
-    keep_plan(plan, folder)
+    check_plan(plan, folder)
     if sweep.list:
         for number, outcome in enumerate(outcomes(plan, folder)):
             print(f"{number:3}  {outcome.state:6}  {', '.join(outcome.member.row)}, seed {outcome.member.seed}")
         return 0
     code = 0
     if not sweep.collect:
+        keep_plan(plan, folder)
         wanted = everyone if sweep.task is None else [everyone[sweep.task]]
         code = run_members(wanted, plan, folder, say)
     if sweep.task is not None:
@@ -104,14 +103,20 @@ def checked_plan(preset: str, sweep: Sweep, options: tuple[str, ...]) -> "Plan":
     from mimic.checks import check_config
     from mimic.sweep import Plan
 
+    whole = {"--list": sweep.list, "--collect": sweep.collect, "--json": sweep.json, "--plot": sweep.plot}
+    for option, given in whole.items():
+        if sweep.task is not None and given:
+            raise InputError(f"--task trains one of the sweep, {option} is of all: one without the other")
+    if not sweep.seeds:
+        raise InputError("--seeds: expected at least one")
     for option in options:
         if option.partition("=")[0] in OWN:
             raise InputError(f"{option}: a sweep gives its trainings their own; it has --seeds, --run-dir, and goes on by itself")
     config = parse_options([preset, *options], "sweep", Sweep.__doc__, make_preset(preset), "").config
     for variant in sweep.vary:
-        check_config(with_settings(config, tuple(variant.split()), "mimic sweep --vary"))
+        check_config(with_settings(config, (variant,), "mimic sweep", "--vary"))
     for clip in sweep.motion:
         if not Path(clip).exists():
             raise InputError(f"{clip}: no such file")
-    clips = tuple(str(Path(clip).resolve()) for clip in sweep.motion)
+    clips = tuple(str(Path(clip).absolute()) for clip in sweep.motion)
     return Plan(preset, clips, tuple(" ".join(variant.split()) for variant in sweep.vary), sweep.seeds, options)

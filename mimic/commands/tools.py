@@ -52,7 +52,7 @@ class Bench(FileOptions):
             config, robot=self.robot, backend=self.backend, device=self.device, motion=self.motion,
             start_s=self.start_s, end_s=self.end_s, **asked, **given,
         )  # fmt: skip
-        config = with_settings(config, self.set, "mimic bench --set")
+        config = with_settings(config, self.set, "mimic bench", "--set")
         check_config(config)
         choose_backend(config.backend, config.device)
         robot = find_robot(config, say)

@@ -64,20 +64,19 @@ def _set_contacts(spec: mujoco.MjSpec, traits: Traits, sim: SimConfig) -> None:
             geom.contype, geom.conaffinity = 0, int(geom.name in traits.foot_geoms)
         floor.contype, floor.conaffinity = 1, 0
         return
+    with_floor = [pair for pair in spec.pairs if FLOOR in (pair.geomname1, pair.geomname2)]
     if sim.collisions == "self":
         floor.contype, floor.conaffinity = _free_bit(spec), 0
-        for pair in list(spec.pairs):
-            if FLOOR in (pair.geomname1, pair.geomname2):
-                spec.delete(pair)
+        for pair in with_floor:
+            spec.delete(pair)
         for name in traits.foot_geoms:
             spec.geom(name).conaffinity |= floor.contype
         return
     floor.contype = floor.conaffinity = 1
-    for pair in list(spec.pairs):  # contacts with the floor by pairs become ordinary ones, so that its friction holds
-        if FLOOR in (pair.geomname1, pair.geomname2):
-            other = spec.geom(pair.geomname2 if pair.geomname1 == FLOOR else pair.geomname1)
-            other.conaffinity |= floor.contype
-            spec.delete(pair)
+    for pair in with_floor:  # they become ordinary contacts, so that the floor's friction holds
+        other = spec.geom(pair.geomname2 if pair.geomname1 == FLOOR else pair.geomname1)
+        other.conaffinity |= floor.contype
+        spec.delete(pair)
     for name in traits.foot_geoms:  # also where a file leaves all contacts to pairs of a scene that is not here
         foot = spec.geom(name)
         if not foot.contype | foot.conaffinity:
@@ -95,5 +94,8 @@ def _free_bit(spec: mujoco.MjSpec) -> int:
             used |= geom.contype | geom.conaffinity
     free = next((bit for bit in range(31) if not used >> bit & 1), None)
     if free is None:
-        raise InputError("sim.collisions is self, which needs a collision bit (contype, conaffinity) that the file leaves unused")
+        raise InputError(
+            f"{spec.modelname}: sim.collisions self needs a collision bit (contype, conaffinity) that the file leaves unused, "
+            "and it uses all: choose feet or all"
+        )
     return 1 << free

@@ -56,7 +56,9 @@ class MjxPhysics:
             else:
                 self.data = mjx.make_data(self.model)
         except NotImplementedError as error:
-            raise InputError(f"backend mjx-{impl} cannot simulate robot {robot.name!r}: {error}") from error
+            raise InputError(
+                f"backend mjx-{impl} cannot simulate robot {robot.name!r}: {error}; fewer geoms touch with --sim.collisions feet"
+            ) from error
         except (ImportError, RuntimeError) as error:
             raise InputError(f"backend mjx-{impl} cannot start: {error}. Is the extra `cuda` installed?") from error
 
