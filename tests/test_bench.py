@@ -1,6 +1,7 @@
 """Benchmarks: that what is replayed is the run itself, that the numbers fit together, and the verdict."""
 
 import dataclasses
+import json
 import signal
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import jax
 import mujoco
 import numpy as np
 import pytest
+from commands import call, refusal
 from tiny import tiny_motion, tiny_robot
 
 from mimic import bench
@@ -115,3 +117,31 @@ def row(seed: int, success: int, e_mpbpe_mm: float) -> dict:
 def test_verdict(rows: list[dict], verdict: str, capsys: pytest.CaptureFixture):
     bench.print_learn(rows, 20.0)
     assert verdict in capsys.readouterr().out
+
+
+SPEED = {"backend": "native", "num_envs": 128, "physics_steps_per_s": 5e4, "ratio": 0.5, "peak_memory_mb": 1000.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [({}, 0), ({"ratio": 0.46}, 0), ({"ratio": 0.44}, 1), ({"peak_memory_mb": 1110.0}, 1), ({"physics_steps_per_s": 1e4}, 0)],
+)
+def test_what_has_become_slower(change: dict, code: int, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """A slower machine is no worse program: only the ratio and the memory count."""
+    files = tmp_path / "before.json", tmp_path / "after.json"
+    for file, record in zip(files, (SPEED, SPEED | change)):
+        file.write_text(json.dumps(record))
+    assert call("bench", "compare", *files) == code
+    assert ("worse" in capsys.readouterr().out) == bool(code)
+
+
+def test_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture):
+    one, other, broken = tmp_path / "one.json", tmp_path / "other.json", tmp_path / "broken.json"
+    one.write_text(json.dumps(SPEED))
+    other.write_text(json.dumps(SPEED | {"num_envs": 256}))
+    broken.write_text("[]")
+    assert "is of num_envs 256" in refusal(capsys, "bench", "compare", one, other)
+    assert "it has no backend, num_envs, ratio" in refusal(capsys, "bench", "compare", one, broken)
+    assert "cannot be read" in refusal(capsys, "bench", "compare", tmp_path / "none.json", one)
+    assert "bench compare: expected two files" in refusal(capsys, "bench", "compare", one)
+    assert "bench speed: expected no files" in refusal(capsys, "bench", "speed", one)

@@ -5,15 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from mimic.arguments import POSITIONAL, FileOptions, QuatOrder, say, with_settings, write_json
+from mimic.arguments import EXIT_FAILED, POSITIONAL, FileOptions, QuatOrder, say, with_settings, write_json
 from mimic.presets import PRESETS, make_preset
+from motions.errors import InputError
 
 
 @dataclass(frozen=True)
 class Bench(FileOptions):
-    """Measure: speed (env-steps per second), learn (sample cost to a target), retarget (speed and quality)."""
+    """Measure: speed (env-steps per second), learn (sample cost to a target), retarget (speed and quality); or compare two
+    measurements of speed."""
 
-    what: Annotated[Literal["speed", "learn", "retarget"], POSITIONAL]
+    what: Annotated[Literal["speed", "learn", "retarget", "compare"], POSITIONAL]
+    files: Annotated[tuple[Path, ...], POSITIONAL] = ()
+    """Of `compare`: two files that `bench speed --json` wrote, the earlier one first."""
+    tolerance: float = 0.1
+    """Of `compare`: by how much the ratio to raw physics may have fallen, and the memory grown, before it fails."""
     robot: str = "g1"
     backend: str | None = None
     device: str = "auto"
@@ -37,6 +43,15 @@ class Bench(FileOptions):
     json: Path | None = None
 
     def run(self) -> int:
+        if len(self.files) != (2 if self.what == "compare" else 0):
+            raise InputError(f"mimic bench {self.what}: expected {'two files' if self.what == 'compare' else 'no files'}")
+        if self.what == "compare":
+            from mimic.bench_compare import compare_speeds
+
+            return 0 if compare_speeds(*self.files, self.tolerance) else EXIT_FAILED
+        return self.measure()
+
+    def measure(self) -> int:
         from mimic.checks import check_config
         from mimic.runs import require_writable, require_writable_file
         from mimic.sim.physics import choose_backend
