@@ -167,12 +167,14 @@ def g1_teacher() -> Config:
         observation=replace(config.observation, actor=actor, critic=critic, history=0, true_state=True),
         # what it would do at once; that it must be sent earlier is for the student to learn
         randomize=replace(DEPLOY, action_delay=(0, 0), observation_delay=(0, 0), noise=NoiseConfig()),
+        ppo=replace(config.ppo, min_std=0.2),  # the size of the errors that its student will make
     )
 
 
 DEPLOY = RandomizeConfig(
     varied_share=0.3,  # a few differences at a time: with all at their worst nearly every episode is lost, and teaches nothing
     varied_by_falls=0.75,
+    ramp_falls=0.3,
     friction=(0.35, 1.4),
     mass=(0.8, 1.3),
     inertia=(0.9, 1.1),
