@@ -28,7 +28,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture):
     assert call("--help") == 0
     overview = capsys.readouterr().out
     assert [name for name in COMMANDS if f"\n  {name} " in overview] == [
-        "demo", "train", "harden", "distill", "evaluate", "retarget", "convert", "motions", "fetch", "robot",
+        "demo", "train", "sweep", "harden", "distill", "evaluate", "retarget", "convert", "motions", "fetch", "robot",
         "export", "check-bundle", "play", "stress", "rehearse", "serve", "sim-robot", "bench", "inspect", "doctor",
     ]  # fmt: skip
     assert call() == 2

@@ -203,7 +203,7 @@ def test_all_collisions_include_self_and_floor(humanoid: Robot) -> None:
 def test_self_collisions_are_the_models_own_and_feet_with_floor(name: str, request: pytest.FixtureRequest) -> None:
     """What `all` lets touch, less what only the floor is touched by."""
     robot: Robot = request.getfixturevalue(name)
-    own, every = (touching(load_robot(name, sim=SimConfig(collisions=kind))) for kind in ("self", "all"))
+    own, every = (touching(load_robot(str(robot.source), sim=SimConfig(collisions=kind))) for kind in ("self", "all"))
     floor = {pair for pair in every if "floor" in pair}
     assert own == (every - floor) | {frozenset(("floor", geom)) for geom in robot.foot_geoms}
     assert len(own) > len(robot.foot_geoms)

@@ -58,12 +58,14 @@ def run(monkeypatch: pytest.MonkeyPatch, *argv: str) -> int:
 def test_a_row_is_trained_once_and_told_for_ever(commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     argv = ["--data", "DATA", "--out", str(tmp_path / "out"), "--clips", "martial-arts", "--rows", "deploy"]
     assert run(monkeypatch, *argv) == 0
-    assert [command[0] for command in commands] == ["train", "distill", "stress"]
+    assert [command[0] for command in commands] == ["train", "distill", "distill", "stress"]
     assert commands[0][2:6] == ("--motion", "DATA/cmu_asfamc/135_06-martialArts.amc", "--end-s", "12")
     assert commands[1][1] == commands[0][commands[0].index("--run-dir") + 1]  # the student's teacher
-    assert commands[2][1] == commands[1][commands[1].index("--run-dir") + 1]  # the student is stressed
+    student = commands[1][commands[1].index("--run-dir") + 1]
+    assert commands[2][commands[2].index("--init-from") + 1] == student
+    assert commands[3][1] == commands[2][commands[2].index("--run-dir") + 1]  # what comes last is stressed
     printed = capsys.readouterr().out
-    assert "| martial-arts, deploy | 0123456+ | 19.0 M | 601/601, 15.4 mm | 222/601, 15.4 mm | 601/601, 15.4 mm |" in printed
+    assert "| martial-arts, deploy | 0123456+ | 20.0 M | 601/601, 15.4 mm | 222/601, 15.4 mm | 601/601, 15.4 mm |" in printed
     assert "| martial-arts, deploy | **100%** | 69% | 89% |" in printed
     commands.clear()
     assert run(monkeypatch, *argv) == 0
@@ -81,13 +83,14 @@ def test_what_was_stopped_goes_on(commands, tmp_path: Path, monkeypatch: pytest.
     assert [command[:2] for command in commands] == [
         ("motions", "edit"),
         ("distill", str(out / "run" / "deploy" / "teacher")),
-        ("stress", str(out / "run" / "deploy" / "student")),
+        ("distill", str(out / "run" / "deploy" / "teacher")),
+        ("stress", str(out / "run" / "deploy" / "settled")),
         ("motions", "edit"),
         ("train", "g1_beyondmimic_wose"),
         ("stress", str(out / "run" / "beyondmimic")),
     ]
     assert all("--resume" in command for command in commands if command[0] in ("train", "distill"))
-    assert "| run, beyondmimic | 0123456+ | 19.0 M | 601/601, 15.4 mm | not measured |" in capsys.readouterr().out
+    assert "| run, beyondmimic | 0123456+ | 20.0 M | 601/601, 15.4 mm | not measured |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("row", robustness.ROWS)
