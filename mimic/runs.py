@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -168,8 +169,8 @@ def _write_record(folder: Path, record: dict[str, Any]) -> None:
 
 
 def write_whole(path: Path, record: dict[str, Any]) -> None:
-    """Write JSON at once or not at all."""
-    fresh = path.with_name(path.name + ".new")
+    """Write JSON at once or not at all; of several processes that do, one after the other."""
+    fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     fresh.write_text(json.dumps(record, indent=2) + "\n")
     fresh.replace(path)
 

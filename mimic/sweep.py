@@ -11,7 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mimic.arguments import EXIT_INTERRUPTED, EXIT_REQUEUE, as_options
-from mimic.runs import EVALUATION
+from mimic.runs import EVALUATION, write_whole
 from motions.errors import InputError
 
 PLAN = "sweep.json"
@@ -109,9 +108,7 @@ def keep_plan(plan: Plan, folder: Path) -> None:
     clips = sorted({*_kept(folder).get("clips", []), *plan.clips})
     record = {"preset": plan.preset, "options": list(plan.options), "clips": clips}
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=PLAN, delete=False) as fresh:
-        fresh.write(json.dumps(record, indent=2) + "\n")
-    Path(fresh.name).replace(folder / PLAN)
+    write_whole(folder / PLAN, record)
 
 
 def _kept(folder: Path) -> dict[str, Any]:
@@ -124,7 +121,7 @@ def command_of(member: Member, plan: Plan, folder: Path) -> list[str]:
     """The `mimic` command line that trains a member, or goes on with it."""
     motion = ["--motion", member.clip] if member.clip else []
     own = ["--seed", str(member.seed), "--run-dir", str(folder / member.folder), "--resume"]
-    return ["train", plan.preset, *motion, *plan.options, *as_options(tuple(member.variant.split()), "--vary"), *own]
+    return ["train", plan.preset, *motion, *plan.options, *as_options((member.variant,), "--vary"), *own]
 
 
 def run_members(wanted: list[Member], plan: Plan, folder: Path, say: Callable[[str], None]) -> int:
