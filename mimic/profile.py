@@ -19,8 +19,6 @@ from motions.errors import InputError
 
 SHOWN = 15
 CALLBACK = "pure_callback"  # how the C engine is called: everything in it is physics and what lies around it
-
-
 NOISE = re.compile(r"jit\(iterate\)/|eval_jaxpr/|branch_\d_fun/|body/|closed_call/")  # parts of names that tell nothing
 
 

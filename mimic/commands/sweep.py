@@ -59,7 +59,7 @@ def run_sweep(argv: list[str]) -> int:
     check_plan(plan, folder)
     if sweep.list:
         for number, outcome in enumerate(outcomes(plan, folder)):
-            print(f"{number:3}  {outcome.state:6}  {', '.join(outcome.member.row)}, seed {outcome.member.seed}")
+            print(f"{number:3}  {outcome.state:6}  {outcome.member.name}")
         return 0
     code = 0
     if not sweep.collect:
