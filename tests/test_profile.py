@@ -83,7 +83,14 @@ def test_a_real_trace(tmp_path: Path):
     assert list(tmp_path.rglob("*.xplane.pb"))
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"{"), gzip.compress(b"{}"), gzip.compress(b"[]")])
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]"])
+def test_what_holds_no_trace(text: str, tmp_path: Path):
+    (tmp_path / "trace.json.gz").write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(InputError, match=r"trace.json.gz: not a trace"):
+        operations(tmp_path / "trace.json.gz", 1, {})
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip"])
 def test_what_is_no_trace(content: bytes, tmp_path: Path):
     (tmp_path / "trace.json.gz").write_bytes(content)
     with pytest.raises(InputError, match=r"trace.json.gz: not a trace"):
