@@ -44,6 +44,9 @@ POSITIVE = Rule("a number above 0, and finite", lambda v: 0.0 < v < math.inf)
 AMOUNT = Rule("a largest value of 0 or more, and finite", lambda v: 0.0 <= v < math.inf)
 BOUND = Rule("a bound of 0 or more", lambda v: v >= 0.0)  # an infinite one bounds nothing
 WEIGHT = Rule("a finite number", math.isfinite)
+WEIGHTS = Rule(
+    "finite numbers of 0 or more, one above 0", lambda v: not v or (all(map(AMOUNT.holds, v)) and any(w > 0 for w in v))
+)
 SHARE = Rule("a share from 0 to 1", lambda v: 0.0 <= v <= 1.0)
 SPREAD = Rule("a share from 0 to below 1", lambda v: 0.0 <= v < 1.0)
 DECAY = Rule("a number between 0 and 1, as .999, or None", lambda v: 0.0 < v < 1.0)
@@ -59,7 +62,7 @@ def _each(rule: Rule, *names: str) -> dict[str, Rule]:
 
 # Section to field to rule; "sigma_*" are all fields that begin so, unless a longer name fits. The value None fits every rule.
 RULES: dict[str, dict[str, Rule]] = {
-    "": _each(COUNT, "num_envs", "env_steps"),
+    "": _each(COUNT, "num_envs", "env_steps") | {"weights": WEIGHTS},
     "sim": _each(COUNT, "n_substeps", "iterations", "ls_iterations") | {"sim_dt": _least(1e-6), "friction": AMOUNT},
     "action": {"scale": POSITIVE},
     "observation": {"history": NATURAL, "future_frames": NATURALS},

@@ -1,18 +1,22 @@
-"""Compiled programs are kept between processes: a robot's retargeting compiles for half a minute, once."""
+"""What is kept between processes: compiled programs (a robot's retargeting compiles for half a minute, once) and tables."""
 
 import os
 import sys
 from pathlib import Path
 
 
+def cache_folder() -> Path:
+    """MIMIC_CACHE, or ours in the user's cache folder."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return Path(os.environ.get("MIMIC_CACHE", caches / "mimic"))
+
+
 def enable_compile_cache() -> None:
-    """Keep compiled programs in MIMIC_CACHE or the user's cache folder; JAX's own variables go before.
+    """Keep compiled programs in `cache_folder`; JAX's own variables go before.
 
     Through the environment, so that a command without JAX need not wait for its import.
     """
-    caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = Path(os.environ.get("MIMIC_CACHE", caches / "mimic"))
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "jax"))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1.0")
     if "jax" in sys.modules:  # it has read its variables already
         import jax

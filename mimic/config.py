@@ -295,7 +295,12 @@ class Config:
     robot: str = "g1"
     """A robot's name, or a path to an MJCF or spec file."""
     motion: tuple[str, ...] = ()
-    """Motion files; none: the preset's own clip."""
+    """Motion files, or the catalogue of `mimic motions curate`; none: the preset's own clip."""
+    weights: tuple[float, ...] = ()
+    """How often each of these is drawn, for its length; none: all alike, or as the catalogue says."""
+    poses: Literal["auto", "kept", "recomputed"] = "auto"
+    """Body poses of the reference: kept for every frame, or recomputed from the joints at each look-up, which takes a fifth of
+    the memory. auto: kept up to 256 MB, an hour of motion."""
     quat_order: Literal["wxyz", "xyzw"] | None = None
     """Quaternion order of files that do not say."""
     fps: float | None = None

@@ -20,7 +20,7 @@ from mimic.robots import Robot
 from mimic.robots.store import read_robot, write_robot
 from mimic.tasks.symmetry import find_mirror
 from motions.errors import InputError
-from motions.library import pack
+from motions.library import resampled
 from motions.motion import Motion, file_stem, load_motion, save_motion
 
 PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
@@ -92,8 +92,11 @@ def create_run(
     Raises `InputError` if `folder` holds a run already (or other files) and not `overwrite`, or a motion does not fit.
     """
     refuse_occupied(folder, config, overwrite=overwrite)
-    pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt)  # what cannot be tracked is refused before a run is lost
+    for _ in resampled(motions, robot.body, config.sim.ctrl_dt):  # what cannot be tracked is refused before a run is lost
+        pass
     check_fits(config, robot)
+    if config.weights and len(config.weights) != len(motions):
+        raise InputError(f"{len(config.weights)} weights for {len(motions)} clips: give one for each, or none")
     if config.ppo.symmetry != "none":
         find_mirror(robot, config.observation)  # nor mirrored
     require_writable(folder)

@@ -16,6 +16,7 @@ from motions.motion import Motion
 from motions.skeleton import SkeletonMotion
 from retarget import QualityReport, ground, quality_table, retarget_many, spell_means
 from retarget import quality_json as quality_json  # for the command line, which may not import retarget
+from retarget.catalogue import CATALOGUE, listed_clips
 from retarget.curate import Tally, curate
 from retarget.mapping import load_map
 from retarget.propose import map_to_toml, propose_map
@@ -78,6 +79,25 @@ def read_motions(
     if len(measured) > 1:
         say(spell_means(measured))
     return motions, reports
+
+
+def clips_of(paths: Sequence[str], robot: Robot, say: Say, *, split: str = "train") -> tuple[list[str], list[float]]:
+    """`paths`, but for each catalogue among them (or the folder it lies in) its clips of `split`; and the weight of each."""
+    files: list[str] = []
+    weights: list[float] = []
+    for path in paths:
+        catalogue = Path(path) / CATALOGUE if Path(path).is_dir() else Path(path)
+        if Path(path).is_dir() and not catalogue.exists():
+            raise InputError(f"{path}: a folder without a {CATALOGUE}; mimic motions curate {path} --robot R --out DIR makes one")
+        if catalogue.name != CATALOGUE:
+            files.append(path)
+            weights.append(1.0)
+            continue
+        clips = listed_clips(catalogue, robot.name, split)
+        say(f"{catalogue}: {len(clips)} clips of split {split}")
+        files += [str(file) for file, _ in clips]
+        weights += [weight for _, weight in clips]
+    return files, weights
 
 
 def bench_retargeting(

@@ -1,6 +1,7 @@
 """The training program: build, iterate, show progress, write metrics, save; stop cleanly on a signal."""
 
 import dataclasses
+import hashlib
 import json
 import resource
 import signal
@@ -25,6 +26,7 @@ from mimic.journal import Journal
 from mimic.learning.distill import make_student
 from mimic.learning.harden import make_hardener
 from mimic.learning.ppo import Learner, TrainState, make_learner
+from mimic.program import compile_program
 from mimic.robots import Robot
 from mimic.runs import Run, code, keep_config, truncate_metrics
 from mimic.sim.physics import choose_backend, make_physics
@@ -61,7 +63,7 @@ class TrainResult:
 
 
 def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend: str) -> Tracking:
-    library = pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt)
+    library = pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt, weights=config.weights, poses=config.poses)
     physics = make_physics(robot, backend, config.sim, config.num_envs, dry_friction=config.randomize.joint_friction > 0)
     return Tracking(config, robot, physics, library)
 
@@ -117,9 +119,11 @@ def slower(config: Config) -> Config:
 
 def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
     config = run.config
-    if jax.process_count() > 1:  # alone, nobody need ask git and copy the library
-        library = b"".join(motion.qpos.tobytes() for motion in run.motions)
-        require_same(code=json.dumps(code()).encode(), config=json.dumps(to_dict(config)).encode(), library=library)
+    if jax.process_count() > 1:  # alone, nobody need ask git
+        library = hashlib.sha256()
+        for motion in run.motions:
+            library.update(motion.qpos.tobytes())
+        require_same(code=json.dumps(code()).encode(), config=json.dumps(to_dict(config)).encode(), library=library.digest())
     backend, platform = choose_backend(config.backend, config.device)
     mesh = make_mesh(platform, config.devices, config.num_envs)
     with jax.default_device(jax.local_devices(backend=mesh.devices.flat[0].platform)[0]):
@@ -171,7 +175,7 @@ def _start(
         truncate_metrics(run.metrics_path, restored[1] if restored else 0)
     state = jax.device_put(state, places)
     outcome = places, everywhere(mesh), everywhere(mesh)
-    iterate = jax.jit(learner.iterate, donate_argnums=0, out_shardings=outcome).lower(state).compile()
+    iterate = compile_program(learner.iterate, state, mesh, outcome)
     jax.block_until_ready(state)
     return state, time.perf_counter() - began, iterate
 

@@ -130,7 +130,7 @@ def _walk(model: mujoco.MjModel, qpos: Array) -> tuple[list, list, list, list]:
             offset = constant(model.jnt_pos[j])
             anchors[j] = p + quat_rotate(q, offset)
             axes[j] = quat_rotate(q, constant(model.jnt_axis[j]))
-            turn = quat_from_axis_angle(constant(model.jnt_axis[j]), qpos[..., adr] - model.qpos0[adr])
+            turn = quat_from_axis_angle(constant(model.jnt_axis[j]), qpos[..., adr] - float(model.qpos0[adr]))
             q = quat_mul(q, turn)
             p = anchors[j] - quat_rotate(q, offset)
         pos.append(p)

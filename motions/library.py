@@ -1,7 +1,8 @@
 """`MotionLibrary`: many clips of one robot, packed end to end at the control rate."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -10,49 +11,99 @@ from motions.kinematics import Body, KinematicState, finite_difference_qvel, kin
 from motions.motion import Motion, resample
 from motions.rotations import Array
 
+Poses = Literal["auto", "kept", "recomputed"]
+KEPT_MB = 256  # of body poses, beyond which they are recomputed: 55 minutes at 50 Hz of a G1, whose 30 bodies are all tracked
+CHUNK = 20_000  # frames whose poses are computed together: fewer cost more each, more need memory
 
-class MotionLibrary(NamedTuple):
-    """C clips in N packed frames. A pytree: it can live on the device and be an argument of a jitted function.
 
-    frames: `KinematicState` with leading axis N; clip_start, clip_length (C,) int32: a clip's first frame and
-    number of frames.
+@dataclass(frozen=True)
+class MotionLibrary:
+    """C clips in N packed frames, float32: numpy as packed, and arrays of the device after `moved(jnp.asarray)`.
+
+    qpos (N, nq), qvel (N, nv): as `KinematicState` says. poses: the rest of it, for K tracked bodies, or None: then `lookup`
+    computes it anew, for a fifth of the memory. clip_start, clip_length (C,) int32: a clip's first frame and number of frames.
+    clip_weight (C,): how often it is drawn, for its length.
     """
 
-    frames: KinematicState
+    qpos: Array
+    qvel: Array
+    poses: tuple[Array, Array, Array, Array] | None
     clip_start: Array
     clip_length: Array
+    clip_weight: Array
+    body: Body = field(repr=False)
+    tracked_ids: np.ndarray = field(repr=False)
 
     @property
     def num_clips(self) -> int:
         return len(self.clip_start)
 
+    @property
+    def frames(self) -> KinematicState:
+        """All frames, (N, ...)."""
+        return self._complete(self.qpos, self.qvel, slice(None))
+
+    def packed(self, clip: Array, frame: Array) -> Array:
+        """Where frame `frame` of clip `clip` lies; frames beyond either end are the end frame, never the next clip's."""
+        return self.clip_start[clip] + frame.clip(0, self.clip_length[clip] - 1)
+
     def lookup(self, clip: Array, frame: Array) -> KinematicState:
-        """Frame `frame` of clip `clip`; frames beyond either end give the end frame, never the next clip's."""
-        last = self.clip_length[clip] - 1
-        index = self.clip_start[clip] + frame.clip(0, last)
-        return KinematicState(*(part[index] for part in self.frames))
+        """Frame `frame` of clip `clip`, as `packed` finds it."""
+        index = self.packed(clip, frame)
+        return self._complete(self.qpos[index], self.qvel[index], index)
+
+    def moved(self, put: Callable[[Array], Array]) -> "MotionLibrary":
+        """This library with `put` of each of its arrays: `jnp.asarray` takes them to the device."""
+        poses = None if self.poses is None else tuple(put(part) for part in self.poses)
+        columns = ("qpos", "qvel", "clip_start", "clip_length", "clip_weight")
+        return replace(self, poses=poses, **{name: put(getattr(self, name)) for name in columns})
+
+    def _complete(self, qpos: Array, qvel: Array, index: Array | slice) -> KinematicState:
+        if self.poses is None:
+            return kinematic_state(self.body, qpos, qvel, self.tracked_ids)
+        return KinematicState(qpos, qvel, *(part[index] for part in self.poses))
 
 
-def pack(motions: Sequence[Motion], body: Body, tracked_bodies: tuple[str, ...], ctrl_dt: float) -> MotionLibrary:
+def pack(
+    motions: Sequence[Motion],
+    body: Body,
+    tracked_bodies: tuple[str, ...],
+    ctrl_dt: float,
+    *,
+    weights: Sequence[float] = (),
+    poses: Poses = "auto",
+) -> MotionLibrary:
     """Resample `motions` to 1/ctrl_dt and compute their kinematics: float32 numpy arrays.
 
-    Velocities are central differences within each clip; they never cross a seam. Raises `InputError` when a
-    motion's joints are not the robot's.
+    Velocities are central differences within each clip; they never cross a seam. weights: of the clips, all 1 if empty.
+    poses: whether those of the bodies are kept; auto: up to `KEPT_MB`. Raises `InputError` when a motion's joints are not
+    the robot's.
     """
-    if not motions:
-        raise InputError("no motion given")
     tracked_ids = body.body_ids(tracked_bodies)
     fps = 1.0 / ctrl_dt
-    parts = []
+    columns: tuple[list[np.ndarray], list[np.ndarray]] = [], []
+    for clip in resampled(motions, body, ctrl_dt):
+        for column, part in zip(columns, (clip, finite_difference_qvel(clip, fps)), strict=True):
+            column.append(part.astype(np.float32))  # at once: twice the precision of hours of motion would not fit the memory
+    lengths = np.array([len(clip) for clip in columns[0]], dtype=np.int32)
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int32)
+    qpos, qvel = map(np.concatenate, columns)
+    kept = None
+    if poses == "kept" or (poses == "auto" and 4e-6 * len(qpos) * 13 * len(tracked_ids) <= KEPT_MB):
+        chunks = (slice(at, at + CHUNK) for at in range(0, len(qpos), CHUNK))
+        parts = [kinematic_state(body, qpos[chunk], qvel[chunk], tracked_ids)[2:] for chunk in chunks]
+        kept = tuple(np.concatenate(column).astype(np.float32, copy=False) for column in zip(*parts, strict=True))
+    weight = np.asarray(weights if len(weights) else np.ones(len(lengths)), np.float32)
+    return MotionLibrary(qpos, qvel, kept, starts, lengths, weight, body, tracked_ids)
+
+
+def resampled(motions: Sequence[Motion], body: Body, ctrl_dt: float) -> Iterator[np.ndarray]:
+    """qpos (F, nq) of each motion at 1/ctrl_dt. Raises `InputError` for no motion, one too short, or other joints."""
+    if not motions:
+        raise InputError("no motion given")
     for motion in motions:
         require_joints(motion, body)
-        clip = resample(motion, fps)
-        qvel = finite_difference_qvel(clip.qpos, fps)
-        parts.append(kinematic_state(body, clip.qpos, qvel, tracked_ids))
-    lengths = np.array([len(part.qpos) for part in parts], dtype=np.int32)
-    frames = KinematicState(*(np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)))
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int32)
-    return MotionLibrary(frames, starts, lengths)
+        yield resample(motion, 1.0 / ctrl_dt).qpos
 
 
 def require_joints(motion: Motion, body: Body) -> None:

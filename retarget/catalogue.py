@@ -119,6 +119,25 @@ def clip_row(
     }
 
 
+def listed_clips(path: Path, robot: str, split: str) -> list[tuple[Path, float]]:
+    """The clips of a catalogue in `split` ("train" or "held_out") that weigh something, each with its weight.
+
+    Raises `InputError` for what is no catalogue, one of another robot, and where there is no such clip.
+    """
+    try:
+        found = json.loads(path.read_text())
+        theirs = str(found["robot"])
+        rows = [row for row in found["clips"] if "error" not in row and row["split"] == split and row["weight"] > 0]
+        clips = [(path.parent / str(row["clip"]), float(row["weight"])) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a catalogue of `mimic motions curate` ({error!r})") from error
+    if theirs != robot:
+        raise InputError(f"{path}: a catalogue of clips on robot {theirs!r}, expected {robot!r}")
+    if not clips:
+        raise InputError(f"{path}: no clip in it has split {split!r} and a weight above 0")
+    return clips
+
+
 def licence_beside(file: Path, top: Path) -> str | None:
     """The licence file nearest to `file`, in its folder or one above it up to `top`; relative to `top`, None without one."""
     for folder in (file.parent, *file.parent.parents):

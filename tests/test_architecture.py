@@ -30,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "mimic.hosts": {"motions"},
     "mimic.sim": {"motions", "mimic.config", "mimic.devices", "mimic.robots"},
     "mimic.mdp": {"motions", "mimic.config"},
+    "mimic.mdp.prior_table": {"motions", "mimic.compile_cache", "mimic.mdp"},
     "mimic.metrics": {"motions", "mimic.config", "mimic.mdp"},
     "mimic.tasks": {"motions", "mimic.config", "mimic.mdp", "mimic.robots", "mimic.sim"},
     "mimic.learning": {"motions", "mimic.config", "mimic.devices", "mimic.mdp"},

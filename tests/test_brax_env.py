@@ -54,6 +54,7 @@ def test_steps_are_the_tasks():
         assert float(state.metrics["error/e_mpbpe_mm"]) == pytest.approx(float(result.log["error/e_mpbpe_mm"]), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_all_of_the_randomization_acts_and_bounds_are_as_configured():
     """From the first reset on: brax updates no curriculum. Encoders are off by up to all that was asked for."""
     config = dataclasses.replace(

@@ -49,7 +49,12 @@ def assert_same_numbers(found: list[dict[str, float]], expected: list[dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("backend", "counts"), [("native", (8,)), ("mjx-jax", (8,)), pytest.param("native", (2, 4), marks=pytest.mark.slow)]
+    ("backend", "counts"),
+    [
+        ("native", (8,)),
+        pytest.param("native", (2, 4), marks=pytest.mark.slow),
+        pytest.param("mjx-jax", (8,), marks=pytest.mark.slow),
+    ],
 )
 def test_any_number_of_devices_computes_what_one_does(backend: str, counts: tuple[int, ...], tmp_path: Path):
     one = rows(tmp_path / "1", backend, 1)
@@ -57,6 +62,7 @@ def test_any_number_of_devices_computes_what_one_does(backend: str, counts: tupl
         assert_same_numbers(rows(tmp_path / str(count), backend, count), one)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path: Path):
     whole = rows(tmp_path / "whole", "native", 1)
     half = dataclasses.replace(CONFIG, backend="native", devices=4, env_steps=16 * 8 * 3)

@@ -163,6 +163,7 @@ def test_an_idle_slot_takes_the_next_and_no_fall_is_taken_twice():
     assert search.falls.real.tolist() == [False, True]
 
 
+@pytest.mark.slow
 def test_a_policy_that_falls_learns_not_to():
     learner = make_hardener(RIDGE, Ridge())
     state, logs = jax.jit(learner.init)(jax.random.key(0)), []
@@ -203,17 +204,18 @@ SHORT = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = create_run(tmp_path_factory.mktemp("policy") / "run", TINY, tiny_robot(), (tiny_motion(),))
-    train(run, lambda _: None)
-    return run.folder
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """The folder of a run that has not been trained."""
+    return create_run(tmp_path / "policy", TINY, tiny_robot(), (tiny_motion(),)).folder
 
 
+@pytest.mark.slow
 def test_harden_from_the_command_line_and_on(policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import mimic.reporting
 
     monkeypatch.setattr(mimic.reporting, "report_run", lambda *_: [])
+    train(open_run(policy), lambda _: None)
     steps = 16 * (30 + 2 * 25)
     hard = tmp_path / "hard"
     assert call("harden", policy, "--run-dir", hard, "--env-steps", 2 * steps, *SHORT) == 0

@@ -60,6 +60,7 @@ def ends(processes: list[subprocess.Popen], timeout: float = 240.0) -> list[tupl
     return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
 
 
+@pytest.mark.slow
 def test_two_processes_compute_what_two_devices_of_one_do(tmp_path: Path):
     one = rows(tmp_path / "one", "native", 2)
     run = create_run(tmp_path / "two", dataclasses.replace(CONFIG, backend="native"), ROBOT, (MOTION,))

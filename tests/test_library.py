@@ -85,7 +85,7 @@ def test_tracked_bodies_are_where_mujoco_puts_them(library):
 @pytest.mark.parametrize("xp", [np, jnp])
 def test_lookup_stays_in_its_clip(library, xp):
     """Beyond either end it gives the end frame."""
-    table = type(library)(*jax.tree.map(xp.asarray, tuple(library)))
+    table = library.moved(xp.asarray)
     for clip in range(3):
         start, length = int(library.clip_start[clip]), int(library.clip_length[clip])
         for frame in (-5, 0, 1, length - 1, length, length + 1, 10_000):
@@ -95,10 +95,27 @@ def test_lookup_stays_in_its_clip(library, xp):
             np.testing.assert_array_equal(found.xangvel, library.frames.xangvel[expected])
 
 
-def test_lookup_of_many_at_once_as_an_argument_of_a_jitted_function(library):
+@pytest.mark.parametrize("poses", ["kept", "recomputed"])
+def test_lookup_of_many_at_once_in_a_jitted_function(library, poses):
+    """Poses that are recomputed on the device are those that numpy packs."""
     clips, frames = np.array([0, 1, 2, 1]), np.array([3, 60, 61, 0])
-    found = jax.jit(lambda table, c, f: table.lookup(c, f))(library, clips, frames)
-    np.testing.assert_array_equal(found.xpos, library.frames.xpos[[3, 161, 211, 101]])
+    table = pack(CLIPS, ROBOT.body, ROBOT.tracked_bodies, DT, poses=poses).moved(jnp.asarray)
+    assert (table.poses is None) == (poses == "recomputed")
+    found = jax.jit(table.lookup)(clips, frames)
+    for part, expected in zip(found, library.frames):
+        np.testing.assert_allclose(part, expected[[3, 161, 211, 101]], atol=2e-5)
+
+
+def test_poses_are_recomputed_where_they_would_take_much(monkeypatch):
+    assert pack(CLIPS, ROBOT.body, ROBOT.tracked_bodies, DT).poses is not None
+    monkeypatch.setattr("motions.library.KEPT_MB", 0.05)  # 212 frames of 5 bodies are .055 MB
+    assert pack(CLIPS, ROBOT.body, ROBOT.tracked_bodies, DT).poses is None
+
+
+def test_poses_are_packed_in_chunks(library, monkeypatch):
+    monkeypatch.setattr("motions.library.CHUNK", 50)
+    for part, expected in zip(pack(CLIPS, ROBOT.body, ROBOT.tracked_bodies, DT).frames, library.frames):
+        np.testing.assert_array_equal(part, expected)
 
 
 def test_joints_must_be_the_robots():

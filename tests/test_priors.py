@@ -9,7 +9,7 @@ from tiny import EFFORT, KD, KP, tiny_motion, tiny_robot
 
 from mimic.config import ActionConfig
 from mimic.mdp.inverse_dynamics import reference_torques
-from mimic.mdp.priors import prior_targets
+from mimic.mdp.priors import Prior
 from motions.kinematics import KinematicState
 from motions.library import pack
 
@@ -20,10 +20,8 @@ FRAMES = pack([tiny_motion()], ROBOT.body, ROBOT.tracked_bodies, DT).frames
 def priors(
     config: ActionConfig, frames: KinematicState = FRAMES, model: mujoco.MjModel = ROBOT.model, ctrl_dt: float = DT
 ) -> np.ndarray:
-    return prior_targets(
-        frames, model, default_joints=ROBOT.default_qpos[7:], kp=ROBOT.kp, kd=ROBOT.kd, effort=ROBOT.effort,
-        ctrl_dt=ctrl_dt, friction=0.6, config=config,
-    )  # fmt: skip
+    prior = Prior(model, ROBOT.default_qpos[7:], ROBOT.kp, ROBOT.kd, ROBOT.effort, ctrl_dt, 0.6, config)
+    return prior.targets(frames.qpos, frames.qvel)
 
 
 def test_default_prior_is_the_default_pose_in_every_frame():
@@ -53,11 +51,9 @@ def test_dynamics_add_the_torques_within_the_motors_effort():
     assert np.abs(torques).max() < EFFORT
     difference = priors(ActionConfig()) - priors(ActionConfig(feed_forward="velocity"))
     np.testing.assert_allclose(difference, torques / KP, atol=1e-6)
-    weak = prior_targets(
-        FRAMES, ROBOT.model, default_joints=ROBOT.default_qpos[7:], kp=ROBOT.kp, kd=ROBOT.kd, effort=0.01 * np.ones(4),
-        ctrl_dt=DT, friction=0.6, config=ActionConfig(),
-    )  # fmt: skip
-    assert np.abs(weak - priors(ActionConfig(feed_forward="velocity"))).max() < 0.0101 / KP
+    weak = Prior(ROBOT.model, ROBOT.default_qpos[7:], ROBOT.kp, ROBOT.kd, 0.01 * np.ones(4), DT, 0.6, ActionConfig())
+    held_back = weak.targets(FRAMES.qpos, FRAMES.qvel)
+    assert np.abs(held_back - priors(ActionConfig(feed_forward="velocity"))).max() < 0.0101 / KP
 
 
 def test_in_the_air_it_is_mujocos_inverse_dynamics():

@@ -23,8 +23,17 @@ from mimic.mdp.sampling import (
 from motions.library import MotionLibrary
 
 LENGTHS = (101, 4, 61)  # frames of three clips
-LIBRARY = MotionLibrary(None, np.array([0, 101, 105], np.int32), np.array(LENGTHS, np.int32))  # type: ignore[arg-type]
-BINS = make_bins(LIBRARY, 25)
+STARTS = np.array([0, 101, 105], np.int32)
+
+
+def bins_of(bin_frames: int, weights: tuple[float, ...] = (1, 1, 1)) -> Bins:
+    """Of a library of no frames: only where its clips lie is asked for."""
+    places = STARTS, np.array(LENGTHS, np.int32), np.array(weights, np.float32)
+    return make_bins(MotionLibrary(None, None, None, *places, None, None), bin_frames)  # type: ignore[arg-type]
+
+
+BINS = bins_of(25)
+TWO = Bins(*(np.array(x, np.int32) for x in ([0, 0], [0, 30], [30, 10], [0, 30])), np.array([0.75, 0.25], np.float32))
 CONFIG = SamplingConfig()
 
 
@@ -36,9 +45,26 @@ def test_bins_by_hand():
     assert BINS.packed_first.tolist() == [0, 25, 50, 75, 101, 105, 135]
 
 
+def test_shares_by_hand():
+    """As long as they are, times the weight of their clip: 25, 25, 25, 25, 0, 2 x 30, 2 x 30 of 220."""
+    np.testing.assert_allclose(BINS.share, np.array([25, 25, 25, 25, 3, 30, 30]) / 163, rtol=1e-6)
+    weighted = bins_of(25, (1, 0, 2)).share
+    np.testing.assert_allclose(weighted, np.array([25, 25, 25, 25, 0, 60, 60]) / 220, rtol=1e-6)
+
+
+@pytest.mark.parametrize("cap", [None, 2.0])
+def test_a_clip_without_weight_never_starts(cap: float | None):
+    bins = bins_of(25, (1, 0, 2))
+    failures = jnp.array([0.0, 0.0, 0.0, 3.0, 0.0, 1.0, 0.0])
+    found = bin_probabilities(SamplerState(failures), bins, SamplingConfig(cap=cap))
+    assert found[4] == 0
+    assert found.sum() == pytest.approx(1.0, abs=1e-6)
+    assert cap is None or (found <= cap * bins.share + 1e-6).all()
+
+
 @pytest.mark.parametrize("bin_frames", [1, 7, 25, 1000])
 def test_bins_hold_every_frame_but_each_clips_last_once(bin_frames: int):
-    bins = make_bins(LIBRARY, bin_frames)
+    bins = bins_of(bin_frames)
     frames = [(c, f + i) for c, f, n in zip(bins.clip, bins.first, bins.length) for i in range(n)]
     assert frames == [(c, f) for c, length in enumerate(LENGTHS) for f in range(length - 1)]
     assert bins.length.max() <= 1.5 * bin_frames
@@ -46,19 +72,17 @@ def test_bins_hold_every_frame_but_each_clips_last_once(bin_frames: int):
 
 def test_probabilities_by_hand():
     """Two bins of 30 and 10 frames, failures 1 and 3, 10 % uniform: .9/4 + .1*3/4 and .9*3/4 + .1/4."""
-    bins = Bins(*(np.array(x, np.int32) for x in ([0, 0], [0, 30], [30, 10], [0, 30])))
-    found = bin_probabilities(SamplerState(jnp.array([1.0, 3.0])), bins, SamplingConfig(uniform=0.1))
+    found = bin_probabilities(SamplerState(jnp.array([1.0, 3.0])), TWO, SamplingConfig(uniform=0.1))
     np.testing.assert_allclose(found, [0.3, 0.7], atol=1e-6)
-    without_failures = bin_probabilities(init_sampler(bins), bins, SamplingConfig(uniform=0.1))
+    without_failures = bin_probabilities(init_sampler(TWO), TWO, SamplingConfig(uniform=0.1))
     np.testing.assert_allclose(without_failures, [0.75, 0.25], atol=1e-6)
 
 
 def test_uniform_starts_that_weigh_as_much_as_some_failures():
     """p ~ failures + .5 length/sum: 1 + .375 and 3 + .125 of 4.5; with no failures left all starts are uniform."""
-    bins = Bins(*(np.array(x, np.int32) for x in ([0, 0], [0, 30], [30, 10], [0, 30])))
     config = SamplingConfig(uniform_failures=0.5)
     for failures, expected in (([1.0, 3.0], [1.375 / 4.5, 3.125 / 4.5]), ([0.0, 0.0], [0.75, 0.25])):
-        np.testing.assert_allclose(bin_probabilities(SamplerState(jnp.array(failures)), bins, config), expected, atol=1e-6)
+        np.testing.assert_allclose(bin_probabilities(SamplerState(jnp.array(failures)), TWO, config), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("failures", [[0, 0, 0, 0, 0, 0, 0], [0, 5, 0, 0, 1, 0, 2], [0, 0, 0, 0, 0, 0, 1e-9]])
@@ -133,7 +157,7 @@ def test_failures_are_counted_as_a_loop_does():
     expected = [0] * len(BINS.clip)
     for p, f in zip(place.ravel(), failed.ravel()):
         if f:
-            clip = max(c for c in range(3) if LIBRARY.clip_start[c] <= p)
+            clip = max(c for c in range(3) if STARTS[c] <= p)
             inside = [b for b in range(7) if BINS.clip[b] == clip and BINS.packed_first[b] <= p]
             expected[inside[-1]] += 1
     found = count_failures(BINS, jnp.asarray(place), jnp.asarray(failed))

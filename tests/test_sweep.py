@@ -168,6 +168,7 @@ def test_after_a_signal_nobody_begins(code: int, tmp_path: Path, monkeypatch: py
     assert [outcome.state for outcome in outcomes(PLAN, tmp_path)] == ["done"] * 2 + ["begun"] + ["to do"] * 5
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     """One of two as a task of an array; the table says what is done and what is not."""
     import mimic.reporting

@@ -15,7 +15,7 @@ from mimic.config import ActionConfig, NetworkConfig, ObservationConfig, PPOConf
 from mimic.learning.networks import Networks, actor_layers, make_networks, symmetric_layers
 from mimic.learning.ppo import Batch, make_learner, ppo_loss
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
-from mimic.mdp.priors import prior_targets
+from mimic.mdp.priors import Prior
 from mimic.mdp.symmetry import Image, Mirror, mirrored_state, observation_image, state_mirror
 from mimic.presets import make_preset
 from mimic.robots import Robot, load_robot
@@ -74,10 +74,8 @@ def test_the_prior_of_the_mirrored_reference_is_the_mirror_of_the_prior():
     """Torques of inverse dynamics and contacts included: what a residual action is added to mirrors as the action does."""
 
     def prior(frames: KinematicState) -> np.ndarray:
-        return prior_targets(
-            part(frames, slice(40)), ROBOT.model, default_joints=ROBOT.default_qpos[7:], kp=ROBOT.kp, kd=ROBOT.kd,
-            effort=ROBOT.effort, ctrl_dt=DT, friction=0.6, config=ActionConfig(),
-        )  # fmt: skip
+        whole = Prior(ROBOT.model, ROBOT.default_qpos[7:], ROBOT.kp, ROBOT.kd, ROBOT.effort, DT, 0.6, ActionConfig())
+        return whole.targets(frames.qpos[:40], frames.qvel[:40])
 
     np.testing.assert_allclose(ACTION.of(prior(FRAMES)), prior(IMAGES), atol=5e-3)
 

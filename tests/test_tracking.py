@@ -93,7 +93,7 @@ def test_steps_are_plain_mujoco_towards_the_next_frame():
     last_action = np.zeros(4, np.float32)
     for i in range(12):
         action = rng.normal(size=4).astype(np.float32)
-        data.ctrl[:] = np.asarray(TASK.priors)[8 + i] + 0.25 * EFFORT / KP * action
+        data.ctrl[:] = np.asarray(TASK.target(jnp.array(0), jnp.array(8 + i), jnp.zeros(4))) + 0.25 * EFFORT / KP * action
         mujoco.mj_step(ROBOT.model, data, 4)
         state, result = STEP(state, action)
         np.testing.assert_allclose(state.physics.kinematics.qpos, data.qpos, atol=1e-4)
@@ -114,7 +114,9 @@ def test_priors_of_the_second_clip_are_its_own():
     alone = Tracking(CONFIG, ROBOT, TASK.physics, pack(CLIPS[1:], ROBOT.body, ROBOT.tracked_bodies, 0.02))
     zero = jnp.zeros(4)
     for frame in (0, 3, 25, 26, 99):
-        np.testing.assert_array_equal(TASK.target(jnp.array(1), jnp.array(frame), zero), alone.priors[min(frame, 25)])
+        np.testing.assert_array_equal(
+            TASK.target(jnp.array(1), jnp.array(frame), zero), alone.target(jnp.array(0), jnp.array(min(frame, 25)), zero)
+        )
 
 
 def ends(result: StepResult) -> tuple[bool, bool, bool]:

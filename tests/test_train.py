@@ -309,6 +309,7 @@ def test_learning_that_diverges_goes_on_from_before_with_smaller_steps(tmp_path:
     assert dataclasses.replace(kept, ppo=first.ppo, distill=first.distill, search=first.search) == first
 
 
+@pytest.mark.slow
 def test_learning_that_diverges_again_and_again_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Nothing of it is saved."""
     run = new_run(tmp_path / "run", save_every_s=-1.0)

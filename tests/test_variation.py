@@ -113,6 +113,7 @@ def test_environments_change_their_variation_by_themselves():
     np.testing.assert_array_equal(third.kinematics.qpos, first.kinematics.qpos)
 
 
+@pytest.mark.slow
 def test_mjx_agrees_with_native():
     """In the air, where both engines are exact."""
     native, mjx = (batch(physics, DRIVES, 0.2) for physics in (NativePhysics(ROBOT, 4), MjxPhysics(ROBOT, 4, "jax", 3)))

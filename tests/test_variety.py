@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from tiny import tiny_motion, tiny_robot
 
 from mimic.config import Config, RandomizeConfig
@@ -54,6 +55,7 @@ def test_what_is_asked_for_is_used():
     assert tuple(name for name, used in zip(KINDS, spread, strict=True) if used) == SPREAD
 
 
+@pytest.mark.slow
 def test_what_robots_fall_with_becomes_more_frequent():
     """Of five kinds that begin alike; the others remain, and all of it is in the log."""
     robot = tiny_robot()

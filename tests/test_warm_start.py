@@ -64,6 +64,7 @@ def test_begins_with_the_networks_and_statistics_alone(source, tmp_path):
             assert getattr(state, name) is getattr(fresh, name)
 
 
+@pytest.mark.slow
 def test_a_training_uses_it(source, tmp_path):
     """One update at a vanishing learning rate leaves the policy where the source's was."""
     ppo = dataclasses.replace(CONFIG.ppo, learning_rate=1e-12, min_learning_rate=1e-12, max_learning_rate=1e-12)

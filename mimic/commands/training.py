@@ -126,7 +126,7 @@ class Train(Training):
     def create(self) -> Begun:
         from mimic.checks import check_fits
         from mimic.runs import create_run, refuse_occupied, require_writable
-        from mimic.sources import find_robot, preset_clip, read_motions
+        from mimic.sources import clips_of, find_robot, preset_clip, read_motions
         from mimic.warm_start import check_warm_start
 
         config, folder = self.config, self.folder
@@ -135,7 +135,9 @@ class Train(Training):
         check_fits(config, robot)
         check_warm_start(config, robot)
         require_writable(folder)
-        paths = config.motion or (preset_clip(config),)
+        paths, weights = clips_of(config.motion or (preset_clip(config),), robot, say)
+        if not config.weights and len(set(weights)) > 1:
+            config = dataclasses.replace(config, weights=tuple(weights))
         motions, reports = read_motions(paths, robot, say, **config.of_files)
         run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
         return run, reports[0].to_dict() if reports[0] is not None else None
@@ -198,7 +200,7 @@ class Evaluate(FileOptions):
 
     run_dir: Annotated[Path, POSITIONAL]
     motion: tuple[str, ...] = ()
-    """Other motion files than the run's own."""
+    """Other motion files than the run's own; of a catalogue its held-out clips."""
     mirror: bool = False
     """Run each clip's left-right mirror image too, and say how far the errors are apart."""
     json: Path | None = None
@@ -210,7 +212,7 @@ class Evaluate(FileOptions):
         from mimic.evaluate import print_evaluation, print_mirrored, save_simulated
         from mimic.pipeline import evaluate_run
         from mimic.runs import open_run, require_writable_file
-        from mimic.sources import read_motions
+        from mimic.sources import clips_of, read_motions
         from motions import edit
 
         for file in (self.json, self.save_motion if self.save_motion and self.save_motion.suffix else None):
@@ -218,7 +220,8 @@ class Evaluate(FileOptions):
         run = open_run(self.run_dir)
         motions = None
         if self.motion:
-            motions, _ = read_motions(self.motion, run.robot, say, **self.of_files)
+            files, _ = clips_of(self.motion, run.robot, say, split="held_out")
+            motions, _ = read_motions(files, run.robot, say, **self.of_files)
         if self.mirror:
             motions = list(motions or run.motions)
             motions += [edit.mirror(motion, run.robot.body) for motion in motions]

@@ -21,7 +21,7 @@ from mimic.deploy.graph import Layers, policy_model, ros_model
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
-from mimic.mdp.priors import prior_targets
+from mimic.mdp.priors import Prior
 from mimic.robots import Robot
 from motions.errors import InputError
 from motions.kinematics import KinematicState
@@ -197,10 +197,8 @@ def _meaning(term: Callable) -> str:
 
 
 def _priors(clip: KinematicState, config: Config, robot: Robot) -> np.ndarray:
-    return prior_targets(
-        clip, robot.model, default_joints=robot.default_qpos[7:], kp=robot.kp, kd=robot.kd, effort=robot.effort,
-        ctrl_dt=config.sim.ctrl_dt, friction=config.sim.friction, config=config.action,
-    )  # fmt: skip
+    gains, sim = (robot.default_qpos[7:], robot.kp, robot.kd, robot.effort), config.sim
+    return Prior(robot.model, *gains, sim.ctrl_dt, sim.friction, config.action).targets(clip.qpos, clip.qvel)
 
 
 def _write_motion(config: Config, robot: Robot, motion: Motion, path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.deploy.spec import PolicySpec, read_spec, require_side_file, side_file
 from mimic.mdp.observations import BodyLayout, Observed, observe
-from mimic.mdp.priors import prior_targets
+from mimic.mdp.priors import Prior
 from mimic.mdp.terminations import fallen
 from motions.errors import InputError
 from motions.kinematics import Body, KinematicState
@@ -114,10 +114,8 @@ class Policy:
     def priors(self, clip: KinematicState) -> np.ndarray:
         """The joint targets (F, J) [rad] of an action of zero, by the frame a step leads to."""
         spec, (kp, kd, _) = self.spec, self._gains
-        return prior_targets(
-            clip, self.model, default_joints=self.layout.default_joints, kp=kp, kd=kd, effort=np.array(spec.effort),
-            ctrl_dt=spec.ctrl_dt, friction=spec.sim.friction, config=spec.action,
-        )  # fmt: skip
+        gains = (self.layout.default_joints, kp, kd, np.array(spec.effort))
+        return Prior(self.model, *gains, spec.ctrl_dt, spec.sim.friction, spec.action).targets(clip.qpos, clip.qvel)
 
     def target(self, priors: np.ndarray, frame: int, action: np.ndarray) -> np.ndarray:
         """Joint position targets (..., J) [rad] of actions taken with the cursor at `frame`."""

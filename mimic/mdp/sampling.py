@@ -12,13 +12,14 @@ from motions.rotations import Array
 
 
 class Bins(NamedTuple):
-    """S bins over all clips: clip (S,), first frame within the clip (S,), number of frames (S,), and the first
-    frame's place among the library's packed frames (S,)."""
+    """S bins over all clips: clip (S,), first frame within the clip (S,), number of frames (S,), the first frame's place among
+    the library's packed frames (S,), and its fair share of the starts (S,): as it is long, times its clip's weight."""
 
     clip: Array
     first: Array
     length: Array
     packed_first: Array
+    share: Array
 
 
 class SamplerState(NamedTuple):
@@ -37,7 +38,9 @@ def make_bins(library: MotionLibrary, bin_frames: int) -> Bins:
         firsts += list(edges[:-1])
         lengths += list(np.diff(edges))
         packed += list(edges[:-1] + int(library.clip_start[clip]))
-    return Bins(*(np.array(column, dtype=np.int32) for column in (clips, firsts, lengths, packed)))
+    clip, first, length, packed_first = (np.array(column, dtype=np.int32) for column in (clips, firsts, lengths, packed))
+    weight = length * np.asarray(library.clip_weight)[clip]
+    return Bins(clip, first, length, packed_first, (weight / weight.sum()).astype(np.float32))
 
 
 def init_sampler(bins: Bins) -> SamplerState:
@@ -45,18 +48,17 @@ def init_sampler(bins: Bins) -> SamplerState:
 
 
 def bin_probabilities(sampler: SamplerState, bins: Bins, config: SamplingConfig) -> Array:
-    """(1 - u) failures / sum + u length / sum; (S,). Without any failure: by length alone.
+    """(1 - u) failures / sum + u share; (S,). Without any failure: the shares alone.
 
-    u is `uniform`, or uniform_failures / (uniform_failures + sum of failures): p ~ failures + uniform_failures length / sum.
-    No bin gets more than `cap` times its share of the frames.
+    u is `uniform`, or uniform_failures / (uniform_failures + sum of failures): p ~ failures + uniform_failures share.
+    No bin gets more than `cap` times its share. Clips of no weight get no start: their failures are none.
     """
-    by_length = bins.length / bins.length.sum()
     total = sampler.failures.sum()
-    by_failure = jnp.where(total > 1e-6, sampler.failures / jnp.maximum(total, 1e-6), by_length)
+    by_failure = jnp.where(total > 1e-6, sampler.failures / jnp.maximum(total, 1e-6), bins.share)
     added = config.uniform_failures
     uniform = config.uniform if added is None else added / (added + total)
-    probabilities = (1.0 - uniform) * by_failure + uniform * by_length
-    return probabilities if config.cap is None else capped(probabilities, jnp.asarray(config.cap * by_length))
+    probabilities = (1.0 - uniform) * by_failure + uniform * bins.share
+    return probabilities if config.cap is None else capped(probabilities, jnp.asarray(config.cap * bins.share))
 
 
 def capped(probabilities: Array, bounds: Array) -> Array:

@@ -10,7 +10,8 @@ from mimic.config import Config, ObservationConfig
 from mimic.mdp import sampling
 from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.observations import BodyLayout, Observed, observe
-from mimic.mdp.priors import prior_targets
+from mimic.mdp.prior_table import offset_table
+from mimic.mdp.priors import Prior
 from mimic.mdp.resets import displace, kick
 from mimic.mdp.rewards import (
     TERMS,
@@ -79,14 +80,16 @@ class Tracking:
         self.config = config
         self.robot = robot
         self.physics = physics
-        self.library = MotionLibrary(*jax.tree.map(jnp.asarray, tuple(library)))
+        self.library = library.moved(jnp.asarray)
         self.anchor = robot.tracked_bodies.index(robot.anchor_body)
         self.end_effectors = [robot.tracked_bodies.index(name) for name in robot.end_effectors]
         self.layout = BodyLayout(self.anchor, robot.default_qpos[7:].astype(np.float32))
         self.action_scale = (config.action.scale * robot.effort / robot.kp).astype(np.float32)
         self.action_size = len(robot.joint_names)
         self.max_steps = round(config.sampling.episode_s / config.sim.ctrl_dt)
-        self.priors = jnp.asarray(_prior_table(library, robot, config))
+        gains, sim = (robot.default_qpos[7:], robot.kp, robot.kd, robot.effort), config.sim
+        prior = Prior(robot.model, *gains, sim.ctrl_dt, sim.friction, config.action)
+        self.prior_offsets = jnp.asarray(offset_table(library, prior))
         self.hardware = Hardware(config, robot)
         self.width_sq = squared_widths(config.reward)
         self.joint_range = robot.body.joint_range.astype(np.float32)
@@ -134,7 +137,9 @@ class Tracking:
     def _start(self, clip: Array, frame: Array, state: KinematicState, key: Array, extent: Extent) -> EnvState:
         zero, still = jnp.zeros((), jnp.int32), jnp.zeros(self.action_size, jnp.float32)
         wire = self.hardware.connect(key, extent, state, self.target(clip, frame, still))
-        env_state = EnvState(self.physics.init(state), clip, frame, self._packed(clip, frame), still, zero, wire, None, None)
+        env_state = EnvState(
+            self.physics.init(state), clip, frame, self.library.packed(clip, frame), still, zero, wire, None, None
+        )
         if self.config.reward.action_acceleration:
             env_state = env_state._replace(action_before=still)
         if self.config.observation.history:
@@ -166,7 +171,7 @@ class Tracking:
         terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, self.config.termination, looseness)
         at_end = frame >= self.library.clip_length[clip] - 1
         truncated = ~terminated & (at_end | (next_state.step_count >= self.max_steps))
-        place = jnp.stack([self._packed(clip, frame), env_state.start])
+        place = jnp.stack([self.library.packed(clip, frame), env_state.start])
         log = {f"reward/{name}": value for name, value in terms.items()} | self._errors(state, reference)
         notes = Notes(place, jnp.stack([errors[name] for name in TERMS]), env_state.wire.episode.levels > 0)
         return next_state, StepResult(reward, terminated, truncated, invalid, notes, log)
@@ -184,7 +189,9 @@ class Tracking:
 
     def target(self, clip: Array, frame: Array, action: Array) -> Array:
         """Joint position targets (J,) [rad] of an action that leads to `frame`."""
-        return self.priors[self._packed(clip, frame)] + self.action_scale * action
+        index = self.library.packed(clip, frame)
+        prior = self.library.qpos[index, 7:] + self.prior_offsets[index].astype(jnp.float32)
+        return prior + self.action_scale * action
 
     def intended(self, env_state: EnvState, action: Array, ahead: Array | float = 0.0) -> Array:
         """Joint targets (J,) [rad] of `action` were it sent `ahead` control steps from now; between whole ones by time."""
@@ -195,9 +202,6 @@ class Tracking:
     def lag(self, env_state: EnvState) -> Array:
         """Control steps until an action acts."""
         return env_state.wire.episode.action_delay / self.config.sim.n_substeps
-
-    def _packed(self, clip: Array, frame: Array) -> Array:
-        return self.library.clip_start[clip] + jnp.minimum(frame, self.library.clip_length[clip] - 1)
 
     def observe(self, env_state: EnvState) -> tuple[Array, Array]:
         """(what the actor sees, what the critic sees beyond it)."""
@@ -253,17 +257,3 @@ class Tracking:
 def _finite(physics: PhysicsState) -> Array:
     state = physics.kinematics
     return jnp.isfinite(state.qpos).all() & (jnp.abs(state.qvel) < MAX_QVEL).all()
-
-
-def _prior_table(library: MotionLibrary, robot: Robot, config: Config) -> np.ndarray:
-    """The prior targets of every packed frame; (N, J)."""
-    tables = []
-    for start, length in zip(library.clip_start, library.clip_length, strict=True):
-        clip = KinematicState(*(np.asarray(part[start : start + length]) for part in library.frames))
-        tables.append(
-            prior_targets(
-                clip, robot.model, default_joints=robot.default_qpos[7:], kp=robot.kp, kd=robot.kd, effort=robot.effort,
-                ctrl_dt=config.sim.ctrl_dt, friction=config.sim.friction, config=config.action,
-            )
-        )  # fmt: skip
-    return np.concatenate(tables)
