@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
@@ -28,24 +29,35 @@ class Checkpoints:
     def __init__(self, folder: Path, *, writes: bool = False) -> None:
         for name in ("absl", "orbax"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # orbax narrates every save; what is damaged, we say
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=KEEP, enable_async_checkpointing=False, create=True, cleanup_tmp_directories=writes
-        )
+        options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, create=True, cleanup_tmp_directories=writes)
         handler = ocp.StandardCheckpointHandler()  # named, or orbax guesses the kind from the newest, possibly damaged one
         self._manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handler)
+        self._begun: int | None = None
 
     def save(self, iteration: int, state: Any) -> None:
-        """Write `state` (any pytree, random keys included) and return when it is on disk.
+        """Begin to write `state` (any pytree, random keys included); it may be donated or overwritten as soon as this returns.
 
-        Raises `OSError` when it cannot be written; what is there already stays whole.
+        The save before is waited for. Raises `OSError` when that one could not be written, or this one not be begun; what is
+        there already stays whole. Processes that train together all call this, in the same iterations.
         """
+        self.wait()
         if iteration in self._manager.all_steps():
             return
-        try:
-            self._manager.save(iteration, args=ocp.args.StandardSave(_storable(state)))
+        self._begun = iteration
+        with self._named_failures():
+            self._manager.save(iteration, args=ocp.args.StandardSave(_copied(_storable(state))))
+
+    def wait(self) -> None:
+        """Until what was saved last is on disk. Raises `OSError`, once, when it cannot be written."""
+        with self._named_failures():
             self._manager.wait_until_finished()
+
+    @contextmanager
+    def _named_failures(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:  # orbax raises many types, ValueError for a full disk among them
-            raise OSError(f"checkpoint {iteration} failed: {_first_line(error)}") from error
+            raise OSError(f"checkpoint {self._begun} failed: {_first_line(error)}") from error
 
     def restore(self, like: Any, warn: Callable[[str], None], *, discard: bool = False) -> tuple[Any, int] | None:
         """The newest state that can be read, and its iteration; None if there is no checkpoint.
@@ -95,8 +107,18 @@ class Checkpoints:
             raise InputError(f"none of the checkpoints in {self._manager.directory} can be read ({reason})")
         return None
 
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Whatever ends the block, what was saved in it is waited for."""
+        try:
+            yield
+        finally:
+            self.wait()
+
     def close(self) -> None:
-        self._manager.close()
+        """After what was saved last is on disk; raises as `wait`."""
+        with self._named_failures():
+            self._manager.close()
 
 
 def newest[T](run: Run, read: Callable[[Checkpoints], T | None]) -> T:
@@ -141,6 +163,11 @@ def _storable(state: Any) -> Any:
         return leaf
 
     return jax.tree.map(plain, state)
+
+
+def _copied(stored: Any) -> Any:
+    """With buffers of its own: on a CPU orbax writes from those it is given, which the loop donates to its next iteration."""
+    return jax.tree.map(lambda leaf: jnp.copy(leaf) if isinstance(leaf, jax.Array) else leaf, stored)
 
 
 def _first_line(error: Exception) -> str:

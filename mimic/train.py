@@ -189,7 +189,7 @@ def _loop(
     last = config.num_iterations
     began = saved = time.perf_counter()
     stopped: signal.Signals | None = None
-    with _stops() as received, Journal(run) as journal:
+    with _stops() as received, Journal(run) as journal, checkpoints.awaited():
         while iteration < last and stopped is None:
             state, log, offender = iterate(state)
             values = {name: float(value) for name, value in jax.device_get(log).items()}

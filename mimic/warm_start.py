@@ -24,6 +24,7 @@ def check_warm_start(config: Config, robot: Robot) -> None:
         return
     source = open_run(Path(config.init_from))
     ours, theirs = ({name: to_dict(of)[name] for name in SAME} for of in (config, source.config))
+    theirs["network"]["dtype"] = ours["network"]["dtype"]  # how it is computed is not what it means
     lines = [line for _, line in differences(ours, theirs, whose=config.init_from)]
     if robot.joint_names != source.robot.joint_names:
         lines.insert(0, f"robot: {robot.name}'s joints ({config.init_from} has {source.robot.name}'s)")

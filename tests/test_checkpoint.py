@@ -1,6 +1,8 @@
 """Checkpoints: what is written comes back, damage costs one of them at most, and nothing is deleted by reading."""
 
+import resource
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,6 +108,39 @@ def test_the_last_few_are_kept_and_none_is_written_twice(folder: Path):
     assert KEEP == 3
     assert kept(folder) == ["11", "7", "9"]
     assert int(restore(folder)[0][0].iteration) == 11
+
+
+def test_what_is_being_saved_may_be_overwritten_at_once(tmp_path: Path):
+    """As the next iteration does, to which the state's buffers are donated: none of them is kept from it, or read later."""
+    state = jax.tree.map(jnp.copy, STATE)
+    overwrite = jax.jit(lambda state: jax.tree.map(lambda x: x if is_key(x) else -x - 1, state), donate_argnums=0)
+    following = overwrite.lower(state).compile()
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(1, state)
+    jax.block_until_ready(following(state))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+    checkpoints.close()
+    assert same(restore(tmp_path / "checkpoints")[0][0], STATE)
+
+
+FOLLOWING = {"save": lambda checkpoints: checkpoints.save(12, STATE), "wait": Checkpoints.wait, "close": Checkpoints.close}
+
+
+@pytest.mark.parametrize("what_follows", FOLLOWING.values(), ids=FOLLOWING)
+def test_a_save_that_fails_in_the_background_says_so_at_what_follows(folder: Path, what_follows: Callable):
+    """No file may grow beyond a kilobyte; what was there before stays."""
+    checkpoints, limits = Checkpoints(folder, writes=True), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        checkpoints.save(11, at(11))
+        while checkpoints._manager.is_saving_in_progress():
+            time.sleep(0.01)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with pytest.raises(OSError, match="checkpoint 11 failed: "):
+        what_follows(checkpoints)
+    checkpoints.close()
+    assert restore(folder)[0][1] == 9
 
 
 def remove_items(checkpoint: Path) -> None:

@@ -62,6 +62,23 @@ def test_policy_and_value_in_numpy(many_layers):
     np.testing.assert_allclose(networks.value(params, jnp.asarray(obs)), forward(critic, obs)[..., 0], rtol=2e-4, atol=1e-4)
 
 
+def test_layers_that_compute_in_bfloat16(many_layers):
+    """Parameters and outputs stay float32, the outputs bfloat16's error apart from the float32 network's."""
+    networks, params = many_layers
+    rough = make_networks(NetworkConfig(hidden=(7,) * 11, dtype="bfloat16"), 2, actor_size=4)
+    shapes = jax.eval_shape(lambda key: rough.init(key, 6), jax.random.key(0))
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), shapes) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), params
+    )
+    obs = jnp.asarray(RNG.normal(size=(50, 6)), jnp.float32)
+    for name, found, exact in (
+        ("mean", rough.policy(params, obs)[0], networks.policy(params, obs)[0]),
+        ("value", rough.value(params, obs), networks.value(params, obs)),
+    ):
+        assert found.dtype == jnp.float32, name
+        assert 1e-5 < np.abs(found - exact).max() < 0.05 * np.abs(exact).max(), name
+
+
 def test_a_critic_that_does_not_see_what_the_actor_sees():
     networks = make_networks(NetworkConfig(hidden=(4,)), 2, actor_size=3, critic_sees_actor=False)
     params = jax.jit(networks.init, static_argnums=1)(jax.random.key(0), 8)

@@ -259,6 +259,20 @@ def test_without_a_step_size_of_its_own_the_critic_takes_the_actors():
     np.testing.assert_allclose(steps, float(after.learning_rate), rtol=1e-2)
 
 
+def test_networks_that_compute_in_bfloat16_learn_from_what_they_did():
+    """The mean that an action was drawn about is the one that its update begins from; all that is kept stays float32."""
+    config = toy_config(64, rollout_length=4, num_epochs=1, num_minibatches=1)
+    config = dataclasses.replace(config, network=dataclasses.replace(config.network, dtype="bfloat16"))
+    learner = make_learner(config, Reach())
+    iterate = jax.jit(learner.iterate)
+    state, *_ = iterate(jax.jit(learner.init)(jax.random.key(0)))  # which only looks
+    after, log, _ = iterate(state)
+    assert abs(float(log["loss/kl"])) < 1e-6
+    assert {leaf.dtype for leaf in jax.tree.leaves((after.params, after.average))} == {jnp.dtype("float32")}
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.params, state.params)
+    assert all(jax.tree.leaves(moved))
+
+
 def test_exploration_does_not_end_below_its_least_noise():
     """Standing on a goal wants no noise: it shrinks, and stops at the bound."""
     stds = {}

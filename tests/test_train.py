@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -321,7 +322,7 @@ def test_learning_that_diverges_again_and_again_stops_the_run(tmp_path: Path, mo
 
 
 def test_a_disk_that_is_full_stops_the_run_and_leaves_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """From the fourth save on no file may grow beyond a kilobyte."""
+    """From the fourth save on, which goes on in the background, no file may grow beyond a kilobyte."""
     run = new_run(tmp_path / "run", save_every_s=-1.0)
     save, limits = Checkpoints.save, resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -329,6 +330,8 @@ def test_a_disk_that_is_full_stops_the_run_and_leaves_what_was_saved(tmp_path: P
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000 if iteration >= 4 else limits[0], limits[1]))
         try:
             save(self, iteration, state)
+            while self._manager.is_saving_in_progress():
+                time.sleep(0.01)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 

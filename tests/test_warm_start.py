@@ -89,6 +89,11 @@ def test_refuses_what_means_something_else(source, changes, names):
         check_warm_start(config, ROBOT)
 
 
+def test_takes_over_a_policy_that_was_computed_in_another_precision(source):
+    config = dataclasses.replace(CONFIG, init_from=str(source.folder))
+    check_warm_start(dataclasses.replace(config, network=dataclasses.replace(config.network, dtype="bfloat16")), ROBOT)
+
+
 def test_refuses_another_robot(source):
     model = mujoco.MjModel.from_xml_string(ROBOT.mjcf.replace("_hip", "_knee"))
     other = dataclasses.replace(ROBOT, name="other", body=Body("other", model, LEGS[:2]))

@@ -16,16 +16,23 @@ Layers = list[tuple[np.ndarray, np.ndarray]]  # (kernel (in, out), bias (out,)) 
 
 
 class MLP(nn.Module):
-    """Dense layers with ELU between them; orthogonal kernels, the last one scaled by `last_scale`."""
+    """Dense layers with ELU between them; orthogonal kernels, the last one scaled by `last_scale`.
+
+    The layers compute in `dtype`; parameters and output are float32.
+    """
 
     sizes: tuple[int, ...]
     last_scale: float
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        def dense(size: int, scale: float) -> nn.Dense:
+            return nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.orthogonal(scale))
+
         for size in self.sizes[:-1]:
-            x = nn.elu(nn.Dense(size, kernel_init=nn.initializers.orthogonal(np.sqrt(2.0)))(x))
-        return nn.Dense(self.sizes[-1], kernel_init=nn.initializers.orthogonal(self.last_scale))(x)
+            x = nn.elu(dense(size, np.sqrt(2.0))(x))
+        return dense(self.sizes[-1], self.last_scale)(x).astype(jnp.float32)
 
 
 class Networks(NamedTuple):
@@ -62,7 +69,7 @@ class Networks(NamedTuple):
 
 
 def make_networks(config: NetworkConfig, action_size: int, actor_size: int, critic_sees_actor: bool = True) -> Networks:
-    actor, critic = MLP((*config.hidden, action_size), 0.01), MLP((*config.hidden, 1), 1.0)
+    actor, critic = MLP((*config.hidden, action_size), 0.01, config.dtype), MLP((*config.hidden, 1), 1.0, config.dtype)
     return Networks(actor, critic, config.init_std, actor_size, 0 if critic_sees_actor else actor_size)
 
 
