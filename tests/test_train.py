@@ -317,9 +317,8 @@ def test_physics_that_lacked_room_stop_the_run(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("warp") is None, reason="Warp is not installed")
 def test_a_run_on_warp_that_lacked_room_goes_on_with_what_it_asks_for(tmp_path: Path):
-    """On two devices, whose environments have room of their own."""
-    short = SimConfig(contacts_per_env=1, constraints_per_env=64)
-    changes = {"backend": "mjx-warp", "devices": 2, "env_steps": 2 * PER_ITERATION, "save_every_s": -1.0}
+    short = SimConfig(contacts_per_env=1)
+    changes = {"backend": "mjx-warp", "env_steps": 2 * PER_ITERATION, "save_every_s": -1.0}
     run = new_run(tmp_path / "run", sim=short, **changes)
     with pytest.raises(TrainingError, match=r"--sim.contacts-per-env") as said:
         train(run, lambda _: None)
@@ -332,9 +331,6 @@ def test_a_run_on_warp_that_lacked_room_goes_on_with_what_it_asks_for(tmp_path: 
     assert [row["iteration"] for row in rows] == [1, 2]
     assert all(0.1 < row["max/contacts_fill"] <= 1.0 for row in rows)
     assert all(0.0 < row["max/constraints_fill"] <= 1.0 for row in rows)
-    run = new_run(tmp_path / "probed", **changes)
-    train(run, lambda _: None)
-    assert max(row["max/contacts_fill"] for row in read_metrics(run.metrics_path)) <= 1.0
 
 
 def test_learning_that_diverges_goes_on_from_before_with_smaller_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
