@@ -119,10 +119,12 @@ def test_missing_warp_is_an_input_error():
         MjxPhysics(ROBOT, SUBSTEPS, "warp", 1)
 
 
-class Bound(int):
-    """A number of iterations that is an argument of the program: MJX compiles one for each number, and asks of it but two things."""
+class Bound:
+    """A number of iterations that is an argument of the program, where MJX would compile one for each number; no `int`, of which
+    JAX would take the value. MJX asks two things of it: whether it is 1, and whether it is reached."""
 
-    traced: jax.Array
+    def __init__(self, traced: jax.Array) -> None:
+        self.traced = traced
 
     def __eq__(self, other: object) -> bool:
         return False
@@ -148,9 +150,7 @@ def test_solver_iterations_that_keep_the_motion():
         plain = physics.model
 
         def stepped(state: PhysicsState, drive: Drive, iterations: jax.Array, physics=physics, plain=plain) -> PhysicsState:
-            bound = Bound(0)
-            bound.traced = iterations
-            physics.model = plain.replace(opt=plain.opt.replace(iterations=bound))
+            physics.model = plain.replace(opt=plain.opt.replace(iterations=Bound(iterations)))
             return jax.vmap(physics.step)(state, drive)
 
         step = jax.jit(stepped)
