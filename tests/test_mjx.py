@@ -139,7 +139,7 @@ class Bound:
 @pytest.mark.slow
 def test_solver_iterations_that_keep_the_motion():
     """A table, humanoid's walk on mjx-jax: mm that the worst body of 16 starts ends up away after five control steps, from where
-    10 iterations of 20 line-search steps lead. 6 of 5 lead there, too: the line search, which MJX runs to its end, needs few."""
+    10 iterations of 20 line-search steps lead. 5 lead there, too, and MJX runs all it is given; 6 iterations may not."""
     ends = {}
     for searches in (20, 10, 5):
         robot = load_robot("humanoid", sim=SimConfig(ls_iterations=searches))
@@ -161,5 +161,6 @@ def test_solver_iterations_that_keep_the_motion():
             ends[iterations, searches] = np.asarray(state.kinematics.xpos)
             away = np.linalg.norm(ends[iterations, searches] - ends[10, 20], axis=-1).max(axis=-1) * 1e3
             print(f"{iterations:2d} x {searches:2d}: median {np.median(away):7.3f} mm, worst {away.max():8.3f} mm")
-    np.testing.assert_allclose(ends[6, 5], ends[10, 20], atol=1e-3)
+    np.testing.assert_allclose(ends[10, 5], ends[10, 20], atol=1e-5)
+    assert np.median(np.abs(ends[6, 5] - ends[10, 20]).max(axis=(1, 2))) < 1e-4
     assert np.abs(ends[2, 20] - ends[10, 20]).max() > 0.02
