@@ -154,7 +154,7 @@ def _mjx_replay(task: Tracking, states: Array, controls: Array) -> Callable[[], 
 
     def one(row: Array, ctrl: Array) -> Array:
         qpos, qvel, warmstart = jnp.split(row, np.cumsum([model.nq, model.nv]))
-        return task.physics.advance(qpos, qvel, warmstart, Drive(ctrl)).qpos
+        return task.physics.advance(qpos, qvel, warmstart, Drive(ctrl))[0].qpos
 
     run = jax.jit(lambda s, c: jax.lax.map(lambda pair: jax.vmap(one)(*pair), (s, c)))
     jax.block_until_ready(run(states, controls))

@@ -63,7 +63,8 @@ def _each(rule: Rule, *names: str) -> dict[str, Rule]:
 # Section to field to rule; "sigma_*" are all fields that begin so, unless a longer name fits. The value None fits every rule.
 RULES: dict[str, dict[str, Rule]] = {
     "": _each(COUNT, "num_envs", "env_steps") | {"weights": WEIGHTS},
-    "sim": _each(COUNT, "n_substeps", "iterations", "ls_iterations") | {"sim_dt": _least(1e-6), "friction": AMOUNT},
+    "sim": _each(COUNT, "n_substeps", "iterations", "ls_iterations", "contacts_per_env", "constraints_per_env")
+    | {"sim_dt": _least(1e-6), "friction": AMOUNT},
     "action": {"scale": POSITIVE},
     "observation": {"history": NATURAL, "future_frames": NATURALS},
     "reward": {"soft_limit": POSITIVE, "contact_force": AMOUNT, "sigma_*": POSITIVE, "*": WEIGHT},

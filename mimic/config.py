@@ -34,6 +34,10 @@ class SimConfig:
     touch, only feet is fast."""
     contact_forces: bool = False
     """Measure the contact force on each body; not on mjx-jax."""
+    contacts_per_env: int | None = None
+    """Contacts that mjx-warp makes room for, per environment in the mean over those of a device. None: what the motion needs."""
+    constraints_per_env: int | None = None
+    """Constraint rows that mjx-warp makes room for in each environment. None: what the motion needs."""
     actuator: Literal["pd", "motor"] = "pd"
     """pd: torque = clip(kp (target - q) - kd qdot, +-effort). motor: the same, and effort falls with speed as the
     robot's torque-speed curve says, with its dry friction."""

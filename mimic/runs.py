@@ -24,7 +24,8 @@ from motions.library import resampled
 from motions.motion import Motion, file_stem, load_motion, save_motion
 
 PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
-RESUMABLE = ("env_steps", "device", "devices", "save_every_s")  # what a resume may change
+RESUMABLE = ("env_steps", "device", "devices", "save_every_s")  # what a resume may change, and of `sim`:
+RESUMABLE_OF_SIM = ("contacts_per_env", "constraints_per_env")
 METRICS, CONFIG, EVALUATION = "metrics.jsonl", "config.json", "evaluation.json"
 UNFINISHED = ".unfinished"  # in a folder that is being made into a run's
 
@@ -148,15 +149,16 @@ def open_run(folder: Path) -> Run:
 
 
 def resume_run(folder: Path, config: Config) -> tuple[Run, list[str]]:
-    """Open a run to go on with it: its own config, but for the fields of `RESUMABLE`, which `config` may change. `keep_config`
-    makes that so for good.
+    """Open a run to go on with it: its own config, but for the fields of `RESUMABLE` and `RESUMABLE_OF_SIM`, which `config` may
+    change. `keep_config` makes that so for good.
 
     Also returns a line for every other difference, so that nobody believes a changed setting was taken.
     """
     run = open_run(folder)
     kept = differences(to_dict(config), to_dict(run.config))
-    wanted = replace(run.config, **{name: getattr(config, name) for name in RESUMABLE})
-    ignored = [line for name, line in kept if name not in RESUMABLE]
+    sim = replace(run.config.sim, **{name: getattr(config.sim, name) for name in RESUMABLE_OF_SIM})
+    wanted = replace(run.config, sim=sim, **{name: getattr(config, name) for name in RESUMABLE})
+    ignored = [line for name, line in kept if name.removeprefix("sim.") not in (*RESUMABLE, *RESUMABLE_OF_SIM)]
     require_writable(folder)
     return replace(run, config=wanted, resumed=True), ignored
 

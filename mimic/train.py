@@ -29,6 +29,7 @@ from mimic.learning.ppo import Learner, TrainState, make_learner
 from mimic.program import compile_program
 from mimic.robots import Robot
 from mimic.runs import Run, code, keep_config, truncate_metrics
+from mimic.sim.buffers import shortage
 from mimic.sim.physics import choose_backend, make_physics
 from mimic.tasks.tracking import Tracking
 from mimic.teacher import load_teacher
@@ -62,9 +63,12 @@ class TrainResult:
     stopped_by: signal.Signals | None
 
 
-def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend: str) -> Tracking:
+def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend: str, devices: int = 1) -> Tracking:
     library = pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt, weights=config.weights, poses=config.poses)
-    physics = make_physics(robot, backend, config.sim, config.num_envs, dry_friction=config.randomize.joint_friction > 0)
+    physics = make_physics(
+        robot, backend, config.sim, config.num_envs // devices,
+        qpos=library.qpos, dry_friction=config.randomize.joint_friction > 0,
+    )  # fmt: skip
     return Tracking(config, robot, physics, library)
 
 
@@ -88,7 +92,7 @@ def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
 
     Learning that has diverged is gone on with from the last checkpoint with half the step sizes, `RECOVERIES` times at most;
     the run keeps these. Ctrl-C, SIGTERM and SIGUSR1 save first. Raises `TrainingError` when learning diverges once more, when
-    the physics breaks in more than 1 % of the steps, or when the run's folder cannot be written to any more.
+    the physics breaks in more than 1 % of the steps or lacks room, or when the run's folder cannot be written to any more.
     """
     check_config(run.config)
     for line in worst_draw_warning(run.config, run.robot):
@@ -126,8 +130,12 @@ def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
         require_same(code=json.dumps(code()).encode(), config=json.dumps(to_dict(config)).encode(), library=library.digest())
     backend, platform = choose_backend(config.backend, config.device)
     mesh = make_mesh(platform, config.devices, config.num_envs)
+    if backend == "mjx-warp" and mesh.size > 1:
+        jax.config.update(
+            "jax_use_shardy_partitioner", False
+        )  # XLA of jax 0.11.2 crashes on an MJX step in a `shard_map` with it
     with jax.default_device(jax.local_devices(backend=mesh.devices.flat[0].platform)[0]):
-        learner = learner_of(run, make_task(config, run.robot, run.motions, backend))
+        learner = learner_of(run, make_task(config, run.robot, run.motions, backend, mesh.size))
     checkpoints = Checkpoints(run.checkpoints, writes=True)
     try:
         with jax.set_mesh(mesh):
@@ -232,7 +240,11 @@ def _diverged(run: Run, what: str) -> Diverged:
 
 
 def _guard(run: Run, values: dict[str, float], offender: Any, say: Callable[[str], None]) -> None:
-    """Stop when learning has diverged. Keep the evidence of broken physics, and stop when it is more than a rare event."""
+    """Stop when the physics lacked room, or learning has diverged. Keep the evidence of broken physics, and stop when it is more
+    than a rare event."""
+    short = shortage(values)
+    if short is not None:
+        raise TrainingError(f"{short}. The checkpoints in {run.checkpoints} are from before it: go on with these and --resume")
     lost = [name for name, value in values.items() if not np.isfinite(value)]
     if lost:
         raise _diverged(run, ", ".join(lost[:3]))

@@ -44,6 +44,8 @@ def test_every_preset_can_be_trained(name: str):
         ({"num_envs": 3, "ppo": PPOConfig(paired=True)}, "num_envs is 3, expected an even number"),
         ({"num_envs": 6, "ppo": PPOConfig(rollout_length=3)}, "6 x 3 does not divide into 4 minibatches"),
         ({"ppo": PPOConfig(num_epochs=0)}, "ppo.num_epochs is 0"),
+        ({"sim": SimConfig(contacts_per_env=0)}, "sim.contacts_per_env is 0, expected at least 1"),
+        ({"sim": SimConfig(constraints_per_env=-1)}, "sim.constraints_per_env is -1, expected at least 1"),
         ({"ppo": PPOConfig(value_clip=-1.0)}, "ppo.value_clip is -1"),
         ({"ppo": PPOConfig(symmetry_coef=-1.0)}, "ppo.symmetry_coef is -1.0, expected .* 0 or more"),
         ({"curriculum": CurriculumConfig(tolerance_decay=1.0)}, "curriculum.tolerance_decay is 1.*, expected .* between 0 and 1"),

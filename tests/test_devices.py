@@ -13,7 +13,8 @@ from tiny import tiny_motion, tiny_robot
 from mimic.config import Config, NetworkConfig, PPOConfig, PushConfig, RandomizeConfig, ResetConfig
 from mimic.devices import describe, make_mesh, on_each_device, spread
 from mimic.runs import create_run, open_run, read_metrics, resume_run
-from mimic.train import train
+from mimic.sim.mjx import MjxPhysics
+from mimic.train import make_task, train
 from motions.errors import InputError
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
@@ -99,6 +100,12 @@ def test_what_each_environment_has_is_split_and_engines_get_their_own_part():
     np.testing.assert_array_equal(out, rows + 1)
     assert out.sharding.is_equivalent_to(NamedSharding(mesh, PartitionSpec("envs")), 2)
     assert seen == [8, 2, 2, 2, 2]
+
+
+def test_a_device_has_room_for_its_own_environments():
+    physics = make_task(CONFIG, ROBOT, (MOTION,), "mjx-jax", devices=8).physics
+    assert isinstance(physics, MjxPhysics)
+    assert physics.num_envs == 2
 
 
 def test_devices_that_are_not_there_and_environments_that_cannot_be_split_are_refused():

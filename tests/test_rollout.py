@@ -10,7 +10,7 @@ from toy import Clock
 from mimic.config import ROUND, NetworkConfig
 from mimic.learning.networks import make_networks
 from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
-from mimic.learning.rollout import collect, correlated
+from mimic.learning.rollout import collect, correlated, reduced
 
 STEPS, ENVS = 40, 6
 BOUND = 0.5  # an action above it breaks the clock
@@ -107,6 +107,11 @@ def test_logs_are_means(plain):
     rollout = plain[3]
     assert rollout.log["error/count"] == pytest.approx(rollout.transitions.notes.mean(), rel=1e-5)
     assert rollout.log["rollout/invalid"] == 0
+
+
+def test_the_largest_of_what_is_named_so_is_kept():
+    steps = jnp.array([[1.0, 5.0], [2.0, 4.0]])
+    assert reduced({"max/contacts": steps, "error/count": steps}) == {"max/contacts": 5.0, "error/count": 3.0}
 
 
 def test_correlated_noise_is_as_large_as_the_white_one_and_lasts():

@@ -147,12 +147,16 @@ def test_damage_is_named(run: Run, damage, says: str):
 
 
 def test_a_resume_changes_length_place_and_saving_only(run: Run):
-    """And for good: whoever resumes again goes on to the new length."""
-    wanted = dataclasses.replace(CONFIG, env_steps=77, device="cpu", save_every_s=5.0, seed=9, ppo=PPOConfig(discount=0.5))
+    """And for good: whoever resumes again goes on to the new length. Of the physics, how much room it has."""
+    sim = dataclasses.replace(CONFIG.sim, contacts_per_env=30, constraints_per_env=90)
+    changes = {"env_steps": 77, "device": "cpu", "save_every_s": 5.0}
+    other = dataclasses.replace(sim, friction=0.1)
+    wanted = dataclasses.replace(CONFIG, **changes, sim=other, seed=9, ppo=PPOConfig(discount=0.5))
     resumed, ignored = resume_run(run.folder, wanted)
     assert resumed.resumed
-    assert resumed.config == dataclasses.replace(CONFIG, env_steps=77, device="cpu", save_every_s=5.0)
-    assert ignored == ["seed: 9 (the folder has 4)", "ppo.discount: 0.5 (the folder has 0.9)"]
+    assert resumed.config == dataclasses.replace(CONFIG, **changes, sim=sim)
+    friction = f"sim.friction: 0.1 (the folder has {CONFIG.sim.friction})"
+    assert ignored == ["seed: 9 (the folder has 4)", friction, "ppo.discount: 0.5 (the folder has 0.9)"]
     assert open_run(run.folder).config == CONFIG  # until the checkpoint could be read
     keep_config(resumed)
     assert open_run(run.folder).config == resumed.config

@@ -2,9 +2,11 @@
 
 import copy
 import dataclasses
+import importlib.util
 import json
 import math
 import os
+import re
 import resource
 import shutil
 import signal
@@ -29,6 +31,7 @@ from mimic.config import (
     PPOConfig,
     RewardConfig,
     SamplingConfig,
+    SimConfig,
 )
 from mimic.learning.networks import actor_layers
 from mimic.learning.ppo import TrainState, make_learner
@@ -283,18 +286,52 @@ def test_broken_physics_of_more_than_a_hundredth_stops_the_run(tmp_path: Path, m
     assert read_metrics(run.metrics_path)[-1]["rollout/invalid"] > 0.01
 
 
-def diverging(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]) -> None:
-    """The loss of an iteration, counted over all tries, is NaN `when` it says so."""
+def spoiling(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool], **spoilt: float) -> None:
+    """Numbers of an iteration, counted over all tries, are these `when` it says so."""
     get, calls = jax.device_get, [0]
 
     def spoiled(log: dict) -> dict:
         values = dict(get(log))
         if "loss/value" in values:
             calls[0] += 1
-            values["loss/value"] = np.float32(np.nan if when(calls[0]) else values["loss/value"])
+            values |= {name: np.float32(value) for name, value in spoilt.items()} if when(calls[0]) else {}
         return values
 
     monkeypatch.setattr(mimic.train, "jax", SimpleNamespace(**{**vars(jax), "device_get": spoiled}))
+
+
+def diverging(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]) -> None:
+    spoiling(monkeypatch, when, **{"loss/value": np.nan})
+
+
+def test_physics_that_lacked_room_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """At once, whatever became of the learning: the numbers are wrong. What was saved is from before."""
+    run = new_run(tmp_path / "run", save_every_s=-1.0)
+    lacking = {"max/contacts": 11.0, "max/contacts_fill": 1.1, "max/constraints": 9.0, "max/constraints_fill": 0.4}
+    spoiling(monkeypatch, lambda call: call == 3, **lacking, **{"loss/value": np.nan})
+    with pytest.raises(TrainingError, match=r"Enough .*: --sim.contacts-per-env 14. The checkpoints in .* before it: .*--resume"):
+        train(run, lambda _: None)
+    assert max(int(path.name) for path in run.checkpoints.iterdir() if path.name.isdigit()) == 2
+    assert read_metrics(run.metrics_path)[-1]["max/contacts_fill"] == pytest.approx(1.1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("warp") is None, reason="Warp is not installed")
+def test_a_run_on_warp_that_lacked_room_goes_on_with_what_it_asks_for(tmp_path: Path):
+    short = SimConfig(contacts_per_env=1)
+    changes = {"backend": "mjx-warp", "env_steps": 2 * PER_ITERATION, "save_every_s": -1.0}
+    run = new_run(tmp_path / "run", sim=short, **changes)
+    with pytest.raises(TrainingError, match=r"--sim.contacts-per-env") as said:
+        train(run, lambda _: None)
+    size = int(re.findall(r"--sim.contacts-per-env (\d+)", str(said.value))[0])
+    wanted = dataclasses.replace(run.config, sim=dataclasses.replace(short, contacts_per_env=size))
+    again, ignored = resume_run(run.folder, wanted)
+    assert ignored == []
+    train(again, lambda _: None)
+    rows = read_metrics(run.metrics_path)
+    assert [row["iteration"] for row in rows] == [1, 2]
+    assert all(0.1 < row["max/contacts_fill"] <= 1.0 for row in rows)
+    assert all(0.0 < row["max/constraints_fill"] <= 1.0 for row in rows)
 
 
 def test_learning_that_diverges_goes_on_from_before_with_smaller_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -16,7 +16,7 @@ from mimic.learning.distill import descend, imitation_loss
 from mimic.learning.networks import Params
 from mimic.learning.normalizer import Normalizer, first_of, init_normalizer, normalize
 from mimic.learning.ppo import Learner, MirrorTask, TrainState, annealed, networks_of
-from mimic.learning.rollout import EnvState, Offender, chances_of, collect
+from mimic.learning.rollout import EnvState, Offender, chances_of, collect, reduced
 from mimic.learning.search import (
     Falls,
     Library,
@@ -210,7 +210,7 @@ def make_hardener(config: Config, task: MirrorTask) -> Learner:
             jax.tree.map(in_one, chances),
         )  # fmt: skip
         broken = jnp.argmax(rollouts.log["rollout/invalid"])
-        log = jax.tree.map(jnp.mean, rollouts.log) | {"rollout/reward": t.reward.mean()}
+        log = reduced(rollouts.log) | {"rollout/reward": t.reward.mean()}
         return env_state, practice, jax.tree.map(in_one, t.notes), log, jax.tree.map(lambda leaf: leaf[broken], rollouts.offender)
 
     def _search(

@@ -138,7 +138,12 @@ def collect(
     nobody = _suspect(env_state, jnp.zeros((1, task.action_size)), 0)
     drawn = (jnp.arange(length), noises, chances)
     (env_state, _, offender), (transitions, log) = jax.lax.scan(one_step, (env_state, obs, nobody), drawn)
-    return env_state, Rollout(transitions, offender, {name: value.mean() for name, value in log.items()})
+    return env_state, Rollout(transitions, offender, reduced(log))
+
+
+def reduced(log: dict[str, Array]) -> dict[str, Array]:
+    """Each number of many steps as one: the largest where its name begins with max/, else the mean."""
+    return {name: value.max() if name.startswith("max/") else value.mean() for name, value in log.items()}
 
 
 def _suspect(env_state: EnvState, action: Array, row: Array | int) -> Offender:

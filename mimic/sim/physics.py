@@ -6,14 +6,26 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from mimic.config import BACKENDS, DEVICES, SimConfig
 from mimic.robots import Robot
 from mimic.robots.contacts import sensed_bodies
+from mimic.sim.buffers import find_room
 from mimic.sim.variation import Variation
 from motions.errors import InputError, unknown_name
 from motions.kinematics import KinematicState
 from motions.rotations import Array
+
+
+class Demand(NamedTuple):
+    """The most that a control step asked of buffers of fixed size: contacts, a mean over the environments that share a buffer,
+    and constraint rows; and each as a part of the room there is, above 1 where some were lost."""
+
+    contacts: Array
+    constraints: Array
+    contacts_fill: Array
+    constraints_fill: Array
 
 
 class PhysicsState(NamedTuple):
@@ -21,12 +33,13 @@ class PhysicsState(NamedTuple):
 
     kinematics: the pose, its velocities and those of the tracked bodies; qacc_warmstart (nv): the solver's first guess.
     contact_forces (C,) [N]: of the last physics step on `mimic.robots.contacts.sensed_bodies`, 0 at the start; None for a model
-    that measures none.
+    that measures none. demand: of the last control step; None on engines that make room as they need it.
     """
 
     kinematics: KinematicState
     qacc_warmstart: Array
     contact_forces: Array | None = None
+    demand: Demand | None = None
 
 
 class Push(NamedTuple):
@@ -74,9 +87,12 @@ def initial_state(model: mujoco.MjModel, kinematics: KinematicState) -> PhysicsS
     return PhysicsState(kinematics, jnp.zeros(model.nv, jnp.float32), forces)
 
 
-def make_physics(robot: Robot, backend: str, sim: SimConfig, num_envs: int, *, dry_friction: bool = False) -> Physics:
+def make_physics(
+    robot: Robot, backend: str, sim: SimConfig, num_envs: int, *, qpos: np.ndarray | None = None, dry_friction: bool = False
+) -> Physics:
     """The engine called `backend` for `robot`. Raises `InputError` for an unknown or missing one.
 
+    num_envs: on each device. qpos (N, nq): frames that the robot is to be on, by which buffers are sized; None: the default pose.
     dry_friction: whether variations may give the joints some.
     """
     if backend == "native":
@@ -84,10 +100,13 @@ def make_physics(robot: Robot, backend: str, sim: SimConfig, num_envs: int, *, d
 
         return NativePhysics(robot, sim.n_substeps, motors=sim.actuator == "motor")
     if backend in ("mjx-jax", "mjx-warp"):
-        from mimic.sim.mjx import MjxPhysics
+        from mimic.sim.mjx import MjxPhysics, loosened
 
+        model = loosened(robot.model) if dry_friction else robot.model
+        frames = robot.default_qpos[None] if qpos is None else qpos
+        room = find_room(model, frames, num_envs, sim) if backend == "mjx-warp" else None
         return MjxPhysics(
-            robot, sim.n_substeps, impl=backend.removeprefix("mjx-"), num_envs=num_envs,
+            robot, sim.n_substeps, impl=backend.removeprefix("mjx-"), num_envs=num_envs, room=room,
             motors=sim.actuator == "motor", dry_friction=dry_friction,
         )  # fmt: skip
     raise unknown_name("backend", backend, BACKENDS)

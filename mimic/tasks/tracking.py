@@ -152,7 +152,7 @@ class Tracking:
         reference = self.library.lookup(clip, frame)
         wire, physics, drive = self.hardware.act(env_state.wire, env_state.physics, self.target(clip, frame, action), chance)
         physics = self.physics.step(physics, drive)
-        invalid = ~_finite(physics)
+        invalid, demand = ~_finite(physics), physics.demand
         # a broken state is replaced by the reference, so that nothing downstream sees a NaN; it counts as terminated
         physics = jax.tree.map(lambda bad, good: jnp.where(invalid, good, bad), physics, self.physics.init(reference))
         state = physics.kinematics
@@ -173,6 +173,8 @@ class Tracking:
         truncated = ~terminated & (at_end | (next_state.step_count >= self.max_steps))
         place = jnp.stack([self.library.packed(clip, frame), env_state.start])
         log = {f"reward/{name}": value for name, value in terms.items()} | self._errors(state, reference)
+        if demand is not None:
+            log |= {f"max/{name}": value for name, value in demand._asdict().items()}
         notes = Notes(place, jnp.stack([errors[name] for name in TERMS]), env_state.wire.episode.levels > 0)
         return next_state, StepResult(reward, terminated, truncated, invalid, notes, log)
 
