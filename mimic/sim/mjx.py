@@ -29,6 +29,8 @@ class MjxPhysics:
     the joints some.
     """
 
+    engine_bytes = 0
+
     def __init__(
         self, robot: Robot, n_substeps: int, impl: str, num_envs: int, *, motors: bool = False, dry_friction: bool = False
     ) -> None:
