@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from motions.errors import InputError
 
 CONFIG = dataclasses.replace(toy_config(num_envs=64), device="cpu")
 MESH = make_mesh("cpu", 1, 64)
+TASK: Any = Clock()
 
 
 def live(function: Callable, *shapes: tuple[int, ...]) -> int:
@@ -106,7 +108,7 @@ def test_advice(available: float, at_most: int, words: str):
 def program_of(num_envs: int, devices: int = 1) -> Need:
     config, mesh = dataclasses.replace(CONFIG, num_envs=num_envs), make_mesh("cpu", devices, num_envs)
     with jax.set_mesh(mesh):
-        return make_program(config, make_learner(config, Clock()), mesh, 1000.0).need
+        return make_program(config, make_learner(config, TASK), mesh, 1000.0).need
 
 
 def test_the_need_grows_evenly_with_the_environments_and_each_device_has_its_own_networks():
@@ -136,7 +138,7 @@ def test_an_allocation_that_fails_is_explained():
     )
 
     def fails(error: Exception) -> None:
-        with jax.set_mesh(MESH), fitting_program(CONFIG, lambda config: make_learner(config, Clock()), MESH, 0.0):
+        with jax.set_mesh(MESH), fitting_program(CONFIG, lambda config: make_learner(config, TASK), MESH, 0.0):
             raise error
 
     with pytest.raises(TrainingError, match=words):
