@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,17 +15,20 @@ from rich.table import Table
 
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config
+from mimic.devices import make_mesh, on_each_device
 from mimic.learning.ppo import Learner, TrainState, make_learner
 from mimic.learning.rollout import collect
+from mimic.memory import MB, device_peak_mb
 from mimic.pipeline import evaluate_run
 from mimic.profile import meanings, operations, print_profile, trace
+from mimic.program import fitting_program
 from mimic.robots import Robot
 from mimic.runs import create_run
 from mimic.sim.physics import Drive, choose_backend
 from mimic.sim.randomize import Chance
 from mimic.tasks.curriculum import Curriculum
 from mimic.tasks.tracking import EnvState, Tracking
-from mimic.train import make_task, peak_memory_mb, train
+from mimic.train import make_task, train
 from motions.motion import Motion
 from motions.rotations import Array
 
@@ -33,39 +36,51 @@ WARM_ITERATIONS, ROUNDS, PROFILED = 5, 9, 3
 
 
 class Speed(NamedTuple):
-    """Rates [1/s]. `ratio`: learning included, against raw physics at the same states and controls."""
+    """Rates [1/s]. `ratio`: learning included, against raw physics at the same states and controls.
+
+    Memory is that of the training: of the fullest device, or of this process where it trains on CPUs. `estimated_memory_mb`: what
+    was expected of it before anything was compiled. `brax_steps_per_s`: of brax's own PPO, where it was asked for.
+    """
 
     backend: str
     num_envs: int
+    devices: int
     physics_steps_per_s: float
     env_steps_per_s: float
     train_steps_per_s: float
     ratio: float
     peak_memory_mb: float
+    estimated_memory_mb: float
     compile_s: float
+    brax_steps_per_s: float | None = None
 
 
 def bench_speed(
-    config: Config, robot: Robot, motions: tuple[Motion, ...], say: Callable[[str], None], profile: Path | None = None
+    config: Config, robot: Robot, motions: tuple[Motion, ...], profile: Path | None = None, *, brax: bool = False
 ) -> Speed:
     """Time training iterations, rollouts alone, and raw physics replaying the run's own states and controls.
 
     The three are timed in turns, `ROUNDS` times, and medians are taken, so that a busy machine slows all of them alike. Then, if
     `profile` is given, some iterations are traced into that folder, and it is printed where their time goes.
+    `brax`: brax's own PPO is timed too. Raises `InputError` where the training needs more memory than there is.
     """
     enable_compile_cache()
     backend, platform = choose_backend(config.backend, config.device)
-    with jax.default_device(jax.devices(platform)[0]):
-        task = make_task(config, robot, motions, backend)
+    mesh = make_mesh(platform, config.devices, config.num_envs)
+    with jax.default_device(mesh.devices.flat[0]):
+        task = make_task(config, robot, motions, backend, mesh.size)
         learner = make_learner(config, task)
-        began = time.perf_counter()
-        state = jax.jit(learner.init)(jax.random.key(config.seed))
-        iterate = jax.jit(learner.iterate, donate_argnums=0).lower(state).compile()
+    held_mb = device_peak_mb(mesh)
+    began = time.perf_counter()
+    with jax.set_mesh(mesh), fitting_program(config, lambda c: make_learner(c, task), mesh, task.physics.engine_bytes) as program:
+        state, iterate = program.init(), program.compile()
         jax.block_until_ready(state)
         compile_s = time.perf_counter() - began
-        record = jax.jit(lambda s: _record(task, learner, config, s))
         for _ in range(WARM_ITERATIONS):
             state, *_ = iterate(state)
+        jax.block_until_ready(state)
+        memory_mb = device_peak_mb(mesh), held_mb + program.need.needed / MB
+        record = jax.jit(lambda s: _record(task, learner, config, s))
         states, controls = record(state)
         replay = _native_replay(robot, config, states, controls) if backend == "native" else _mjx_replay(task, states, controls)
         times: dict[str, list[float]] = {"train": [], "rollout": [], "physics": []}
@@ -86,9 +101,13 @@ def bench_speed(
     physics_rate = count * config.sim.n_substeps / median["physics"]
     train_rate = count / median["train"]
     ratio = train_rate / (physics_rate / config.sim.n_substeps)
-    return Speed(
-        backend, config.num_envs, physics_rate, count / median["rollout"], train_rate, ratio, peak_memory_mb(), compile_s
-    )
+    rates = physics_rate, count / median["rollout"], train_rate, ratio
+    brax_rate = None
+    if brax:
+        from mimic.bench_brax import brax_steps_per_s
+
+        brax_rate = brax_steps_per_s(config, task, mesh.devices.flat[0])
+    return Speed(backend, config.num_envs, mesh.size, *rates, *memory_mb, compile_s, brax_rate)
 
 
 def _profile(state: TrainState, iterate: Any, folder: Path) -> None:
@@ -156,7 +175,8 @@ def _mjx_replay(task: Tracking, states: Array, controls: Array) -> Callable[[], 
         qpos, qvel, warmstart = jnp.split(row, np.cumsum([model.nq, model.nv]))
         return task.physics.advance(qpos, qvel, warmstart, Drive(ctrl))[0].qpos
 
-    run = jax.jit(lambda s, c: jax.lax.map(lambda pair: jax.vmap(one)(*pair), (s, c)))
+    every = jax.vmap(one if task.physics.impl == "jax" else on_each_device(one))
+    run = jax.jit(lambda s, c: jax.lax.map(lambda pair: every(*pair), (s, c)))
     jax.block_until_ready(run(states, controls))
     return lambda: jax.block_until_ready(run(states, controls))
 
@@ -178,11 +198,19 @@ def bench_learn(
     return rows
 
 
-def print_speed(speed: Speed) -> None:
-    table = Table("quantity", "value", title=f"{speed.backend}, {speed.num_envs} environments")
-    for name, value in speed._asdict().items():
-        table.add_row(name, value if isinstance(value, str) else f"{value:,.3f}" if value < 10 else f"{value:,.0f}")
+def print_speeds(speeds: Sequence[Speed]) -> None:
+    """A row for each quantity, a column for each measurement."""
+    table = Table("quantity", *(f"{speed.num_envs} x {speed.devices}" for speed in speeds), title="environments x devices")
+    for name, *values in zip(Speed._fields, *speeds, strict=True):
+        if any(value is not None for value in values):
+            table.add_row(name, *map(_shown, values))
     Console().print(table)
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, str | int):
+        return str(value or "")
+    return f"{value:,.3f}" if value < 10 else f"{value:,.0f}"
 
 
 def print_learn(rows: list[dict[str, Any]], target_mm: float) -> None:

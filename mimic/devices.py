@@ -42,9 +42,14 @@ def describe(mesh: Mesh) -> str:
 
 def spread[T](tree: T, axis: int = 0) -> T:
     """`tree` with the environments along `axis` of each leaf, split over the devices."""
-    if jax.sharding.get_abstract_mesh().empty:
+    if not _is_split():
         return tree
     return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, PartitionSpec(*[None] * axis, ENVS)), tree)
+
+
+def _is_split() -> bool:
+    """Whether a mesh of ours is around; another's (brax's `pmap`) knows nothing of environments."""
+    return ENVS in jax.sharding.get_abstract_mesh().axis_names
 
 
 def shardings(mesh: Mesh, state: Any, num_envs: int) -> Any:
@@ -74,7 +79,7 @@ def on_each_device(function: Callable) -> Callable:
     def of_batch(size: int, batched: list, *args: Any) -> tuple[Any, Any]:
         rows = jax.tree.map(lambda leaf, has: leaf if has else jnp.broadcast_to(leaf, (size, *leaf.shape)), args, tuple(batched))
         every = jax.vmap(function)
-        if not jax.sharding.get_abstract_mesh().empty:
+        if _is_split():
             every = jax.shard_map(every, in_specs=PartitionSpec(ENVS), out_specs=PartitionSpec(ENVS), check_vma=False)
         out = every(*rows)
         return out, jax.tree.map(lambda _: True, out)

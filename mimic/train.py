@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,19 +13,19 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from jax.sharding import Mesh
 
 from mimic.checkpoint import Checkpoints, newest
 from mimic.checks import check_config, worst_draw_warning
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config, to_dict
-from mimic.devices import describe, everywhere, make_mesh, placed, shardings
+from mimic.devices import describe, make_mesh
 from mimic.hosts import any_of, is_first, require_same
 from mimic.journal import Journal
 from mimic.learning.distill import make_student
 from mimic.learning.harden import make_hardener
 from mimic.learning.ppo import Learner, TrainState, make_learner
-from mimic.program import compile_program
+from mimic.memory import peak_memory_mb
+from mimic.program import Program, TrainingError, fitting_program
 from mimic.robots import Robot
 from mimic.runs import Run, code, keep_config, truncate_metrics
 from mimic.sim.buffers import shortage
@@ -41,10 +40,6 @@ from motions.motion import Motion
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; a scheduler's last word; its warning, where one was asked for
 MAX_INVALID = 0.01  # share of environment steps in which the physics may break
 RECOVERIES = 3  # how often learning that has diverged is gone on with, each time more slowly
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the text says why and where the evidence lies."""
 
 
 class Diverged(TrainingError):
@@ -64,6 +59,9 @@ class TrainResult:
 
 
 def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend: str, devices: int = 1) -> Tracking:
+    """The task on `devices` devices, with the engine `backend`."""
+    if backend == "mjx-warp" and devices > 1:  # with it, XLA of jax 0.11.2 crashes on a step of MJX in a `shard_map`
+        jax.config.update("jax_use_shardy_partitioner", False)
     library = pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt, weights=config.weights, poses=config.poses)
     physics = make_physics(
         robot, backend, config.sim, config.num_envs // devices,
@@ -130,16 +128,18 @@ def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
         require_same(code=json.dumps(code()).encode(), config=json.dumps(to_dict(config)).encode(), library=library.digest())
     backend, platform = choose_backend(config.backend, config.device)
     mesh = make_mesh(platform, config.devices, config.num_envs)
-    if backend == "mjx-warp" and mesh.size > 1:
-        jax.config.update(
-            "jax_use_shardy_partitioner", False
-        )  # XLA of jax 0.11.2 crashes on an MJX step in a `shard_map` with it
-    with jax.default_device(jax.local_devices(backend=mesh.devices.flat[0].platform)[0]):
-        learner = learner_of(run, make_task(config, run.robot, run.motions, backend, mesh.size))
+    first = jax.local_devices(backend=mesh.devices.flat[0].platform)[0]
+    with jax.default_device(first):
+        task = make_task(config, run.robot, run.motions, backend, mesh.size)
+
+    def learner(config: Config) -> Learner:
+        with jax.default_device(first):
+            return learner_of(dataclasses.replace(run, config=config), task)
+
     checkpoints = Checkpoints(run.checkpoints, writes=True)
     try:
-        with jax.set_mesh(mesh):
-            state, compile_s, iterate = _start(run, learner, mesh, checkpoints, say)
+        with jax.set_mesh(mesh), fitting_program(config, learner, mesh, task.physics.engine_bytes) as program:
+            state, compile_s, iterate = _start(run, program, checkpoints, say)
             if run.resumed and is_first():
                 keep_config(run)  # only now: a resume that fails leaves the folder as it was
             say(
@@ -158,18 +158,12 @@ def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
 
 
 def _start(
-    run: Run, learner: Learner, mesh: Mesh, checkpoints: Checkpoints, say: Callable[[str], None]
+    run: Run, program: Program, checkpoints: Checkpoints, say: Callable[[str], None]
 ) -> tuple[TrainState, float, Callable]:
     """The first state, and the compiled iteration."""
     began = time.perf_counter()
-
-    def init() -> TrainState:
-        return learner.init(jax.random.key(run.config.seed))
-
-    shapes = jax.eval_shape(init)
-    places = shardings(mesh, shapes, run.config.num_envs)
     try:
-        restored = checkpoints.restore(placed(shapes, places), say, discard=True) if run.resumed else None
+        restored = checkpoints.restore(program.shapes, say, discard=True) if run.resumed else None
     except InputError as error:
         raise InputError(f"{error}; if another version wrote them, a new run can begin with --init-from {run.folder}") from error
     if restored is not None:
@@ -178,12 +172,11 @@ def _start(
     else:
         if run.resumed:
             say("no checkpoint to resume from: starting at the beginning")
-        state = warm_start(run, jax.jit(init, out_shardings=places)(), say)
+        state = warm_start(run, program.init(), say)
     if is_first():
         truncate_metrics(run.metrics_path, restored[1] if restored else 0)
-    state = jax.device_put(state, places)
-    outcome = places, everywhere(mesh), everywhere(mesh)
-    iterate = compile_program(learner.iterate, state, mesh, outcome)
+    state = jax.device_put(state, program.places)
+    iterate = program.compile()
     jax.block_until_ready(state)
     return state, time.perf_counter() - began, iterate
 
@@ -284,8 +277,3 @@ def _stops() -> Iterator[list[signal.Signals]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def peak_memory_mb() -> float:
-    """Largest resident size of this process so far [MB]."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0

@@ -12,10 +12,11 @@ import pytest
 from commands import call, refusal
 from tiny import tiny_motion, tiny_robot
 
-from mimic import bench
+from mimic import bench, bench_brax
 from mimic.config import Config, NetworkConfig, PPOConfig
 from mimic.learning.ppo import make_learner
 from mimic.train import TrainResult, make_task
+from mimic.view.plots import plot_speed
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
 CONFIG = Config(
@@ -60,25 +61,67 @@ def test_the_replay_is_the_runs_own_states_and_controls():
     bench._native_replay(ROBOT, CONFIG, states, controls)()
 
 
-def test_speed_fits_together(quick: None):
-    speed = bench.bench_speed(CONFIG, ROBOT, (MOTION,), lambda _: None)
+def test_speed_fits_together(quick: None, capsys: pytest.CaptureFixture):
+    speed = bench.bench_speed(dataclasses.replace(CONFIG, devices=2), ROBOT, (MOTION,))
     assert set(speed._asdict()) == {
-        "backend", "num_envs", "physics_steps_per_s", "env_steps_per_s", "train_steps_per_s", "ratio",
-        "peak_memory_mb", "compile_s",
+        "backend", "num_envs", "devices", "physics_steps_per_s", "env_steps_per_s", "train_steps_per_s", "ratio",
+        "peak_memory_mb", "estimated_memory_mb", "compile_s", "brax_steps_per_s",
     }  # fmt: skip
-    assert (speed.backend, speed.num_envs) == ("native", 16)
+    assert (speed.backend, speed.num_envs, speed.devices, speed.brax_steps_per_s) == ("native", 16, 2, None)
     assert speed.ratio == pytest.approx(speed.train_steps_per_s / (speed.physics_steps_per_s / 4))
     assert speed.train_steps_per_s > 0
     assert speed.env_steps_per_s > 0
     assert 100 < speed.peak_memory_mb < 1e5
-    bench.print_speed(speed)
+    assert 650 < speed.estimated_memory_mb < 1e5
+    bench.print_speeds([speed, speed._replace(brax_steps_per_s=9.0)])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "16 x 2" in text
+    assert "brax_steps_per_s" in text
 
 
 @pytest.mark.slow
-def test_speed_of_mjx(quick: None):
-    speed = bench.bench_speed(dataclasses.replace(CONFIG, backend="mjx-jax"), ROBOT, (MOTION,), lambda _: None)
+def test_speed_of_mjx_and_of_brax(quick: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bench_brax, "ITERATIONS", 1)
+    speed = bench.bench_speed(dataclasses.replace(CONFIG, backend="mjx-jax"), ROBOT, (MOTION,), brax=True)
     assert speed.backend == "mjx-jax"
     assert speed.ratio == pytest.approx(speed.train_steps_per_s / (speed.physics_steps_per_s / 4))
+    assert speed.brax_steps_per_s is not None
+    assert speed.brax_steps_per_s > 0
+
+
+@pytest.mark.slow
+def test_several_are_measured_each_in_its_own_process(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """One of them cannot be split: that is said, and the others are measured."""
+    small = ("network.hidden=16", "ppo.rollout_length=4", "ppo.num_minibatches=2", "ppo.num_epochs=1")
+    table, picture = tmp_path / "speed.json", tmp_path / "speed.png"
+    told = ("--robot", here / "tiny.toml", "--motion", here / "sway.npz", "--device", "cpu", "--set", *small)
+    code = call("bench", "speed", *told, "--num-envs", "8", "10", "--devices", "1", "4", "--json", table, "--plot", picture)
+    assert code == 1
+    assert "10 environments cannot be split evenly over 4 devices" in capsys.readouterr().err
+    rows = json.loads(table.read_text())["rows"]
+    assert [(row["num_envs"], row["devices"]) for row in rows] == [(8, 1), (10, 1), (8, 4)]
+    for row in rows:
+        assert row["estimated_memory_mb"] == pytest.approx(row["peak_memory_mb"], rel=0.4)  # so small, it is JAX and its compiler
+    assert picture.stat().st_size > 5000
+    assert call("bench", "compare", table, table) == 0
+
+
+def test_a_plot_of_speeds(tmp_path: Path):
+    """A line for each number of devices, and brax's where it was measured."""
+    rows = [
+        {
+            "backend": "native",
+            "num_envs": envs,
+            "devices": devices,
+            "train_steps_per_s": 10.0 * envs * devices,
+            "brax_steps_per_s": brax,
+        }
+        for devices, brax in ((1, 5.0), (2, None), (4, None))
+        for envs in (64, 256)
+    ]
+    text = plot_speed(tmp_path / "speed.svg", rows).read_text()
+    for words in ("1 device", "2 devices", "4 devices", "brax", "256", "env-steps per second"):
+        assert f"<!-- {words}" in text
 
 
 @pytest.mark.slow
@@ -135,6 +178,29 @@ def test_what_has_become_slower(change: dict, code: int, tmp_path: Path, capsys:
     assert ("worse" in capsys.readouterr().out) == bool(code)
 
 
+def test_several_are_compared_row_by_row(tmp_path: Path):
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    rows = [SPEED, SPEED | {"devices": 2, "brax_steps_per_s": None}]
+    before.write_text(json.dumps({"rows": rows}))
+    assert call("bench", "compare", before, before) == 0
+    after.write_text(json.dumps({"rows": [rows[0], rows[1] | {"ratio": 0.4}]}))
+    assert call("bench", "compare", before, after) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("learn", "--num-envs", "8", "16"), "they are of speed"),
+        (("retarget", "--devices", "2"), "they are of speed"),
+        (("speed", "--brax", "--devices", "2"), "--brax measures on one device"),
+        (("speed", "--num-envs", "8", "16", "--profile", "there"), "--profile traces one measurement"),
+        (("speed", "--plot", "speed.gif"), "expected a file that ends in .png or .svg"),
+    ],
+)
+def test_what_only_some_can_be_told(argv: tuple[str, ...], words: str, capsys: pytest.CaptureFixture):
+    assert words in refusal(capsys, "bench", *argv)
+
+
 def test_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture):
     one, other, broken = tmp_path / "one.json", tmp_path / "other.json", tmp_path / "broken.json"
     one.write_text(json.dumps(SPEED))
@@ -142,6 +208,9 @@ def test_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture):
     broken.write_text("[]")
     assert "is of num_envs 256" in refusal(capsys, "bench", "compare", one, other)
     assert "it has no backend, num_envs, ratio" in refusal(capsys, "bench", "compare", one, broken)
+    several = tmp_path / "several.json"
+    several.write_text(json.dumps({"rows": [SPEED, SPEED | {"devices": 2}]}))
+    assert "holds 2 measurements" in refusal(capsys, "bench", "compare", one, several)
     assert "cannot be read" in refusal(capsys, "bench", "compare", tmp_path / "none.json", one)
     assert "bench compare: expected two files" in refusal(capsys, "bench", "compare", one)
     assert "bench speed: expected no files" in refusal(capsys, "bench", "speed", one)

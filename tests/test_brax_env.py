@@ -11,6 +11,7 @@ from brax.training.agents.ppo import networks as ppo_networks
 from brax.training.agents.ppo import train as ppo
 from tiny import tiny_motion, tiny_robot
 
+from mimic.bench_brax import device_put_replicated
 from mimic.config import Config, CurriculumConfig, RandomizeConfig, SamplingConfig
 from mimic.sim.native import NativePhysics
 from mimic.tasks.brax_env import BraxTracking
@@ -68,15 +69,10 @@ def test_all_of_the_randomization_acts_and_bounds_are_as_configured():
     assert task.full_curriculum().looseness is None
 
 
-def _device_put_replicated(tree: Any, devices: list) -> Any:
-    """What brax 0.14.2 still calls and jax 0.11 no longer has: a leading axis over devices."""
-    return jax.tree.map(lambda leaf: jax.device_put(jnp.stack([leaf] * len(devices)), devices[0]), tree)
-
-
 @pytest.mark.slow
-def test_braxs_ppo_trains_it(monkeypatch: pytest.MonkeyPatch):
+def test_braxs_ppo_trains_it():
     """A few updates on one device: the losses are finite, the networks change, and statistics of both observations grow."""
-    monkeypatch.setattr(jax, "device_put_replicated", _device_put_replicated, raising=False)
+    device_put_replicated()
     reports: list[dict[str, float]] = []
     saved: list[Any] = []
     ppo.train(

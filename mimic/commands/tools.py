@@ -3,11 +3,16 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mimic.arguments import EXIT_FAILED, POSITIONAL, FileOptions, QuatOrder, say, with_settings, write_json
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
+
+if TYPE_CHECKING:
+    from mimic.bench import Speed
+    from mimic.config import Config
+    from mimic.robots import Robot
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,12 @@ class Bench(FileOptions):
     """Of each motion, the part from here [s] ..."""
     end_s: float | None = None
     """... to here [s] is used; None: to its end."""
-    num_envs: int | None = None
+    num_envs: tuple[int, ...] = ()
+    """Numbers of environments; of `speed` several, each measured in a process of its own. None: the preset's."""
+    devices: tuple[int, ...] = ()
+    """Of `speed`: over how many devices environments are spread, each with every number of them. None: as `train`."""
+    brax: bool = False
+    """Of `speed`: time brax's own PPO on the same task and sizes too, on one device."""
     env_steps: int | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of `learn`: one training each."""
@@ -41,6 +51,8 @@ class Bench(FileOptions):
     """Of `speed`: trace some iterations into this folder, and print where their time goes (docs/profile.md)."""
     run_dir: Path = Path("runs/bench")
     json: Path | None = None
+    plot: Path | None = None
+    """Of `speed`: draw env-steps per second over the numbers of environments, .png or .svg."""
 
     def run(self) -> int:
         if len(self.files) != (2 if self.what == "compare" else 0):
@@ -49,44 +61,110 @@ class Bench(FileOptions):
             from mimic.bench_compare import compare_speeds
 
             return 0 if compare_speeds(*self.files, self.tolerance) else EXIT_FAILED
-        return self.measure()
-
-    def measure(self) -> int:
-        from mimic.checks import check_config
-        from mimic.runs import require_writable, require_writable_file
-        from mimic.sim.physics import choose_backend
-        from mimic.sources import bench_retargeting, find_robot, preset_clip, read_motions
+        several = max(len(self.num_envs), len(self.devices)) > 1
+        if self.what != "speed" and (several or self.devices or self.brax or self.plot or self.profile):
+            raise InputError(
+                f"mimic bench {self.what}: one --num-envs, and no --devices, --brax, --plot, --profile: they are of speed"
+            )
+        if several and self.profile:
+            raise InputError("--profile traces one measurement: one --num-envs, one of --devices")
+        if self.brax and set(self.devices) - {1}:
+            raise InputError("--brax measures on one device: without --devices, or with --devices 1")
+        from mimic.runs import require_picture_file, require_writable, require_writable_file
 
         require_writable_file(self.json)
+        require_picture_file(self.plot, "--plot")
         if self.profile is not None:
             require_writable(self.profile)
+        return self.speed() if self.what == "speed" else self.measure()
+
+    def speed(self) -> int:
+        """One measurement, or one of each combination, each in a process of its own: the memory that one took is not the next
+        one's. What cannot be measured is said, and left out."""
+        from concurrent.futures import ProcessPoolExecutor
+        from concurrent.futures.process import BrokenProcessPool
+        from multiprocessing import get_context
+
+        wanted = [
+            dataclasses.replace(self, num_envs=num_envs, devices=devices)
+            for devices in [(count,) for count in self.devices] or [()]
+            for num_envs in [(count,) for count in self.num_envs] or [()]
+        ]
+        if len(wanted) == 1:
+            speeds = [measured_speed(self)]
+        else:
+            from mimic.program import TrainingError
+
+            speeds = []
+            for number, one in enumerate(wanted, start=1):
+                say(f"{number} of {len(wanted)}")
+                with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+                    try:
+                        speeds.append(alone.submit(measured_speed, one).result())
+                    except (InputError, TrainingError, BrokenProcessPool) as error:
+                        say(f"not measured: {error}")
+        if not speeds:
+            return EXIT_FAILED
+        from mimic.bench import print_speeds
+
+        print_speeds(speeds)
+        rows = [speed._asdict() for speed in speeds]
+        write_json(self.json, rows[0] if len(wanted) == 1 else {"rows": rows})
+        if self.plot is not None:
+            from mimic.view.plots import plot_speed
+
+            say(f"wrote {plot_speed(self.plot, rows)}")
+        return 0 if len(speeds) == len(wanted) else EXIT_FAILED
+
+    def measure(self) -> int:
+        """`learn` and `retarget`."""
+        from mimic.sources import bench_retargeting, read_motions
+
+        config, robot = self.prepared()
+        if self.what == "retarget":
+            write_json(self.json, bench_retargeting(config.motion, robot, say, **self.asked))
+            return 0
+        motions, _ = read_motions(config.motion, robot, say, **config.of_files)
+        from mimic import bench
+
+        rows = bench.bench_learn(config, robot, tuple(motions), self.seeds, self.run_dir, say)
+        bench.print_learn(rows, self.target_mm)
+        write_json(self.json, {"target_mm": self.target_mm, "seeds": rows})
+        return 0
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was said of the files, as `mimic.config.Config` holds it."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in self.of_files.items()}
+
+    def prepared(self) -> "tuple[Config, Robot]":
+        """What is measured, checked, the motion files named; and the robot."""
+        from mimic.checks import check_config
+        from mimic.sim.physics import choose_backend
+        from mimic.sources import find_robot, preset_clip
+
         config = make_preset(self.robot if self.robot in PRESETS else "g1")
-        given = {name: getattr(self, name) for name in ("num_envs", "env_steps") if getattr(self, name) is not None}
-        asked = {name: str(value) if isinstance(value, Path) else value for name, value in self.of_files.items()}
+        given: dict[str, Any] = {} if self.env_steps is None else {"env_steps": self.env_steps}
+        given |= {name: values[0] for name in ("num_envs", "devices") if (values := getattr(self, name))}
         config = dataclasses.replace(
             config, robot=self.robot, backend=self.backend, device=self.device, motion=self.motion,
-            start_s=self.start_s, end_s=self.end_s, **asked, **given,
+            start_s=self.start_s, end_s=self.end_s, **self.asked, **given,
         )  # fmt: skip
         config = with_settings(config, self.set, "mimic bench", "--set")
         check_config(config)
         choose_backend(config.backend, config.device)
         robot = find_robot(config, say)
-        files = self.motion or (preset_clip(config),)
-        if self.what == "retarget":
-            write_json(self.json, bench_retargeting(files, robot, say, **asked))
-            return 0
-        motions, _ = read_motions(files, robot, say, **config.of_files)
-        from mimic import bench
+        return dataclasses.replace(config, motion=config.motion or (preset_clip(config),)), robot
 
-        if self.what == "speed":
-            speed = bench.bench_speed(config, robot, tuple(motions), say, self.profile)
-            bench.print_speed(speed)
-            write_json(self.json, speed._asdict())
-            return 0
-        rows = bench.bench_learn(config, robot, tuple(motions), self.seeds, self.run_dir, say)
-        bench.print_learn(rows, self.target_mm)
-        write_json(self.json, {"target_mm": self.target_mm, "seeds": rows})
-        return 0
+
+def measured_speed(bench: Bench) -> "Speed":
+    """Of one number of environments, on one number of devices."""
+    from mimic.bench import bench_speed
+    from mimic.sources import read_motions
+
+    config, robot = bench.prepared()
+    motions, _ = read_motions(config.motion, robot, say, **config.of_files)
+    return bench_speed(config, robot, tuple(motions), bench.profile, brax=bench.brax)
 
 
 @dataclass(frozen=True)

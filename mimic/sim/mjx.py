@@ -29,6 +29,8 @@ class MjxPhysics:
     torque-speed curves. dry_friction: whether a drive's variation may give the joints some.
     """
 
+    engine_bytes = 0
+
     def __init__(
         self, robot: Robot, n_substeps: int, impl: str, num_envs: int, *,
         room: Room | None = None, motors: bool = False, dry_friction: bool = False,

@@ -66,6 +66,8 @@ class Physics(Protocol):
 
     robot: Robot
     n_substeps: int
+    engine_bytes: int
+    """What the engine holds on the host for each environment, beyond the program's arrays."""
 
     def init(self, kinematics: KinematicState) -> PhysicsState:
         """The state that is exactly at `kinematics`."""

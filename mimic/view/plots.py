@@ -155,12 +155,43 @@ def plot_sweep(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     return _save(figure, path)
 
 
+def plot_speed(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Env-steps per second, learning included, over the number of environments (rows of `mimic bench speed --json`): a line for
+    each number of devices, bluer for more; dashed: brax's PPO, where it was measured."""
+    figure, (panel,) = _figure(1, (6.0, 3.8))
+    counts = sorted({row["devices"] for row in rows})
+    for index, count in enumerate(counts):
+        colour = BLUE if len(counts) == 1 else _mixed(GREY, BLUE, index / (len(counts) - 1))
+        for key, dashes, of in (
+            ("train_steps_per_s", "-", f"{count} device{'s' * (count > 1)}"),
+            ("brax_steps_per_s", "--", "brax"),
+        ):
+            known = sorted((row["num_envs"], row[key]) for row in rows if row["devices"] == count and row.get(key) is not None)
+            if known:
+                panel.plot(*zip(*known), color=colour, linestyle=dashes, marker="o", markersize=4, linewidth=1.4, label=of)
+    sizes = sorted({row["num_envs"] for row in rows})
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(sizes, [f"{size}" for size in sizes])
+    panel.set_ylim(bottom=0)
+    panel.set_xlabel("environments")
+    panel.set_ylabel("env-steps per second, learning included")
+    panel.legend(frameon=False, loc="upper left")
+    panel.set_title(", ".join(dict.fromkeys(row["backend"] for row in rows)), loc="left", fontsize=10)
+    return _save(figure, path)
+
+
+def _mixed(first: str, last: str, share: float) -> tuple[float, ...]:
+    from matplotlib.colors import to_rgb
+
+    return tuple((1.0 - share) * a + share * b for a, b in zip(to_rgb(first), to_rgb(last)))
+
+
 def _figure(panels: int, size: tuple[float, float]) -> "tuple[Figure, Sequence[Axes]]":
     """A figure of panels one above the other that share their x axis. No pyplot: no state, no display."""
     from matplotlib.figure import Figure  # slow to import, and not every command draws
 
     figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
-    axes = figure.subplots(panels, 1, sharex=True)
+    axes = list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
     for panel in axes:
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.6)
