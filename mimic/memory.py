@@ -19,7 +19,9 @@ from jax.sharding import Mesh
 from mimic.config import Config
 
 MB = 2**20  # [bytes]
-COMPILING = 650e6  # [bytes] of the host; measured: what compiling g1 and humanoid left, 64 to 1024 environments on native
+COMPILING = (
+    430e6  # [bytes] of the host; measured, g1 and humanoid on native: 610 to 810 MB, 240 MB where the cache had the program
+)
 MADE = frozenset(  # primitives whose results are arrays of their own; all others, used once, become part of what uses them
     (
         "dot_general", "conv_general_dilated", "scan", "while", "cond", "jit", "shard_map", "custom_vmap_call", "custom_jvp_call",

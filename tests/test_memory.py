@@ -125,7 +125,7 @@ def test_a_training_too_large_is_refused_before_anything_is_compiled(tmp_path: P
     run = create_run(tmp_path / "run", config, tiny_robot(), (tiny_motion(),))
     monkeypatch.setattr(memory, "host_available", lambda: memory.COMPILING + 15e6)
     with pytest.raises(
-        InputError, match=r"64 environments need about .* GB on this host, 0.67 GB are free: the largest"
+        InputError, match=r"64 environments need about .* GB on this host, 0.4. GB are free: the largest"
     ) as caught:
         train(run)
     fits = int(str(caught.value).rpartition("--num-envs ")[2].rstrip(")"))

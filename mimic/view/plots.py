@@ -172,10 +172,11 @@ def plot_speed(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     sizes = sorted({row["num_envs"] for row in rows})
     panel.set_xscale("log", base=2)
     panel.set_xticks(sizes, [f"{size}" for size in sizes])
+    panel.margins(x=0.04, y=0.1)
     panel.set_ylim(bottom=0)
     panel.set_xlabel("environments")
     panel.set_ylabel("env-steps per second, learning included")
-    panel.legend(frameon=False, loc="upper left")
+    panel.legend(frameon=False, loc="lower right")
     panel.set_title(", ".join(dict.fromkeys(row["backend"] for row in rows)), loc="left", fontsize=10)
     return _save(figure, path)
 
