@@ -17,8 +17,10 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Var
 from jax.sharding import Mesh
 
 from mimic.config import Config
+from mimic.iteration import LARGE
 
 MB = 2**20  # [bytes]
+ERRS = 1.3  # what an estimate may be of what is needed; nothing is refused that may fit
 COMPILING = (
     430e6  # [bytes] of the host; measured, g1 and humanoid on native: 610 to 810 MB, 240 MB where the cache had the program
 )
@@ -48,13 +50,14 @@ class Need(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        return self.available is None or self.needed <= self.available
+        """Or may fit, as well as it is known."""
+        return self.available is None or self.needed <= ERRS * self.available
 
 
 def need_of(traced: Any, state: Any, mesh: Mesh, num_envs: int, engine_bytes: float) -> Need:
     """Of the traced iteration from `state` (shapes will do). engine_bytes: of the physics engine outside the program, for each
     environment."""
-    constants = sum(np.asarray(const).nbytes for const in traced.jaxpr.consts)
+    constants = sum(size for size in map(_bytes, traced.jaxpr.consts) if size < LARGE)  # large ones are there already
     rows = tree_bytes(state.env_state)
     everywhere = tree_bytes(state) - rows + constants
     device = everywhere + (rows + most_live(traced.jaxpr.jaxpr)) / mesh.size

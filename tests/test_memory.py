@@ -107,6 +107,12 @@ def test_advice(available: float, at_most: int, words: str):
     assert words in advice(config, make_mesh("cpu", 2, 64), need_for(64), need_for, at_most)
 
 
+def test_nothing_is_refused_that_may_fit():
+    assert Need(120.0, 0.0, 100.0, on_host=True).fits
+    assert not Need(140.0, 0.0, 100.0, on_host=True).fits
+    assert Need(140.0, 0.0, None, on_host=False).fits
+
+
 def program_of(num_envs: int, devices: int = 1) -> Need:
     config, mesh = dataclasses.replace(CONFIG, num_envs=num_envs), make_mesh("cpu", devices, num_envs)
     with jax.set_mesh(mesh):
@@ -124,6 +130,7 @@ def test_a_training_too_large_is_refused_before_anything_is_compiled(tmp_path: P
     config = Config(preset="tiny", robot="tiny", num_envs=64, device="cpu", backend="native")
     run = create_run(tmp_path / "run", config, tiny_robot(), (tiny_motion(),))
     monkeypatch.setattr(memory, "host_available", lambda: memory.COMPILING + 15e6)
+    monkeypatch.setattr(memory, "ERRS", 1.0)
     with pytest.raises(
         InputError, match=r"64 environments need about .* GB on this host, 0.4. GB are free: the largest"
     ) as caught:
