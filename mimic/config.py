@@ -303,8 +303,8 @@ class Config:
     weights: tuple[float, ...] = ()
     """How often each of these is drawn, for its length; none: all alike, or as the catalogue says."""
     poses: Literal["auto", "kept", "recomputed"] = "auto"
-    """Body poses of the reference: kept for every frame, or recomputed from the joints at each look-up, which takes a fifth of
-    the memory. auto: kept up to 256 MB, an hour of motion."""
+    """Body poses of the reference: kept for every frame, or recomputed from the joints at each look-up, which takes a third of
+    the memory. auto: kept up to 256 MB, two hours of motion."""
     quat_order: Literal["wxyz", "xyzw"] | None = None
     """Quaternion order of files that do not say."""
     fps: float | None = None

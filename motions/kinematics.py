@@ -5,13 +5,15 @@ joint's linear velocity is in the world frame, its angular velocity in the **bod
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import mujoco
 import numpy as np
 
 from motions.errors import InputError
-from motions.rotations import Array, namespace, quat_conj, quat_from_axis_angle, quat_log, quat_mul, quat_rotate
+from motions.levels import Frames, Tree, descend, tree_of
+from motions.rotations import Array, namespace, quat_conj, quat_log, quat_mul, quat_rotate
 
 
 class KinematicState(NamedTuple):
@@ -66,6 +68,11 @@ class Body:
         limited = self.model.jnt_limited[1:, None].astype(bool)
         return np.where(limited, self.model.jnt_range[1:], [-np.inf, np.inf])
 
+    @cached_property
+    def tree(self) -> Tree:
+        """The model's bodies, for kinematics."""
+        return tree_of(self.model)
+
     def body_ids(self, names: tuple[str, ...]) -> np.ndarray:
         known = self.body_names
         missing = [n for n in names if n not in known]
@@ -77,65 +84,44 @@ class Body:
 def forward_kinematics(body: Body, qpos: Array) -> tuple[Array, Array]:
     """World positions (..., nbody, 3) [m] and orientations (..., nbody, 4) wxyz of all bodies, as mj_kinematics.
 
-    `qpos` (..., nq); numpy or JAX. Bodies are visited once, in order; batch axes stay vectorized.
+    `qpos` (..., nq); numpy or JAX.
     """
-    pos, quat, _, _ = _walk(body.model, qpos)
-    xp = namespace(qpos)
-    return xp.stack(pos, axis=-2), xp.stack(quat, axis=-2)
+    frames = _frames(body, qpos, None)
+    return frames.pos, frames.quat
 
 
 def forward_velocity(body: Body, qpos: Array, qvel: Array) -> tuple[Array, Array, Array, Array]:
     """`forward_kinematics` and the world velocities of body origins (..., nbody, 3) [m/s] and angular (..., nbody, 3) [rad/s]."""
-    xp, model = namespace(qpos, qvel), body.model
-    pos, quat, anchors, axes = _walk(model, qpos)
-    zero = xp.zeros_like(pos[0])
-    linear, angular = [zero], [zero]
-    for b in range(1, model.nbody):
-        parent = model.body_parentid[b]
-        lin = linear[parent] + xp.cross(angular[parent], pos[b] - pos[parent])
-        ang = angular[parent]
-        for j in range(model.body_jntadr[b], model.body_jntadr[b] + model.body_jntnum[b]):
-            dof = model.jnt_dofadr[j]
-            if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE:
-                lin, ang = qvel[..., dof : dof + 3], quat_rotate(quat[b], qvel[..., dof + 3 : dof + 6])
-            else:
-                spin = axes[j] * qvel[..., dof, None]
-                ang = ang + spin
-                lin = lin + xp.cross(spin, pos[b] - anchors[j])
-        linear.append(lin)
-        angular.append(ang)
-    return tuple(xp.stack(part, axis=-2) for part in (pos, quat, linear, angular))
+    return tuple(_frames(body, qpos, qvel))
 
 
-def _walk(model: mujoco.MjModel, qpos: Array) -> tuple[list, list, list, list]:
-    """Per-body world positions and quaternions, per-joint world anchors and axes."""
+def _frames(body: Body, qpos: Array, qvel: Array | None) -> Frames:
+    angles = _of_hinges(qpos[..., 7:] - _constant(body.model.qpos0[7:], qpos))
+    return descend(body.tree, _top(qpos, qvel), angles, None if qvel is None else _of_hinges(qvel[..., 6:]))
+
+
+def _constant(values: np.ndarray, like: Array) -> Array:
+    return namespace(like).asarray(values, dtype=like.dtype)
+
+
+def _of_hinges(values: Array) -> Array:
+    """(..., J), and the 0 of what has no hinge behind."""
+    xp = namespace(values)
+    return xp.concatenate([values, xp.zeros((*values.shape[:-1], 1), values.dtype)], axis=-1)
+
+
+def _top(qpos: Array, qvel: Array | None) -> Frames:
+    """The frames of world and root, (..., 2, .)."""
     xp = namespace(qpos)
-    batch = qpos.shape[:-1]
 
-    def constant(values: np.ndarray) -> Array:
-        return xp.broadcast_to(xp.asarray(values, dtype=qpos.dtype), (*batch, len(values)))
+    def below_world(world: np.ndarray, root: Array) -> Array:
+        return xp.stack([xp.broadcast_to(_constant(world, root), root.shape), root], axis=-2)
 
-    pos, quat = [constant(np.zeros(3))], [constant(np.array([1.0, 0, 0, 0]))]
-    anchors: list = [None] * model.njnt
-    axes: list = [None] * model.njnt
-    for b in range(1, model.nbody):
-        parent = model.body_parentid[b]
-        p = pos[parent] + quat_rotate(quat[parent], constant(model.body_pos[b]))
-        q = quat_mul(quat[parent], constant(model.body_quat[b]))
-        for j in range(model.body_jntadr[b], model.body_jntadr[b] + model.body_jntnum[b]):
-            adr = model.jnt_qposadr[j]
-            if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE:
-                p, q = qpos[..., adr : adr + 3], qpos[..., adr + 3 : adr + 7]
-                continue
-            offset = constant(model.jnt_pos[j])
-            anchors[j] = p + quat_rotate(q, offset)
-            axes[j] = quat_rotate(q, constant(model.jnt_axis[j]))
-            turn = quat_from_axis_angle(constant(model.jnt_axis[j]), qpos[..., adr] - float(model.qpos0[adr]))
-            q = quat_mul(q, turn)
-            p = anchors[j] - quat_rotate(q, offset)
-        pos.append(p)
-        quat.append(q)
-    return pos, quat, anchors, axes
+    pos, quat = below_world(np.zeros(3), qpos[..., :3]), below_world(np.array([1.0, 0.0, 0.0, 0.0]), qpos[..., 3:7])
+    if qvel is None:
+        return Frames(pos, quat)
+    still = np.zeros(3)
+    return Frames(pos, quat, below_world(still, qvel[..., :3]), below_world(still, quat_rotate(qpos[..., 3:7], qvel[..., 3:6])))
 
 
 def origin_velocities(cvel: np.ndarray, xpos: np.ndarray, subtree_com: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from motions.motion import Motion, resample
 from motions.rotations import Array
 
 Poses = Literal["auto", "kept", "recomputed"]
-KEPT_MB = 256  # of body poses, beyond which they are recomputed: 55 minutes at 50 Hz of a G1, whose 30 bodies are all tracked
+KEPT_MB = 256  # of body poses, beyond which they are recomputed: two hours at 50 Hz of a G1 with 14 tracked bodies
 CHUNK = 20_000  # frames whose poses are computed together: fewer cost more each, more need memory
 
 
@@ -21,7 +21,7 @@ class MotionLibrary:
     """C clips in N packed frames, float32: numpy as packed, and arrays of the device after `moved(jnp.asarray)`.
 
     qpos (N, nq), qvel (N, nv): as `KinematicState` says. poses: the rest of it, for K tracked bodies, or None: then `lookup`
-    computes it anew, for a fifth of the memory. clip_start, clip_length (C,) int32: a clip's first frame and number of frames.
+    computes it anew, for a third of the memory. clip_start, clip_length (C,) int32: a clip's first frame and number of frames.
     clip_weight (C,): how often it is drawn, for its length.
     """
 

@@ -62,6 +62,21 @@ def test_batches_and_jax_give_the_same():
     np.testing.assert_allclose(device[0], one_by_one, atol=1e-5)
 
 
+@pytest.mark.parametrize("hung", ["", '<body pos="1 2 3" euler="0 90 0"><geom size=".1"/></body>'])
+def test_without_hinges_all_bodies_go_with_the_root(hung: str):
+    text = (
+        f'<mujoco><worldbody><body pos="0 0 1"><freejoint/><geom size=".1"/>{hung}</body><body pos="5 0 0"/></worldbody></mujoco>'
+    )
+    body = Body("stone", mujoco.MjModel.from_xml_string(text))
+    qpos, qvel = random_qpos(body, 3), np.random.default_rng(4).normal(size=(3, 6))
+    expected = mujoco_states(body, qpos, qvel)
+    pos, quat, *velocities = forward_velocity(body, qpos, qvel)
+    for found, wanted in zip((pos, np.abs(quat), *velocities), (expected[0], np.abs(expected[1]), *expected[2:])):
+        np.testing.assert_allclose(found, wanted, atol=1e-12)
+    on_device = jax.jit(lambda q: forward_kinematics(body, q))(jnp.asarray(qpos, jnp.float32))
+    np.testing.assert_allclose(on_device[0], expected[0], atol=1e-5)
+
+
 def test_kinematic_state_picks_the_tracked_bodies():
     body = stick_body()
     qpos, qvel = random_qpos(body, 4), np.random.default_rng(2).normal(size=(4, body.model.nv))

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,9 +44,10 @@ def write_clips(sources: list[Motion], folder: Path, count: int, seconds: float)
         back_and_forth = np.concatenate([source.qpos, source.qpos[-2:0:-1]])
         long.append(replace(source, qpos=np.resize(back_and_forth, (frames, source.qpos.shape[1])), loop=False))
     paths = [folder / f"{index:05d}.npz" for index in range(count)]
-    for index, path in enumerate(paths):
-        if not path.exists():
-            save_motion(long[index % len(long)], path)
+    for motion, path in zip(long, paths, strict=False):
+        save_motion(motion, path)
+    for index, path in enumerate(paths[len(long) :]):
+        shutil.copyfile(paths[index % len(long)], path)
     return [str(path) for path in paths]
 
 
