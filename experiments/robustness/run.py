@@ -31,14 +31,17 @@ GOALS: tuple[tuple[str, float, float], ...] = (
 
 def deploy(motion: list[str], folder: Path) -> tuple[Commands, Path]:
     """Our own; what to run, and the policy's run folder. A teacher of the true state, 16 M env-steps; its student, 3 M on robots
-    that are off in many respects at once; 1 M more on such as its teacher knew, with half the step size."""
+    that are off in many respects at once; 1 M more on such as are off in fewer, with half the step size. Its policy is the average
+    of the weights over all of the last: what it bore before, and what it bears then, it bears both."""
     teacher, student, settled = (folder / name for name in ("teacher", "student", "settled"))
-    learns = ["distill", str(teacher), "--randomize.start-level", "1", "--ppo.average-decay", "0.999"]
-    settles = ["--init-from", str(student), "--distill.learning-rate", "5e-4", "--distill.mixed-share", "0"]
+    learns = ["distill", str(teacher), "--randomize.start-level", "1", "--resume"]
+    varied = ["--randomize.varied-share", "0.5", "--ppo.average-decay", "0.999"]
+    settles = ["--init-from", str(student), "--randomize.varied-share", "0.4", "--ppo.average-decay", "0.9998",
+               "--distill.learning-rate", "5e-4", "--distill.mixed-share", "0"]  # fmt: skip
     return [
         ["train", "g1_teacher", "--motion", *motion, "--env-steps", "16000000", "--run-dir", str(teacher), "--resume"],
-        [*learns, "--env-steps", "3000000", "--randomize.varied-share", "0.5", "--run-dir", str(student), "--resume"],
-        [*learns, "--env-steps", "1000000", *settles, "--run-dir", str(settled), "--resume"],
+        [*learns, "--env-steps", "3000000", *varied, "--run-dir", str(student)],
+        [*learns, "--env-steps", "1000000", *settles, "--run-dir", str(settled)],
     ], settled
 
 
