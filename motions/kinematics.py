@@ -96,32 +96,23 @@ def forward_velocity(body: Body, qpos: Array, qvel: Array) -> tuple[Array, Array
 
 
 def _frames(body: Body, qpos: Array, qvel: Array | None) -> Frames:
-    angles = _of_hinges(qpos[..., 7:] - _constant(body.model.qpos0[7:], qpos))
-    return descend(body.tree, _top(qpos, qvel), angles, None if qvel is None else _of_hinges(qvel[..., 6:]))
-
-
-def _constant(values: np.ndarray, like: Array) -> Array:
-    return namespace(like).asarray(values, dtype=like.dtype)
-
-
-def _of_hinges(values: Array) -> Array:
-    """(..., J), and the 0 of what has no hinge behind."""
-    xp = namespace(values)
-    return xp.concatenate([values, xp.zeros((*values.shape[:-1], 1), values.dtype)], axis=-1)
-
-
-def _top(qpos: Array, qvel: Array | None) -> Frames:
-    """The frames of world and root, (..., 2, .)."""
     xp = namespace(qpos)
 
-    def below_world(world: np.ndarray, root: Array) -> Array:
-        return xp.stack([xp.broadcast_to(_constant(world, root), root.shape), root], axis=-2)
+    def of_hinges(values: Array) -> Array:
+        """(..., J), and the 0 of what has no hinge behind."""
+        return xp.concatenate([values, xp.zeros((*values.shape[:-1], 1), values.dtype)], axis=-1)
 
-    pos, quat = below_world(np.zeros(3), qpos[..., :3]), below_world(np.array([1.0, 0.0, 0.0, 0.0]), qpos[..., 3:7])
+    def still(like: Array, value: tuple[float, ...]) -> Array:
+        return xp.broadcast_to(xp.asarray(value, dtype=like.dtype), like.shape)
+
+    angles = of_hinges(qpos[..., 7:] - xp.asarray(body.model.qpos0[7:], dtype=qpos.dtype))
+    pos, quat = qpos[..., :3], qpos[..., 3:7]
+    world = Frames(still(pos, (0.0, 0.0, 0.0)), still(quat, (1.0, 0.0, 0.0, 0.0)))
     if qvel is None:
-        return Frames(pos, quat)
-    still = np.zeros(3)
-    return Frames(pos, quat, below_world(still, qvel[..., :3]), below_world(still, quat_rotate(qpos[..., 3:7], qvel[..., 3:6])))
+        return descend(body.tree, world, Frames(pos, quat), angles, None)
+    world = world._replace(linear=world.pos, angular=world.pos)
+    root = Frames(pos, quat, qvel[..., :3], quat_rotate(quat, qvel[..., 3:6]))
+    return descend(body.tree, world, root, angles, of_hinges(qvel[..., 6:]))
 
 
 def origin_velocities(cvel: np.ndarray, xpos: np.ndarray, subtree_com: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

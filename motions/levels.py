@@ -14,8 +14,8 @@ from motions.rotations import Array, namespace, quat_from_axis_angle, quat_mul, 
 
 
 class Frames(NamedTuple):
-    """W frames: position (..., W, 3) [m] and orientation (..., W, 4) wxyz in the world; with velocities, those of the origin
-    (..., W, 3) [m/s] and of the rotation (..., W, 3) [rad/s], else None."""
+    """Position (..., 3) [m] and orientation (..., 4) wxyz in the world; with velocities, those of the origin (..., 3) [m/s] and
+    of the rotation (..., 3) [rad/s], else None. Of W frames, (..., W, .)."""
 
     pos: Array
     quat: Array
@@ -40,11 +40,12 @@ class Level(NamedTuple):
 
 class Tree(NamedTuple):
     """The levels below world and root, which are slots 0 and 1 above the first; where each body is: (nbody,) level, the one above
-    being 0, and slot."""
+    being 0, and slot. counts: frames of each level; the others are there to fill it up."""
 
     levels: Level
     body_level: np.ndarray
     body_slot: np.ndarray
+    counts: tuple[int, ...]
 
 
 def tree_of(model: mujoco.MjModel) -> Tree:
@@ -70,51 +71,62 @@ def tree_of(model: mujoco.MjModel) -> Tree:
     padded = [row + [idle] * (width - len(row)) for row in rows or [[]]]
     columns = (np.array(part) for part in zip(*(zip(*row, strict=True) for row in padded), strict=True))
     placed = np.array([places[body] for body in range(model.nbody)])
-    return Tree(Level(*columns), placed[:, 0], placed[:, 1])
+    return Tree(Level(*columns), placed[:, 0], placed[:, 1], tuple(map(len, rows)))
 
 
-def below(frames: Frames, level: Level, angles: Array, rates: Array | None) -> Frames:
-    """The frames of `level`, of those of the level above, at the hinges' angles (..., J + 1) from where the model has them [rad],
-    the last 0, and, for velocities, rates (..., J + 1) [rad/s]."""
-    above = [None if part is None else part[..., level.parent, :] for part in frames]
-    quat = quat_mul(above[1], level.quat)
-    anchor = above[0] + quat_rotate(above[1], level.pos) + quat_rotate(quat, level.anchor)
-    turned = quat_mul(quat, quat_from_axis_angle(level.axis, angles[..., level.joint]))
-    pos = anchor - quat_rotate(turned, level.anchor)
-    if rates is None:
+def below(above: Frames, hung: Level, angle: Array, rate: Array | None) -> Frames:
+    """Frames, of those that they hang on and their hinges' angles from where the model has them [rad] and, for velocities, rates
+    [rad/s]; of as many (..., W, .) as there are, or of one (..., .)."""
+    quat = quat_mul(above.quat, hung.quat)
+    anchor = above.pos + quat_rotate(above.quat, hung.pos) + quat_rotate(quat, hung.anchor)
+    turned = quat_mul(quat, quat_from_axis_angle(hung.axis, angle))
+    pos = anchor - quat_rotate(turned, hung.anchor)
+    if rate is None:
         return Frames(pos, turned)
-    spin = quat_rotate(quat, level.axis) * rates[..., level.joint][..., None]
-    cross = namespace(pos).cross
-    linear = above[2] + cross(above[3], pos - above[0]) + cross(spin, pos - anchor)
-    return Frames(pos, turned, linear, above[3] + spin)
+    cross = namespace(pos, quat).cross
+    spin = quat_rotate(quat, hung.axis) * rate[..., None]
+    linear = above.linear + cross(above.angular, pos - above.pos) + cross(spin, pos - anchor)
+    return Frames(pos, turned, linear, above.angular + spin)
 
 
-def descend(tree: Tree, top: Frames, angles: Array, rates: Array | None) -> Frames:
-    """The frames of all bodies (..., nbody, .), from those of world and root; numpy or JAX, as these are."""
-    xp = namespace(top.pos)
-    levels = Level(*(xp.asarray(part, dtype=top.pos.dtype if part.dtype == float else None) for part in tree.levels))
-    above = Frames(*(None if part is None else _widened(part, levels.parent.shape[1], xp) for part in top))
-    if xp is np:
-        found = [above]
-        for number in range(len(levels.parent)):
-            found.append(below(found[-1], Level(*(part[number] for part in levels)), angles, rates))
-        columns = [None if parts[0] is None else np.stack(parts) for parts in zip(*found, strict=True)]
-    else:
-        from jax import lax  # by whose arrays we are called, so it is loaded
+def descend(tree: Tree, world: Frames, root: Frames, angles: Array, rates: Array | None) -> Frames:
+    """The frames of all bodies (..., nbody, .), in arrays of the given kind.
 
-        def one(above: Frames, level: Level) -> tuple[Frames, Frames]:
-            frames = below(above, level, angles, rates)
-            return frames, frames
+    angles, rates: of the hinges (..., J + 1), the last 0. On a device a level at a time, by a loop of its own; else one by one:
+    of what is recorded to be run later, what nobody asks for is left out.
+    """
+    xp = namespace(*(part for part in (*root, angles, rates) if part is not None))
+    levels = Level(*(xp.asarray(part, dtype=root.quat.dtype if part.dtype == float else None) for part in tree.levels))
+    if xp.__name__ == "jax.numpy":
+        return _by_levels(tree, levels, world, root, angles, rates, xp)
+    found = [[world, root]]
+    for level, count in enumerate(tree.counts):
+        rows = (Level(*(part[level, slot] for part in levels)) for slot in range(count))
+        found.append(
+            [
+                below(found[-1][row.parent], row, angles[..., row.joint], None if rates is None else rates[..., row.joint])
+                for row in rows
+            ]
+        )
+    bodies = [found[level][slot] for level, slot in zip(tree.body_level, tree.body_slot, strict=True)]
+    return Frames(*(None if parts[0] is None else xp.stack(parts, axis=-2) for parts in zip(*bodies, strict=True)))
 
-        _, stacked = lax.scan(one, above, levels)
-        columns = [
-            None if first is None else xp.concatenate([first[None], rest]) for first, rest in zip(above, stacked, strict=True)
-        ]
+
+def _by_levels(
+    tree: Tree, levels: Level, world: Frames, root: Frames, angles: Array, rates: Array | None, xp: ModuleType
+) -> Frames:
+    from jax import lax  # loaded already: these are its arrays
+
+    def one(above: Frames, level: Level) -> tuple[Frames, Frames]:
+        parents = Frames(*(None if part is None else part[..., level.parent, :] for part in above))
+        rate = None if rates is None else rates[..., level.joint]
+        frames = below(parents, level, angles[..., level.joint], rate)
+        return frames, frames
+
+    width = levels.joint.shape[1]
+    pairs = zip(world, root, strict=True)
+    top = Frames(*(None if one is None else xp.stack([one] + [other] * (width - 1), axis=-2) for one, other in pairs))
+    _, found = lax.scan(one, top, levels)
     places = tree.body_level, ..., tree.body_slot, slice(None)
-    return Frames(*(None if part is None else xp.moveaxis(part[places], 0, -2) for part in columns))
-
-
-def _widened(part: Array, width: int, xp: ModuleType) -> Array:
-    """`part` (..., 2, k) with copies of the first of the two up to (..., width, k)."""
-    copies = xp.broadcast_to(part[..., :1, :], (*part.shape[:-2], width - 2, part.shape[-1]))
-    return xp.concatenate([part, copies], axis=-2)
+    columns = (None if first is None else xp.concatenate([first[None], rest]) for first, rest in zip(top, found, strict=True))
+    return Frames(*(None if column is None else xp.moveaxis(column[places], 0, -2) for column in columns))

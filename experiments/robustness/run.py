@@ -30,9 +30,12 @@ GOALS: tuple[tuple[str, float, float], ...] = (
 
 
 def deploy(motion: list[str], folder: Path) -> tuple[Commands, Path]:
-    """Our own; what to run, and the policy's run folder. A teacher of the true state, 16 M env-steps; its student, 3 M on robots
-    that are off in many respects at once; 1 M more on such as are off in fewer, with half the step size. Its policy is the average
-    of the weights over all of the last: what it bore before, and what it bears then, it bears both."""
+    """Our own; what to run, and the policy's run folder.
+
+    A teacher of the true state, 16 M env-steps; its student, 3 M on robots that are off in many respects at once; 1 M more on
+    such as are off in fewer, with half the step size. The policy is the average of the weights over all of these: it bears what
+    the student bore at their start, and what it bears at their end.
+    """
     teacher, student, settled = (folder / name for name in ("teacher", "student", "settled"))
     learns = ["distill", str(teacher), "--randomize.start-level", "1", "--resume"]
     varied = ["--randomize.varied-share", "0.5", "--ppo.average-decay", "0.999"]
