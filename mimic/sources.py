@@ -88,7 +88,9 @@ def clips_of(paths: Sequence[str], robot: Robot, say: Say, *, split: str = "trai
     for path in paths:
         catalogue = Path(path) / CATALOGUE if Path(path).is_dir() else Path(path)
         if Path(path).is_dir() and not catalogue.exists():
-            raise InputError(f"{path}: a folder without a {CATALOGUE}; mimic motions curate {path} --robot R --out DIR makes one")
+            raise InputError(
+                f"{path}: is a folder without a {CATALOGUE}; mimic motions curate {path} --robot R --out DIR makes one"
+            )
         if catalogue.name != CATALOGUE:
             files.append(path)
             weights.append(1.0)

@@ -63,7 +63,7 @@ def test_what_cannot_be_trained_on(content: str, problem: str, catalogue: Path):
 
 
 def test_no_such_catalogue(tmp_path: Path):
-    with pytest.raises(InputError, match=r"a folder without a catalogue.json; mimic motions curate .* makes one"):
+    with pytest.raises(InputError, match=r"is a folder without a catalogue.json; mimic motions curate .* makes one"):
         clips_of([str(tmp_path)], ROBOT, print)
     with pytest.raises(InputError, match=r"catalogue.json: not a catalogue.*No such file"):
         clips_of([str(tmp_path / "catalogue.json")], ROBOT, print)

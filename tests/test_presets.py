@@ -102,7 +102,7 @@ def test_failure_average_is_theirs():
     """F <- .001 fails + .999 F in each of a rollout's 24 steps; then p ~ F + .1/bins."""
     config, bins = (
         CONFIG.sampling,
-        Bins(*(np.array(x, np.int32) for x in ([0] * 4, [0, 50, 100, 150], [50] * 4, [0, 50, 100, 150]))),
+        Bins(*map(np.array, ([0] * 4, [0, 50, 100, 150], [50] * 4, [0, 50, 100, 150], [0.25] * 4))),
     )
     assert (config.bin_s, config.from_start, config.blame_start) == (1, 0, False)
     fails = np.random.default_rng(0).integers(0, 9, size=(40, 24, 4)) * [1.0, 0.5, 0.1, 0.0]
