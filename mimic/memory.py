@@ -21,9 +21,8 @@ from mimic.iteration import LARGE
 
 MB = 2**20  # [bytes]
 ERRS = 1.3  # what an estimate may be of what is needed; nothing is refused that may fit
-COMPILING = (
-    430e6  # [bytes] of the host; measured, g1 and humanoid on native: 610 to 810 MB, 240 MB where the cache had the program
-)
+# [bytes] of the host; measured, g1 and humanoid on native: 610 to 810 MB, 240 MB where the cache had the program
+COMPILING = 430e6
 MADE = frozenset(  # primitives whose results are arrays of their own; all others, used once, become part of what uses them
     (
         "dot_general", "conv_general_dilated", "scan", "while", "cond", "jit", "shard_map", "custom_vmap_call", "custom_jvp_call",

@@ -20,7 +20,7 @@ from mimic.robots import Robot
 from mimic.robots.store import read_robot, write_robot
 from mimic.tasks.symmetry import find_mirror
 from motions.errors import InputError
-from motions.library import resampled
+from motions.library import require_trackable
 from motions.motion import Motion, file_stem, load_motion, save_motion
 
 PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
@@ -93,8 +93,7 @@ def create_run(
     Raises `InputError` if `folder` holds a run already (or other files) and not `overwrite`, or a motion does not fit.
     """
     refuse_occupied(folder, config, overwrite=overwrite)
-    for _ in resampled(motions, robot.body, config.sim.ctrl_dt):  # what cannot be tracked is refused before a run is lost
-        pass
+    require_trackable(motions, robot.body, config.sim.ctrl_dt)  # what cannot be is refused before a run is lost
     check_fits(config, robot)
     if config.weights and len(config.weights) != len(motions):
         raise InputError(f"{len(config.weights)} weights for {len(motions)} clips: give one for each, or none")

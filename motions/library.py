@@ -1,6 +1,6 @@
 """`MotionLibrary`: many clips of one robot, packed end to end at the control rate."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from motions.errors import InputError
 from motions.kinematics import Body, KinematicState, finite_difference_qvel, kinematic_state
-from motions.motion import Motion, resample
+from motions.motion import Motion, frames_at, resample
 from motions.rotations import Array
 
 Poses = Literal["auto", "kept", "recomputed"]
@@ -79,10 +79,12 @@ def pack(
     poses: whether those of the bodies are kept; auto: up to `KEPT_MB`. Raises `InputError` when a motion's joints are not
     the robot's.
     """
+    require_trackable(motions, body, ctrl_dt)
     tracked_ids = body.body_ids(tracked_bodies)
     fps = 1.0 / ctrl_dt
     columns: tuple[list[np.ndarray], list[np.ndarray]] = [], []
-    for clip in resampled(motions, body, ctrl_dt):
+    for motion in motions:
+        clip = resample(motion, fps).qpos
         for column, part in zip(columns, (clip, finite_difference_qvel(clip, fps)), strict=True):
             column.append(part.astype(np.float32))  # at once: twice the precision of hours of motion would not fit the memory
     lengths = np.array([len(clip) for clip in columns[0]], dtype=np.int32)
@@ -97,13 +99,13 @@ def pack(
     return MotionLibrary(qpos, qvel, kept, starts, lengths, weight, body, tracked_ids)
 
 
-def resampled(motions: Sequence[Motion], body: Body, ctrl_dt: float) -> Iterator[np.ndarray]:
-    """qpos (F, nq) of each motion at 1/ctrl_dt. Raises `InputError` for no motion, one too short, or other joints."""
+def require_trackable(motions: Sequence[Motion], body: Body, ctrl_dt: float) -> None:
+    """Raise `InputError` for no motion, one with other joints than the robot's, or one too short at 1/ctrl_dt."""
     if not motions:
         raise InputError("no motion given")
     for motion in motions:
         require_joints(motion, body)
-        yield resample(motion, 1.0 / ctrl_dt).qpos
+        frames_at(motion, 1.0 / ctrl_dt)
 
 
 def require_joints(motion: Motion, body: Body) -> None:

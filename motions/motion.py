@@ -152,6 +152,17 @@ def load_motion(path: str | Path) -> Motion:
         raise InputError(f"{path}: {error}") from error
 
 
+def frames_at(motion: Motion, fps: float) -> int:
+    """How many frames `resample` gives. Raises `InputError` when these are fewer than 3."""
+    if fps == motion.fps:
+        return motion.num_frames
+    steps = motion.duration_s * fps
+    count = (round(steps) if motion.loop else int(np.floor(steps + 1e-6))) + 1
+    if count < MIN_FRAMES:
+        raise InputError(f"motion {motion.name!r} lasts {motion.duration_s:.3f} s: fewer than {MIN_FRAMES} frames at {fps:g} Hz")
+    return count
+
+
 def resample(motion: Motion, fps: float) -> Motion:
     """The same motion at another rate, through cubic splines, so that velocities stay continuous.
 
@@ -160,12 +171,9 @@ def resample(motion: Motion, fps: float) -> Motion:
     """
     from scipy.interpolate import CubicSpline
 
+    count = frames_at(motion, fps)
     if fps == motion.fps:
         return motion
-    steps = motion.duration_s * fps
-    count = (round(steps) if motion.loop else int(np.floor(steps + 1e-6))) + 1
-    if count < MIN_FRAMES:
-        raise InputError(f"motion {motion.name!r} lasts {motion.duration_s:.3f} s: fewer than {MIN_FRAMES} frames at {fps:g} Hz")
     source_s = np.arange(motion.num_frames) / motion.fps
     time_s = np.linspace(0.0, source_s[-1], count) if motion.loop else np.minimum(np.arange(count) / fps, source_s[-1])
     qpos = CubicSpline(source_s, motion.qpos, axis=0)(time_s)

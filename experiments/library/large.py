@@ -103,8 +103,7 @@ def main() -> None:
     config = make_preset(args.robot)
     robot = find_robot(config, say)
     sources, _ = read_motions(args.files, robot, say, quat_order=args.quat_order)
-    gains = robot.default_qpos[7:], robot.kp, robot.kd, robot.effort
-    prior = Prior(robot.model, *gains, config.sim.ctrl_dt, config.sim.friction, config.action)
+    prior = Prior.of(robot, config)
     rows = []
     for count in args.clips:
         paths = write_clips(sources, args.out / "clips", count, args.seconds)

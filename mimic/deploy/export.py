@@ -94,7 +94,7 @@ def export_ros_contract(
     spec = make_spec(config, robot, motion, provenance)
     clip = pack([motion], robot.body, robot.tracked_bodies, config.sim.ctrl_dt).frames
     default_joints = np.array(spec.default_joints)
-    priors = _priors(clip, config, robot)
+    priors = Prior.of(robot, config).targets(clip.qpos, clip.qvel)
     places = {term.name: slice(term.start, term.start + term.size) for term in spec.observation}
     network = ros_model(
         layers,
@@ -196,11 +196,6 @@ def _meaning(term: Callable) -> str:
     return (term.__doc__ or "").strip().split("\n")[0].split(";")[0].rstrip(".")
 
 
-def _priors(clip: KinematicState, config: Config, robot: Robot) -> np.ndarray:
-    gains, sim = (robot.default_qpos[7:], robot.kp, robot.kd, robot.effort), config.sim
-    return Prior(robot.model, *gains, sim.ctrl_dt, sim.friction, config.action).targets(clip.qpos, clip.qvel)
-
-
 def _write_motion(config: Config, robot: Robot, motion: Motion, path: Path) -> None:
     """Our motion npz at the control rate, with the reference states, and the joint targets of an action of zero (F, J),
     added for readers that have no kinematics: those of the motion as written, which is what the runtime reads."""
@@ -209,7 +204,7 @@ def _write_motion(config: Config, robot: Robot, motion: Motion, path: Path) -> N
     with np.load(path, allow_pickle=False) as data:
         fields = dict(data)
     fields |= {name: values for name, values in states._asdict().items() if name != "qpos"}
-    priors = _priors(states, config, robot)
+    priors = Prior.of(robot, config).targets(states.qpos, states.qvel)
     np.savez_compressed(path, **fields, body_names=np.array(robot.tracked_bodies), prior_targets=priors)
 
 

@@ -1,12 +1,23 @@
 """What an action of zero asks for: joint targets along a reference that the PD law follows without lag or sag. Host only."""
 
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import mujoco
 import numpy as np
 
-from mimic.config import ActionConfig
+from mimic.config import ActionConfig, Config
 from mimic.mdp.inverse_dynamics import reference_torques
+
+
+class Driven(Protocol):
+    """What a prior asks of a robot."""
+
+    model: mujoco.MjModel
+    default_qpos: np.ndarray
+    kp: np.ndarray
+    kd: np.ndarray
+    effort: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,12 @@ class Prior:
     ctrl_dt: float
     friction: float
     config: ActionConfig
+
+    @classmethod
+    def of(cls, robot: Driven, config: Config) -> Self:
+        """That of a training of `robot`."""
+        gains, sim = (robot.default_qpos[7:], robot.kp, robot.kd, robot.effort), config.sim
+        return cls(robot.model, *gains, sim.ctrl_dt, sim.friction, config.action)
 
     def targets(self, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
         """Joint targets (F, J) [rad], float32, of one clip's qpos (F, nq), qvel (F, nv): row f for a step that leads to frame f.

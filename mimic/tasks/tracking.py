@@ -87,9 +87,7 @@ class Tracking:
         self.action_scale = (config.action.scale * robot.effort / robot.kp).astype(np.float32)
         self.action_size = len(robot.joint_names)
         self.max_steps = round(config.sampling.episode_s / config.sim.ctrl_dt)
-        gains, sim = (robot.default_qpos[7:], robot.kp, robot.kd, robot.effort), config.sim
-        prior = Prior(robot.model, *gains, sim.ctrl_dt, sim.friction, config.action)
-        self.prior_offsets = jnp.asarray(offset_table(library, prior))
+        self.prior_offsets = jnp.asarray(offset_table(library, Prior.of(robot, config)))
         self.hardware = Hardware(config, robot)
         self.width_sq = squared_widths(config.reward)
         self.joint_range = robot.body.joint_range.astype(np.float32)
