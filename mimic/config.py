@@ -339,6 +339,8 @@ class Config:
     """The run this one is a student of; `mimic distill` sets it."""
     save_every_s: float = 60.0
     """Seconds between checkpoints."""
+    evaluate_every_s: float | None = 120.0
+    """Seconds between evaluations of the policy while it is trained, up to eight clips whole; None: none."""
     sim: SimConfig = field(default_factory=SimConfig)
     action: ActionConfig = field(default_factory=ActionConfig)
     observation: ObservationConfig = field(default_factory=ObservationConfig)

@@ -12,33 +12,39 @@ from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
-from mimic.learning.networks import Layers, actor_layers, symmetric_layers
+from mimic.learning.networks import Layers, Params, actor_layers, symmetric_layers
 from mimic.robots import Robot, load_robot
-from mimic.runs import EVALUATION, Run, git_commit, write_whole
+from mimic.runs import EVALUATION, Run, git_commit
 from mimic.tasks.symmetry import find_mirror
 from mimic.teacher import TaughtBy, at_nominal
 from motions.errors import InputError
+from motions.files import write_json
 from motions.motion import Motion
 
 POLICY = "policy.onnx"
 
 
-def trained_policy(run: Run, say: Callable[[str], None]) -> tuple[Layers, np.ndarray, np.ndarray]:
-    """(layers, mean, std) of the run's newest checkpoint: the averaged actor and its normalizer.
+def policy_of(run: Run, params: Params, mean: np.ndarray, std: np.ndarray) -> TaughtBy:
+    """The policy that the run's networks with `params` are, with the statistics (N,) of what actor and critic observe."""
+    layers = actor_layers(params)
+    actor_size = len(layers[0][0])
+    if run.config.ppo.symmetry == "network":
+        layers = symmetric_layers(layers, find_mirror(run.robot, run.config.observation))
+    return TaughtBy(run.config, layers, mean[:actor_size], std[:actor_size])
+
+
+def trained_policy(run: Run, say: Callable[[str], None]) -> TaughtBy:
+    """The policy of the run's newest checkpoint: the average of the weights.
 
     Raises `InputError` when the run has no readable checkpoint.
     """
     parts = newest(run, lambda checkpoints: checkpoints.restore_parts(("average", "normalizer"), say))
-    layers = actor_layers(parts["average"])
-    actor_size = len(layers[0][0])
-    if run.config.ppo.symmetry == "network":
-        layers = symmetric_layers(layers, find_mirror(run.robot, run.config.observation))
-    return layers, parts["normalizer"]["mean"][:actor_size], parts["normalizer"]["std"][:actor_size]
+    return policy_of(run, parts["average"], parts["normalizer"]["mean"], parts["normalizer"]["std"])
 
 
-def teacher_of(run: Run, say: Callable[[str], None]) -> TaughtBy:
-    """The run's newest policy as a teacher, as `trained_policy` reads it."""
-    return TaughtBy(run.config, *trained_policy(run, say))
+def write_policy(trained: TaughtBy, run: Run, out: Path) -> Path:
+    """`trained` as a file, as it acts on the nominal model."""
+    return export_policy(*_parts(at_nominal(trained, run.robot, run.motions[0]), run), out, _provenance(run))
 
 
 def export_run(run: Run, out: Path, say: Callable[[str], None]) -> list[Path]:
@@ -46,26 +52,30 @@ def export_run(run: Run, out: Path, say: Callable[[str], None]) -> list[Path]:
 
     A policy that observes what the simulation draws is written as it acts on the model as it is, which is said.
     """
-    trained, motion = teacher_of(run, say), run.motions[0]
-    policy = at_nominal(trained, run.robot, motion)
+    trained = trained_policy(run, say)
+    policy = at_nominal(trained, run.robot, run.motions[0])
     if policy is not trained:
         say(
             "the policy observes what is drawn: written as it acts on the nominal model; for a robot: mimic distill "
             + str(run.folder)
         )
-    parts = policy.layers, policy.mean, policy.std, policy.config, run.robot, motion
-    written = [export_policy(*parts, out, _provenance(run))]
+    written = [write_policy(policy, run, out)]
     if _ros_allowed(policy.config, say):
-        written.append(export_ros_contract(*parts, out.with_name(out.stem + "_ros.onnx"), _provenance(run)))
+        written.append(export_ros_contract(*_parts(policy, run), out.with_name(out.stem + "_ros.onnx"), _provenance(run)))
     return written
+
+
+def _parts(policy: TaughtBy, run: Run) -> tuple[Layers, np.ndarray, np.ndarray, Config, Robot, Motion]:
+    """As exports take them."""
+    return policy.layers, policy.mean, policy.std, policy.config, run.robot, run.motions[0]
 
 
 def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]:
     """Write the run's policy as a bundle: everything that a robotics team needs, in one folder."""
     require_bundle_folder(folder)
-    network = trained_policy(run, say)
+    policy = trained_policy(run, say)
     _ros_allowed(run.config, say)
-    return write_bundle(*network, run.config, run.robot, run.motions[0], folder, _provenance(run))
+    return write_bundle(*_parts(policy, run), folder, _provenance(run))
 
 
 def _provenance(run: Run) -> dict[str, str]:
@@ -85,7 +95,7 @@ def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str]
     export_run(run, out, lambda text: None if text.startswith("no ROS-side") else say(text))
     evaluation = evaluate_policy(Policy.load(out), motions or run.motions, all_collisions=_all_collisions(run, say))
     if motions is None:
-        write_whole(run.folder / EVALUATION, evaluation.to_json())
+        write_json(run.folder / EVALUATION, evaluation.to_json())
     return evaluation
 
 

@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import subprocess
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,11 +19,12 @@ from mimic.robots import Robot
 from mimic.robots.store import read_robot, write_robot
 from mimic.tasks.symmetry import find_mirror
 from motions.errors import InputError
+from motions.files import write_json
 from motions.library import require_trackable
 from motions.motion import Motion, file_stem, load_motion, save_motion
 
 PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
-RESUMABLE = ("env_steps", "device", "devices", "save_every_s")  # what a resume may change, and of `sim`:
+RESUMABLE = ("env_steps", "device", "devices", "save_every_s", "evaluate_every_s")  # what a resume may change, and of `sim`:
 RESUMABLE_OF_SIM = ("contacts_per_env", "constraints_per_env")
 METRICS, CONFIG, EVALUATION = "metrics.jsonl", "config.json", "evaluation.json"
 UNFINISHED = ".unfinished"  # in a folder that is being made into a run's
@@ -169,14 +169,7 @@ def keep_config(run: Run) -> None:
 
 
 def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    write_whole(folder / CONFIG, record)
-
-
-def write_whole(path: Path, record: dict[str, Any]) -> None:
-    """Write JSON at once or not at all; of several processes that do, one after the other."""
-    fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    fresh.write_text(json.dumps(record, indent=2) + "\n")
-    fresh.replace(path)
+    write_json(folder / CONFIG, record)
 
 
 def _clear(folder: Path) -> None:

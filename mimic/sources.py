@@ -102,6 +102,15 @@ def clips_of(paths: Sequence[str], robot: Robot, say: Say, *, split: str = "trai
     return files, weights
 
 
+def motions_of(config: Config, robot: Robot, say: Say) -> tuple[Config, list[Motion], list[QualityReport | None]]:
+    """The motions that `config` names, those of catalogues among them, read and retargeted; and `config` with their weights."""
+    paths, weights = clips_of(config.motion or (preset_clip(config),), robot, say)
+    if not config.weights and len(set(weights)) > 1:
+        config = replace(config, weights=tuple(weights))
+    motions, reports = read_motions(paths, robot, say, **config.of_files)
+    return config, motions, reports
+
+
 def bench_retargeting(
     paths: Sequence[str], robot: Robot, say: Say, *, mapping: str | Path | None = None, **asked: Any
 ) -> dict[str, Any]:

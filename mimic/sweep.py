@@ -24,8 +24,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from mimic.arguments import EXIT_INTERRUPTED, EXIT_REQUEUE, as_options
-from mimic.runs import EVALUATION, write_whole
+from mimic.runs import EVALUATION
 from motions.errors import InputError
+from motions.files import write_json
 
 PLAN = "sweep.json"
 PLAIN = "as the preset"  # what the variant without settings is called
@@ -108,7 +109,7 @@ def keep_plan(plan: Plan, folder: Path) -> None:
     clips = sorted({*_kept(folder).get("clips", []), *plan.clips})
     record = {"preset": plan.preset, "options": list(plan.options), "clips": clips}
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / PLAN, record)
+    write_json(folder / PLAN, record)
 
 
 def _kept(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config, to_dict
 from mimic.devices import describe, make_mesh
 from mimic.hosts import any_of, is_first, require_same
+from mimic.interim import Interim, sentence
 from mimic.journal import Journal
 from mimic.learning.distill import make_student
 from mimic.learning.harden import make_hardener
@@ -190,7 +191,7 @@ def _loop(
     last = config.num_iterations
     began = saved = time.perf_counter()
     stopped: signal.Signals | None = None
-    with _stops() as received, Journal(run) as journal, checkpoints.awaited():
+    with _stops() as received, Journal(run) as journal, Interim(run) as interim, checkpoints.awaited():
         while iteration < last and stopped is None:
             state, log, offender = iterate(state)
             values = {name: float(value) for name, value in jax.device_get(log).items()}
@@ -198,7 +199,10 @@ def _loop(
             now = time.perf_counter()
             values["rollout/falls_per_s"] = values["rollout/terminated"] / config.sim.ctrl_dt
             values["time/env_steps_per_s"] = (iteration - first) * per_iteration / (now - began)
-            journal.write(iteration, values)
+            evaluated = interim.take()
+            if evaluated:
+                say(sentence(evaluated))
+            journal.write(iteration, values | evaluated)
             _guard(run, values, offender, say)
             late = is_first() and now - saved > config.save_every_s
             *stops, late = any_of((*(received[:1] == [number] for number in STOPS), late))
@@ -207,6 +211,8 @@ def _loop(
                 journal.flush()
                 _save(run, checkpoints, iteration, state)
                 saved = now
+            if is_first() and interim.due:
+                interim.begin(state, iteration * per_iteration)
         jax.block_until_ready(state)
         wall_s = time.perf_counter() - began
         _save(run, checkpoints, iteration, state)

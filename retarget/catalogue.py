@@ -184,10 +184,3 @@ def catalogue_of_another(out: Path, robot: str, version: str) -> str | None:
     if written_by == version:
         return None
     return f"{path} was written by version {written_by}, this is {version}: every clip is done again"
-
-
-def write_json(path: Path, content: Row) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(partial, path)

@@ -4,7 +4,6 @@ A few clips are held at a time: those being solved, and the next. What is done i
 content, the robot, the version and the options: so a run that was killed goes on, and a file that changed is done again.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from motions.errors import InputError
+from motions.files import whole, write_json
 from motions.formats import FORMATS, ReadResult
 from motions.kinematics import Body
 from motions.motion import Motion, file_stem, save_motion
@@ -32,7 +32,6 @@ from retarget.catalogue import (
     motion_files,
     source_key,
     totals,
-    write_json,
 )
 from retarget.quality import QualityReport
 
@@ -185,9 +184,8 @@ def _stored(one: _Taken, outcome: Outcome, folder: Path, out: Path, watch: Watch
             clip = f"{CLIPS}/{stem}.npz"
             row = clip_row(row["file"], clip, one.source, motion, report, one.found, licence_beside(one.file, folder))
             with _writing(out):
-                partial = out / f"{clip}.partial.npz"
-                save_motion(motion, partial)
-                os.replace(partial, out / clip)
+                with whole(out / clip) as partial:
+                    save_motion(motion, partial)
                 write_json(out / RESULTS / f"{one.key}.json", row)  # last: its presence says that all is done
             return row, report
     row["error"] = str(outcome)

@@ -67,7 +67,7 @@ def test_a_folder_becomes_a_catalogue(folder, body, tmp_path):
     stored = load_motion(tmp_path / "out" / walk["clip"])
     np.testing.assert_allclose(stored.qpos, load_motion(folder / "walk.npz").qpos, atol=1e-6)
     assert catalogue["totals"]["files"] == 4
-    assert not [path for path in (tmp_path / "out").rglob("*.partial*")]
+    assert not [path for path in (tmp_path / "out").rglob(".partial*")]
 
 
 def test_interrupted_in_the_middle_it_goes_on(folder, body, tmp_path):

@@ -344,7 +344,7 @@ def teacher_run(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     config = dataclasses.replace(TEACHER, robot=str(here / "tiny.toml"), motion=(str(here / "sway.npz"),))
     run = create_run(tmp_path / "teacher", config, ROBOT, (tiny_motion(25),))
     real = pipeline.trained_policy
-    random = random_teacher(config)
+    random = TaughtBy(config, *random_teacher(config))
     monkeypatch.setattr(pipeline, "trained_policy", lambda run, say: random if run.config.teacher is None else real(run, say))
     return run.folder
 

@@ -10,6 +10,7 @@ from mimic.config import ActionConfig
 from mimic.mdp import prior_table
 from mimic.mdp.prior_table import offset_table
 from mimic.mdp.priors import Prior
+from motions.errors import InputError
 from motions.library import MotionLibrary, Poses, pack
 
 ROBOT, DT = tiny_robot(), 0.02
@@ -70,7 +71,13 @@ def test_each_content_is_made_once_and_kept(cached, tmp_path):
     stronger = dataclasses.replace(PRIOR, kp=2 * ROBOT.kp)
     np.testing.assert_array_equal(offset_table(library(), stronger), expected(stronger))
     assert cached == [101, 50, 101, 50]
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob(".partial*"))
+
+
+def test_a_cache_that_cannot_be_written_is_named(cached, tmp_path):
+    (tmp_path / "priors").write_text("a file where the folder should be")
+    with pytest.raises(InputError, match="MIMIC_CACHE"):
+        offset_table(library(), PRIOR)
 
 
 def test_what_a_full_disk_left_is_made_anew(cached, tmp_path):

@@ -33,9 +33,10 @@ from mimic.config import (
     SamplingConfig,
     SimConfig,
 )
+from mimic.interim import Interim
 from mimic.learning.networks import actor_layers
 from mimic.learning.ppo import TrainState, make_learner
-from mimic.pipeline import trained_policy
+from mimic.pipeline import evaluate_run, trained_policy
 from mimic.progress import Progress
 from mimic.runs import Run, create_run, open_run, read_metrics, resume_run
 from mimic.sim import native
@@ -111,13 +112,51 @@ def test_the_run_folder_holds_events_and_the_last_checkpoint(whole: Run):
 
 def test_the_policy_taken_from_a_run_is_its_average_with_its_normalizer(whole: Run):
     state = final_state(whole)
-    layers, mean, std = trained_policy(whole, pytest.fail)
+    policy = trained_policy(whole, pytest.fail)
+    layers, mean, std = policy.layers, policy.mean, policy.std
     for layer, expected in zip(layers, actor_layers(state.average), strict=True):
         np.testing.assert_array_equal(layer[0], expected[0])
     assert not np.array_equal(layers[0][0], actor_layers(state.params)[0][0])
     np.testing.assert_array_equal(mean, state.normalizer.mean[: len(mean)])
     np.testing.assert_array_equal(std, state.normalizer.std[: len(std)])
     assert layers[0][0].shape == (len(mean), 16)
+
+
+def test_a_policy_is_measured_beside_the_training_as_it_is_after(whole: Run):
+    state = final_state(whole)
+    with Interim(dataclasses.replace(whole, config=dataclasses.replace(CONFIG, evaluate_every_s=1e-9))) as interim:
+        assert interim.due
+        assert not interim.take()
+        interim.begin(state, 77)
+        assert not interim.due, "one at a time"
+        assert interim.pending is not None
+        interim.pending.result()
+        values = interim.take()
+        assert interim.due
+        assert not interim.take(), "each once"
+    mean = evaluate_run(whole, None, lambda _: None).mean
+    assert values == {
+        "evaluation/env_steps": 77.0,
+        **{f"evaluation/{name}": mean[name] for name in ("success_height", "e_mpbpe_mm", "e_g_mpbpe_mm")},
+    }
+
+
+def test_evaluations_are_said_and_kept_among_the_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Interim, "begin", waits(Interim.begin))
+    run = new_run(tmp_path / "run", evaluate_every_s=1e-9)
+    said: list[str] = []
+    train(run, said.append)
+    assert sum("evaluated: " in line for line in said) == LAST - 1
+    evaluated = [row["evaluation/env_steps"] for row in read_metrics(run.metrics_path) if "evaluation/env_steps" in row]
+    assert evaluated == [i * PER_ITERATION for i in range(1, LAST)]
+
+
+def waits(begin):
+    def begin_and_wait(self: Interim, *args) -> None:
+        begin(self, *args)
+        self.pending.exception()
+
+    return begin_and_wait
 
 
 def same_run(run: Run, whole: Run) -> None:

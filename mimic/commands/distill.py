@@ -38,7 +38,7 @@ class Distill(Training):
 
     def create(self) -> tuple["Run", None]:
         from mimic.checks import check_fits
-        from mimic.pipeline import teacher_of
+        from mimic.pipeline import trained_policy
         from mimic.runs import create_run, open_run, refuse_occupied, require_writable
         from mimic.teacher import check_student, save_teacher, unknowable, unlike_teacher
         from mimic.warm_start import check_warm_start
@@ -52,7 +52,7 @@ class Distill(Training):
         check_warm_start(config, taught_by.robot)
         refuse_occupied(folder, config, overwrite=self.overwrite)
         require_writable(folder)
-        teacher = teacher_of(taught_by, say)
+        teacher = trained_policy(taught_by, say)
         unlike = unlike_teacher(config, taught_by.config)
         if unlike:
             say(f"the teacher was trained with another randomization ({', '.join(unlike)}): where it falls, so will its student")

@@ -29,7 +29,7 @@ class Bench(FileOptions):
     backend: str | None = None
     device: str = "auto"
     motion: tuple[str, ...] = ()
-    """Motion files; none: the preset's own clip."""
+    """Motion files, or the catalogue of `mimic motions curate`; none: the preset's own clip."""
     start_s: float = 0.0
     """Of each motion, the part from here [s] ..."""
     end_s: float | None = None
@@ -118,13 +118,13 @@ class Bench(FileOptions):
 
     def measure(self) -> int:
         """`learn` and `retarget`."""
-        from mimic.sources import bench_retargeting, read_motions
+        from mimic.sources import bench_retargeting, motions_of
 
         config, robot = self.prepared()
         if self.what == "retarget":
             write_json(self.json, bench_retargeting(config.motion, robot, say, **self.asked))
             return 0
-        motions, _ = read_motions(config.motion, robot, say, **config.of_files)
+        config, motions, _ = motions_of(config, robot, say)
         from mimic import bench
 
         rows = bench.bench_learn(config, robot, tuple(motions), self.seeds, self.run_dir, say)
@@ -160,10 +160,10 @@ class Bench(FileOptions):
 def measured_speed(bench: Bench) -> "Speed":
     """Of one number of environments, on one number of devices."""
     from mimic.bench import bench_speed
-    from mimic.sources import read_motions
+    from mimic.sources import motions_of
 
     config, robot = bench.prepared()
-    motions, _ = read_motions(config.motion, robot, say, **config.of_files)
+    config, motions, _ = motions_of(config, robot, say)
     return bench_speed(config, robot, tuple(motions), bench.profile, brax=bench.brax)
 
 

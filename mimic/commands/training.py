@@ -126,7 +126,7 @@ class Train(Training):
     def create(self) -> Begun:
         from mimic.checks import check_fits
         from mimic.runs import create_run, refuse_occupied, require_writable
-        from mimic.sources import clips_of, find_robot, preset_clip, read_motions
+        from mimic.sources import find_robot, motions_of
         from mimic.warm_start import check_warm_start
 
         config, folder = self.config, self.folder
@@ -135,10 +135,7 @@ class Train(Training):
         check_fits(config, robot)
         check_warm_start(config, robot)
         require_writable(folder)
-        paths, weights = clips_of(config.motion or (preset_clip(config),), robot, say)
-        if not config.weights and len(set(weights)) > 1:
-            config = dataclasses.replace(config, weights=tuple(weights))
-        motions, reports = read_motions(paths, robot, say, **config.of_files)
+        config, motions, reports = motions_of(config, robot, say)
         run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
         return run, reports[0].to_dict() if reports[0] is not None else None
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields
@@ -16,6 +15,8 @@ import numpy as np
 from mimic.compile_cache import cache_folder
 from mimic.mdp import inverse_dynamics, priors
 from mimic.mdp.priors import Prior
+from motions.errors import InputError
+from motions.files import whole
 from motions.library import MotionLibrary
 
 WORTH_KEEPING = 5_000  # frames, two seconds of work: of fewer nothing is kept on disk
@@ -42,7 +43,10 @@ def _offsets(prior: Prior, clip: Clip) -> np.ndarray:
 
 
 def _kept(prior: Prior, clips: list[Clip]) -> list[np.ndarray]:
-    """The offsets of each clip, from the cache as far as they are there; each content once, however often it comes."""
+    """The offsets of each clip, from the cache as far as they are there; each content once, however often it comes.
+
+    Raises `InputError` where the cache cannot be written.
+    """
     folder, salt = cache_folder() / "priors", _digest(prior)
     keys = [hashlib.sha256(salt + b"".join(part.tobytes() for part in clip)).hexdigest() for clip in clips]
     found: dict[str, np.ndarray] = {}
@@ -54,11 +58,22 @@ def _kept(prior: Prior, clips: list[Clip]) -> list[np.ndarray]:
                 todo[key] = clip
             else:
                 found[key] = offsets
-    folder.mkdir(parents=True, exist_ok=True)
     for key, offsets in zip(todo, _made(prior, list(todo.values())), strict=True):
-        _write(folder / f"{key}.npy", offsets)
+        _keep(folder / f"{key}.npy", offsets)
         found[key] = offsets
     return [found[key] for key in keys]
+
+
+def _keep(path: Path, offsets: np.ndarray) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as partial:
+            np.save(partial, offsets)
+    except OSError as error:
+        raise InputError(
+            f"cannot keep what was computed in {path.parent} ({error.strerror or error}): set MIMIC_CACHE to a folder with room "
+            f"that can be written"
+        ) from error
 
 
 def _made(prior: Prior, clips: list[Clip]) -> Iterator[np.ndarray]:
@@ -87,10 +102,3 @@ def _read(path: Path, clip: Clip) -> np.ndarray | None:
     except (OSError, ValueError, EOFError):
         return None
     return offsets if offsets.shape == clip[0][:, 7:].shape else None
-
-
-def _write(path: Path, offsets: np.ndarray) -> None:
-    """Whole or not at all."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-        np.save(file, offsets)
-    Path(file.name).replace(path)

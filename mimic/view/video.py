@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from mimic.view.camera import Camera, follow, view_azimuth
 from mimic.view.renderer import RendererName, make_renderer
 from mimic.view.stage import GHOST, ROBOT_DARK, geom_positions, make_stage
 from motions.errors import InputError
+from motions.files import whole
 
 Overlay = Literal["beside", "over"]
 _BESIDE_M = (0.6, 2.0)  # the ghost's distance to the right of the robot, at least and at most
@@ -46,10 +48,9 @@ def write_video(
         raise ValueError(f"H.264 wants an even width and height, got {size}")
     path = _writable(path, ".mp4")
     _require_ffmpeg()
-    partial = path.with_name(f".{path.stem}.partial.mp4")
     keep = range(0, len(qpos), every)
     drawer = make_renderer(model, size, renderer)
-    try:
+    with closing(drawer), whole(path) as partial:
         writer = imageio_ffmpeg.write_frames(
             str(partial),
             size,
@@ -61,17 +62,11 @@ def write_video(
             output_params=["-movflags", "+faststart"],
         )
         writer.send(None)
-        try:
+        with closing(writer):
             for frame, camera, ghost in _shots(model, qpos, reference_qpos, fps, size, overlay, keep):
                 image = drawer.render(qpos[frame], ghost, camera)
                 image = _labelled(image, title, f"{frame / fps:.1f} s", ghost is not None)
                 writer.send(np.ascontiguousarray(image))
-        finally:
-            writer.close()
-        os.replace(partial, path)
-    finally:
-        drawer.close()
-        partial.unlink(missing_ok=True)
     return drawer.name
 
 

@@ -1,11 +1,11 @@
 """`write_motion_file`: any motion into any format that can hold it, chosen by the file's suffix or by name."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from motions.errors import InputError, unknown_name
+from motions.files import whole
 from motions.formats.blender_fbx import write_fbx
 from motions.formats.bvh import write_bvh
 from motions.formats.csv import write_csv
@@ -122,14 +122,11 @@ def write_motion_file(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    partial = path.with_name(f".partial-{os.getpid()}{path.suffix}")
     try:
-        notes = writer.write(motion, Order(partial, body, quat_order, joint_order))
-        partial.replace(path)
+        with whole(path) as partial:
+            try:
+                return writer.write(motion, Order(partial, body, quat_order, joint_order))
+            except InputError as error:
+                raise InputError(str(error).replace(str(partial), str(path))) from error
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    except InputError as error:
-        raise InputError(str(error).replace(str(partial), str(path))) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return notes

@@ -1,0 +1,72 @@
+"""What has been learnt so far, measured while the training goes on: a few clips, each whole, in plain C MuJoCo."""
+
+import tempfile
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import jax
+import numpy as np
+
+from mimic.deploy.sim2sim import Policy, rollout
+from mimic.evaluate import measure
+from mimic.learning.ppo import TrainState
+from mimic.metrics import mean_metrics
+from mimic.pipeline import POLICY, policy_of, write_policy
+from mimic.runs import Run
+from motions.motion import Motion
+
+CLIPS = 8  # at most, evenly from a library
+
+
+class Interim:
+    """A context manager with one thread of its own; `begin` what is to be measured, `take` what has been since."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.every_s = run, run.config.evaluate_every_s
+        self.thread, self.pending, self.began = ThreadPoolExecutor(1, "evaluation"), None, time.perf_counter()
+
+    def __enter__(self) -> "Interim":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.thread.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def due(self) -> bool:
+        return self.every_s is not None and self.pending is None and time.perf_counter() - self.began >= self.every_s
+
+    def begin(self, state: TrainState, env_steps: int) -> None:
+        """`state` may be donated as soon as this returns."""
+        average, mean, std = jax.device_get((state.average, state.normalizer.mean, state.normalizer.std))
+        self.began = time.perf_counter()
+        self.pending: Future[dict[str, float]] | None = self.thread.submit(self._measured, average, mean, std, env_steps)
+
+    def take(self) -> dict[str, float]:
+        """The numbers of what was begun, once when they are there; else none. Raises what went wrong with it."""
+        if self.pending is None or not self.pending.done():
+            return {}
+        done, self.pending = self.pending, None
+        return done.result()
+
+    def _measured(self, average: dict, mean: np.ndarray, std: np.ndarray, env_steps: int) -> dict[str, float]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_policy(policy_of(self.run, average, mean, std), self.run, Path(folder) / POLICY)
+            policy = Policy.load(path)
+        means = mean_metrics(measure(policy, rollout(policy, motion)) for motion in some_of(self.run.motions))
+        shown = {name: means[name] for name in ("success_height", "e_mpbpe_mm", "e_g_mpbpe_mm") if means[name] is not None}
+        return {f"evaluation/{name}": value for name, value in shown.items()} | {"evaluation/env_steps": float(env_steps)}
+
+
+def some_of(motions: tuple[Motion, ...]) -> list[Motion]:
+    return [motions[i] for i in np.unique(np.linspace(0, len(motions) - 1, CLIPS).astype(int))]
+
+
+def sentence(values: dict[str, float]) -> str:
+    error = values.get("evaluation/e_mpbpe_mm")
+    shown = "" if error is None else f", E_mpbpe {error:.1f} mm"
+    return (
+        f"at {values['evaluation/env_steps'] / 1e6:.2f} M env-steps, evaluated: {values['evaluation/success_height']:.0%} of the "
+        f"clips whole{shown}"
+    )
