@@ -6,6 +6,7 @@ from copy import copy
 from typing import Any, NamedTuple
 
 from mimic.config import ROUND, Config
+from mimic.mdp.goals import KINDS
 from mimic.mdp.observations import TERMS
 from mimic.mdp.sensors import BODY_TERMS
 from mimic.robots import Robot
@@ -52,8 +53,16 @@ SPREAD = Rule("a share from 0 to below 1", lambda v: 0.0 <= v < 1.0)
 DECAY = Rule("a number between 0 and 1, as .999, or None", lambda v: 0.0 < v < 1.0)
 LOOSENESS = Rule("a factor of 1 or more, and finite", lambda v: 1.0 <= v < math.inf)
 CAP = Rule("1 (starts by length alone) or more", lambda v: v >= 1.0)
+SPEEDS = Rule("two numbers of 0 or more, the smaller first", lambda v: 0.0 <= v[0] <= v[1] < math.inf)
 FACTORS = Rule("finite factors above 0, the smaller first", lambda v: 0.0 < v[0] <= v[1] < math.inf)
 TILT = Rule(f"from 0 to {STEEPEST_TILT:.3g} rad: it stands for a floor that is not level", lambda v: 0.0 <= v <= STEEPEST_TILT)
+
+
+OF_REFERENCES = (
+    "command", "motion_anchor_pos_b", "motion_anchor_ori_b", "joint_errors", "anchor_vel_error_b", "tracking_errors", "phase",
+    "clip_time", "future", "future_motion",
+)  # fmt: skip
+EARNED = ("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel", "style", "goal")
 
 
 def _each(rule: Rule, *names: str) -> dict[str, Rule]:
@@ -62,7 +71,8 @@ def _each(rule: Rule, *names: str) -> dict[str, Rule]:
 
 # Section to field to rule; "sigma_*" are all fields that begin so, unless a longer name fits. The value None fits every rule.
 RULES: dict[str, dict[str, Rule]] = {
-    "": _each(COUNT, "num_envs", "env_steps") | {"weights": WEIGHTS, "evaluate_every_s": POSITIVE},
+    "": _each(COUNT, "num_envs", "env_steps", "tracker_steps", "student_steps")
+    | {"weights": WEIGHTS, "evaluate_every_s": POSITIVE},
     "sim": _each(COUNT, "n_substeps", "iterations", "ls_iterations", "contacts_per_env", "constraints_per_env")
     | {"sim_dt": _least(1e-6), "friction": AMOUNT},
     "action": {"scale": POSITIVE},
@@ -87,6 +97,10 @@ RULES: dict[str, dict[str, Rule]] = {
     | _each(COUNT, "library", "kept", "trusted", "updates")
     | _each(POSITIVE, "spread", "least_spread", "otherwise", "noise", "learning_rate")
     | {"samples": Rule("at least 8, and whole", lambda v: _whole(v) and v >= 8), "enough": SPREAD},
+    "goal": {"interval_s": POSITIVE, "speed": SPEEDS, "distance": SPEEDS, "turn": AMOUNT},
+    "style": _each(COUNT, "window", "updates", "replay")
+    | _each(AMOUNT, "grad_penalty", "logit_reg", "weight_decay")
+    | {"learning_rate": POSITIVE, "clip": POSITIVE, "batch": Rule("at least 2, and whole", lambda v: _whole(v) and v >= 2)},
     "distill": {"updates": COUNT, "kept_rollouts": COUNT, "learning_rate": POSITIVE, "noise": POSITIVE, "mixed_share": SHARE},
 }
 
@@ -192,8 +206,44 @@ def _check_search(config: Config) -> None:
         )
 
 
+def _check_free(config: Config) -> None:
+    """What a policy that follows no clip may see and do."""
+    if config.style.judges == "difference" and config.reward.style:
+        raise InputError("style.judges is difference, which is to a reference, and follow is false: expected motion, or follow")
+    if config.action.prior != "default":
+        raise InputError(f"action.prior is {config.action.prior}, expected default: follow is false, there is no reference")
+    seen = [name for name in (*config.observation.actor, *config.observation.critic) if name in OF_REFERENCES]
+    if seen:
+        raise InputError(
+            f"the observation has {', '.join(seen)}, of a reference, and follow is false: expected terms of the robot"
+        )
+    held = ("anchor_height", "anchor_angle", "anchor_gravity", "end_effector_height")
+    kept = [name for name in held if getattr(config.termination, name) is not None]
+    if kept:
+        raise InputError(
+            f"termination has {', '.join(kept)}, of a reference, and follow is false: expected none, and termination.below_clips"
+        )
+
+
+def _check_goal(config: Config) -> None:
+    kind = config.goal.kind
+    if config.reward.goal and kind is None:
+        raise InputError(f"reward.goal is {config.reward.goal:g}, and goal.kind is none: there is nothing to be paid for")
+    shown = [name for name in (*config.observation.actor, *config.observation.critic) if name in KINDS]
+    if kind is None and shown:
+        raise InputError(f"the observation has {', '.join(shown)}, and goal.kind is none: there is no goal to be seen")
+    if kind is not None and kind not in config.observation.actor:
+        raise InputError(f"goal.kind is {kind}, and observation.actor lacks the term {kind}: the policy would not be told")
+
+
 def _check_together(config: Config) -> None:
     """What fields owe each other."""
+    if not config.follow:
+        _check_free(config)
+    _check_goal(config)
+    earned = {name: value for name, value in vars(config.reward).items() if name in EARNED}
+    if not any(value > 0.0 for value in earned.values()):
+        raise InputError(f"no reward is above 0 ({', '.join(earned)}): there is nothing to learn")
     if config.learner == "search":
         _check_search(config)
     sim, sampling, ppo = config.sim, config.sampling, config.ppo

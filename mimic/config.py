@@ -5,7 +5,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mimic.config_learning import DistillConfig, NetworkConfig, PPOConfig, SearchConfig
+from mimic.config_learning import DistillConfig, NetworkConfig, PPOConfig, SearchConfig, StyleConfig
 from motions.errors import InputError, unknown_name
 
 BACKENDS = ("native", "mjx-jax", "mjx-warp")
@@ -121,6 +121,10 @@ class RewardConfig:
     """[m/s]"""
     sigma_body_angvel: float = 3.14
     """[rad/s]"""
+    style: float = 0.0
+    """Weight of what a discriminator says (`StyleConfig`); 0: there is none."""
+    goal: float = 0.0
+    """Weight of how well the robot does what it is told (`GoalConfig`)."""
     soft_limit: float = 0.9
     """Part of a joint's range, about its middle, that lies within its soft limits."""
     contact_force: float = 1.0
@@ -130,16 +134,36 @@ class RewardConfig:
 
 
 @dataclass(frozen=True)
+class GoalConfig:
+    """What the robot is told to do, anew at random times; `reward.goal` is what it earns by it, and the observation term of the
+    same name shows it. Where the clips are followed, it is told what they do."""
+
+    kind: Literal["heading", "location"] | None = None
+    """heading: to move with a horizontal velocity; location: to be at a place. None: nothing."""
+    interval_s: float = 3.0
+    """Mean time [s] until it is told something else."""
+    speed: Range | None = None
+    """Of heading: speeds [m/s]; None: what the clips show."""
+    turn: float = 1.6
+    """Of heading: largest angle between the velocity asked for and where the robot faces then [rad]."""
+    distance: Range = (1.0, 5.0)
+    """Of location: how far the place is [m]."""
+
+
+@dataclass(frozen=True)
 class TerminationConfig:
-    anchor_height: float = 0.25
-    """Largest |dz| of the anchor [m]."""
+    anchor_height: float | None = 0.25
+    """Largest |dz| of the anchor [m]; None: any."""
     anchor_angle: float | None = 0.8
     """Largest angle between the anchor and its reference [rad]; None: any."""
     anchor_gravity: float | None = None
     """Largest difference between the anchor and its reference in how much of gravity points along their own z, from -1 to 1:
     blind to heading; None: any."""
-    end_effector_height: float = 0.25
-    """Largest |dz| of any end effector [m], after re-anchoring."""
+    end_effector_height: float | None = 0.25
+    """Largest |dz| of any end effector [m], after re-anchoring; None: any."""
+    below_clips: float | None = None
+    """How far below the lowest place that a tracked body has in any of the clips it may be [m]: what the clips never bring near
+    the ground has fallen where it is there. None: any."""
 
 
 HEIGHT_RULE = TerminationConfig()  # what "success" means in every evaluation, whatever a training terminated on
@@ -333,6 +357,16 @@ class Config:
     """Over how many of these the environments are spread; the numbers are those of one. None: all, of CPUs one."""
     init_from: str | None = None
     """Run whose policy, value function and observation statistics training begins with; None: with none."""
+    follow: bool = True
+    """Whether the body is to be where the reference is, until the clip ends. False: the clips only show where episodes start and
+    how to move (`reward.style`), and an episode ends with its time."""
+    begin: Literal["scratch", "tracker"] = "scratch"
+    """tracker: before this run a tracker of its clips is trained, and a student of that which follows no clip; it goes on from
+    the student, in folders beside its own (`mimic.stages`)."""
+    tracker_steps: int = 2_500_000
+    """Env-steps of that tracker ..."""
+    student_steps: int = 2_000_000
+    """... and of that student."""
     learner: Literal["ppo", "search"] = "ppo"
     """How a policy without a teacher learns: by reward (PPO), or from searched ways out of its falls; `mimic harden` sets it."""
     teacher: str | None = None
@@ -346,12 +380,14 @@ class Config:
     observation: ObservationConfig = field(default_factory=ObservationConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     termination: TerminationConfig = field(default_factory=TerminationConfig)
+    goal: GoalConfig = field(default_factory=GoalConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     reset: ResetConfig = field(default_factory=ResetConfig)
     randomize: RandomizeConfig = field(default_factory=RandomizeConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    style: StyleConfig = field(default_factory=StyleConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
 
@@ -394,5 +430,5 @@ def from_dict(cls: type, values: dict[str, Any], where: str = "config") -> Any:
                 raise InputError(f"{where}.{key}: expected a table, got {value!r}")
             made[key] = from_dict(typing.cast(type, kind), value, f"{where}.{key}")
         else:
-            made[key] = tuple(value) if typing.get_origin(kind) is tuple else value
+            made[key] = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
     return cls(**made)

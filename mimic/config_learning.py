@@ -28,6 +28,8 @@ class PPOConfig:
     """Over this last part of the training the desired KL divergence falls linearly to a twentieth: what is learnt settles."""
     critic_learning_rate: float | None = 1e-3
     """Step size of the critic, which no trust region limits; None: the actor's."""
+    critic_lead: int = 0
+    """Iterations in which the critic learns alone, where the policy begins with another run's and the critic with nothing."""
     value_clip: float | None = None
     """Largest change of a value from the one of the rollout that lowers the critic's loss; None: any."""
     std_rate: float = 10.0
@@ -51,6 +53,36 @@ class PPOConfig:
     loss: add |pi(M o) - M pi(o)|^2, with M the mirror image; network: pi(o) = (f(o) + M f(M o)) / 2, symmetric as it is built."""
     symmetry_coef: float = 1.0
     """Weight of that loss."""
+
+
+@dataclass(frozen=True)
+class StyleConfig:
+    """The discriminator, which learns to tell the clips from the robot; the robot is paid by `reward.style` for deceiving it."""
+
+    judges: Literal["motion", "difference"] = "motion"
+    """motion: a window of how the body moves, wherever the reference is (AMP). difference: how it differs from the reference
+    (ADD), for which `follow` must be true."""
+    loss: Literal["least_squares", "cross_entropy"] = "least_squares"
+    """least_squares: D is drawn to 1 and -1, the reward is max(0, 1 - (D - 1)^2 / 4). (AMP) cross_entropy: D is a logit, the
+    reward -log(1 - sigmoid(D)). (GAIL)"""
+    window: int = 4
+    """Control steps that it sees together; of a difference always one."""
+    hidden: tuple[int, ...] = (256, 128)
+    learning_rate: float = 1e-4
+    updates: int = 4
+    """Steps down its loss in each iteration."""
+    batch: int = 512
+    """Windows of the robot, and as many of the clips, in each of these; half of the robot's are from `replay`."""
+    grad_penalty: float = 5.0
+    """Weight of its squared gradient at the clips' windows; of a difference, at the robot's."""
+    logit_reg: float = 0.01
+    """Weight of the squared weights of its last layer."""
+    weight_decay: float = 1e-4
+    """Weight of the squared weights of all its layers."""
+    replay: int = 20_000
+    """Windows of the robot's past that are kept."""
+    clip: float = 10.0
+    """Bound on its normalized input."""
 
 
 @dataclass(frozen=True)

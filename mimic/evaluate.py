@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mimic.deepmimic import normalized_return
 from mimic.deploy.sim2sim import Policy, Rollout, rollout
 from mimic.deploy.simulation import OTHER_SIMULATOR, other_simulator
 from mimic.metrics import METRICS, SUCCESS_DISTANCE_M, clip_metrics, mean_metrics
@@ -40,14 +41,17 @@ class Evaluation:
     step_ms: float
     """Median wall time of a control step without the physics [ms]."""
     rollouts: list[Rollout] = field(repr=False)
+    n_env_steps: int | None = None
+    """What the policy has learnt from, the runs it began with or learnt from included; None: not known."""
 
     @property
     def mean(self) -> Row:
         return mean_metrics(self.clips)
 
     def to_json(self) -> dict[str, Any]:
-        """{"clips": [...], "mean": {...}, "step_ms": ..., "sim2sim": {...}, "all_collisions": {...}}, with clips and mean too."""
-        report = {"step_ms": self.step_ms, **_summary(self.clips)}
+        """{"step_ms": ..., "n_env_steps": ..., "clips": [...], "mean": {...}, "sim2sim": {...}, "all_collisions": {...}}, these
+        two with clips and mean of their own."""
+        report = {"step_ms": self.step_ms, "n_env_steps": self.n_env_steps, **_summary(self.clips)}
         report["sim2sim"] = {"simulator": OTHER_SIMULATOR, **_summary(self.sim2sim)}
         if self.all_collisions is not None:
             report["all_collisions"] = _summary(self.all_collisions)
@@ -75,23 +79,18 @@ def evaluate_policy(
         clips=[measure(policy, run) for run in runs],
         all_collisions=None if all_collisions is None else again(all_collisions),
         sim2sim=again(other_simulator(policy.model)),
+        n_env_steps=policy.spec.env_steps,
         step_ms=float(np.median(np.concatenate([run.step_ms for run in runs]))),
         rollouts=runs,
     )
 
 
 def measure(policy: Policy, run: Rollout) -> Row:
-    """The row of one run."""
+    """The row of one run; nr: DeepMimic's normalized return."""
     spec = policy.spec
-    return clip_metrics(
-        run.name,
-        run.frames,
-        run.states,
-        run.reference,
-        anchor=spec.anchor,
-        end_effectors=spec.end_effector_indices,
-        termination=spec.termination,
-    )
+    what = run.frames, run.states, run.reference
+    rules = {"anchor": spec.anchor, "end_effectors": spec.end_effector_indices, "termination": spec.termination}
+    return clip_metrics(run.name, *what, **rules) | {"nr": normalized_return(policy.body, *what, **rules)}
 
 
 def simulated_motion(run: Rollout, robot: Robot, fps: float) -> Motion:

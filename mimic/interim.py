@@ -14,10 +14,21 @@ from mimic.evaluate import measure
 from mimic.learning.ppo import TrainState
 from mimic.metrics import mean_metrics
 from mimic.pipeline import POLICY, policy_of, write_policy
+from mimic.roam import roam
 from mimic.runs import Run
 from motions.motion import Motion
 
 CLIPS = 8  # at most, evenly from a library
+ROAMED_S = 10.0  # [s] that robots are let loose which follow no clip
+SAID = {
+    "evaluation/success_height": "{:.0%} of the clips whole",
+    "evaluation/e_mpbpe_mm": "E_mpbpe {:.1f} mm",
+    "evaluation/stood": "{:.0%} stood",
+    "evaluation/pose_error_m": "pose error {:.3f} m",
+    "evaluation/coverage": "coverage {:.0%}",
+    "evaluation/heading_return": "heading {:.2f}",
+    "evaluation/location_return": "location {:.2f}",
+}
 
 
 class Interim:
@@ -54,9 +65,14 @@ class Interim:
         with tempfile.TemporaryDirectory() as folder:
             path = write_policy(policy_of(self.run, average, mean, std), self.run, Path(folder) / POLICY)
             policy = Policy.load(path)
-        means = mean_metrics(measure(policy, rollout(policy, motion)) for motion in some_of(self.run.motions))
-        shown = {name: means[name] for name in ("success_height", "e_mpbpe_mm", "e_g_mpbpe_mm") if means[name] is not None}
-        return {f"evaluation/{name}": value for name, value in shown.items()} | {"evaluation/env_steps": float(env_steps)}
+        motions = some_of(self.run.motions)
+        if policy.spec.follow:
+            means = mean_metrics(measure(policy, rollout(policy, motion)) for motion in motions)
+            found = {name: means[name] for name in ("success_height", "e_mpbpe_mm", "e_g_mpbpe_mm")}
+        else:
+            found = roam(policy, motions, seconds=ROAMED_S, again=False).row
+        shown = {f"evaluation/{name}": float(value) for name, value in found.items() if value is not None}
+        return shown | {"evaluation/env_steps": float(env_steps)}
 
 
 def some_of(motions: tuple[Motion, ...]) -> list[Motion]:
@@ -64,9 +80,6 @@ def some_of(motions: tuple[Motion, ...]) -> list[Motion]:
 
 
 def sentence(values: dict[str, float]) -> str:
-    error = values.get("evaluation/e_mpbpe_mm")
-    shown = "" if error is None else f", E_mpbpe {error:.1f} mm"
-    return (
-        f"at {values['evaluation/env_steps'] / 1e6:.2f} M env-steps, evaluated: {values['evaluation/success_height']:.0%} of the "
-        f"clips whole{shown}"
-    )
+    """What was measured, for people."""
+    parts = [form.format(values[name]) for name, form in SAID.items() if name in values]
+    return f"at {values['evaluation/env_steps'] / 1e6:.2f} M env-steps, evaluated: {', '.join(parts)}"

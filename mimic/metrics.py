@@ -16,7 +16,7 @@ from mimic.config import TerminationConfig
 from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.terminations import fallen
 from motions.kinematics import KinematicState
-from motions.rotations import Array, namespace, quat_angle
+from motions.rotations import Array, namespace, quat_angle, quat_rotate_inv, yaw_quat
 
 MM = 1000.0
 
@@ -40,6 +40,18 @@ def body_error(state: KinematicState, reference: KinematicState, anchor: int) ->
 def root_relative_body_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:
     """PBHC's E_mpbpe: mean position error of the tracked bodies relative to the root [mm]; no rotation is removed."""
     return _distance_mm(state.xpos - state.qpos[..., None, :3], reference.xpos - reference.qpos[..., None, :3])
+
+
+def in_heading_frame(state: KinematicState) -> Array:
+    """Places of the tracked bodies from the root, in its heading frame; (..., K, 3) [m]."""
+    xp, away = namespace(state.qpos, state.xpos), state.xpos - state.qpos[..., None, :3]
+    heading = xp.broadcast_to(yaw_quat(state.qpos[..., 3:7])[..., None, :], (*away.shape[:-1], 4))
+    return quat_rotate_inv(heading, away)
+
+
+def pose_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:
+    """Mean distance [m] of the tracked bodies, relative to the root in its heading frame. (AMP, Peng et al. 2021, table 3)"""
+    return _distance_mm(in_heading_frame(state), in_heading_frame(reference)) / MM
 
 
 def joint_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:
@@ -99,6 +111,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("e_g_mpbpe_mm", "E_g-mpbpe", "mm", 1, global_body_error, headline=True),
     Metric("e_mpbpe_mm", "E_mpbpe", "mm", 1, body_error, headline=True),
     Metric("e_mpbpe_root_mm", "root-relative", "mm", 1, root_relative_body_error),
+    Metric("pose_error_m", "pose error", "m", 3, pose_error),
     Metric("e_mpjpe_rad", "E_mpjpe", "rad", 3, joint_error, headline=True),
     Metric("e_mpjpe_l2_rad", "L2", "rad", 3, joint_error_l2),
     Metric("e_mpjve_rad_s", "E_mpjve", "rad/s", 2, joint_velocity_error, headline=True),

@@ -13,8 +13,9 @@ from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
 from mimic.learning.networks import Layers, Params, actor_layers, symmetric_layers
+from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
-from mimic.runs import EVALUATION, Run, git_commit
+from mimic.runs import EVALUATION, Run, git_commit, practised
 from mimic.tasks.symmetry import find_mirror
 from mimic.teacher import TaughtBy, at_nominal
 from motions.errors import InputError
@@ -79,7 +80,7 @@ def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]
 
 
 def _provenance(run: Run) -> dict[str, str]:
-    return {"git_commit": git_commit(), "run": run.folder.name}
+    return {"git_commit": git_commit(), "run": run.folder.name, "env_steps": str(practised(run))}
 
 
 def _ros_allowed(config: Config, say: Callable[[str], None]) -> bool:
@@ -97,6 +98,16 @@ def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str]
     if motions is None:
         write_json(run.folder / EVALUATION, evaluation.to_json())
     return evaluation
+
+
+def roam_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Roaming:
+    """As `evaluate_run`, for a policy that follows no clip: robots are let loose."""
+    out = run.folder / POLICY
+    export_run(run, out, lambda text: None if text.startswith("no ROS-side") else say(text))
+    roaming = roam(Policy.load(out), motions or run.motions)
+    if motions is None:
+        write_json(run.folder / EVALUATION, roaming.to_json())
+    return roaming
 
 
 def _all_collisions(run: Run, say: Callable[[str], None]):

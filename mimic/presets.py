@@ -7,6 +7,7 @@ from mimic.config import (
     BEYONDMIMIC_NOISE,
     ActionConfig,
     Config,
+    GoalConfig,
     NetworkConfig,
     NoiseConfig,
     ObservationConfig,
@@ -19,6 +20,7 @@ from mimic.config import (
     SimConfig,
     TerminationConfig,
 )
+from motions.clips import shipped_clips
 from motions.errors import unknown_name
 
 
@@ -117,6 +119,41 @@ def humanoid() -> Config:
     return Config(preset="humanoid", robot="humanoid", env_steps=2_400_000, ppo=PPOConfig(noise_correlation=0.5))
 
 
+def humanoid_style() -> Config:
+    """Our humanoid, moving as its clips do and following none (AMP)."""
+    config = humanoid()
+    nothing = dict.fromkeys(("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel"), 0.0)
+    own = ("root_height", "projected_gravity", "base_lin_vel", "base_ang_vel", "joint_pos", "joint_vel", "actions", "body_pos_b")
+    return replace(
+        config,
+        preset="humanoid_style",
+        motion=(str(shipped_clips()["walk"]),),
+        follow=False,
+        begin="tracker",
+        env_steps=2_000_000,
+        action=ActionConfig(prior="default", feed_forward="none", scale=1.0),
+        observation=ObservationConfig(actor=own, critic=()),
+        reward=RewardConfig(**nothing, style=2.0, action_rate=-0.005),
+        termination=TerminationConfig(None, None, None, None, below_clips=0.15),
+        network=NetworkConfig(init_std=0.1),  # it begins with a student that does well
+        ppo=replace(config.ppo, discount=0.97, gae_lambda=0.9, critic_lead=15),
+    )
+
+
+def humanoid_steer() -> Config:
+    """Our humanoid, told how fast to go and where to, in the style of its clips."""
+    config = humanoid_style()
+    return replace(
+        config,
+        preset="humanoid_steer",
+        env_steps=4_000_000,
+        tracker_steps=5_000_000,
+        observation=replace(config.observation, actor=(*config.observation.actor, "heading")),
+        reward=replace(config.reward, goal=2.0),
+        goal=GoalConfig(kind="heading"),
+    )
+
+
 def g1_deploy() -> Config:
     """Unitree G1 for the real robot: no state estimation, randomized bodies, motors, delays, noise and shoves."""
     config = g1()
@@ -196,7 +233,19 @@ DEPLOY = RandomizeConfig(
 
 PRESETS: dict[str, Callable[[], Config]] = {
     preset.__name__: preset
-    for preset in (g1, g1_ros, g1_deploy, g1_teacher, g1_beyondmimic, g1_beyondmimic_wose, h1_deploy, t1_deploy, humanoid)
+    for preset in (
+        g1,
+        g1_ros,
+        g1_deploy,
+        g1_teacher,
+        g1_beyondmimic,
+        g1_beyondmimic_wose,
+        h1_deploy,
+        t1_deploy,
+        humanoid,
+        humanoid_style,
+        humanoid_steer,
+    )
 }
 
 

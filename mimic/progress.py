@@ -8,6 +8,13 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as RichProgress
 
 REFRESH_S, PLAIN_EVERY_S = 1.0, 10.0
+SHOWN = {
+    "rollout/falls_per_s": "falls/s {:.2f}",
+    "error/e_mpbpe_mm": "E_mpbpe {:.1f} mm",
+    "style/reward": "style {:.2f}",
+    "style/coverage": "coverage {:.0%}",
+    "reward/goal": "goal {:.2f}",
+}  # of the metrics, as far as they are there
 SMOOTHING = 0.8  # of the shown falls and errors, which jump from rollout to rollout
 
 
@@ -37,13 +44,12 @@ class Progress:
             self.bar.stop()
 
     def update(self, row: dict[str, Any]) -> None:
-        for name in ("rollout/falls_per_s", "error/e_mpbpe_mm"):
-            old = self.shown[name] if name in self.shown else row[name]
-            self.shown[name] = SMOOTHING * old + (1.0 - SMOOTHING) * row[name]
-        text = (
-            f"{row['time/env_steps_per_s']:,.0f} env-steps/s  falls/s {self.shown['rollout/falls_per_s']:.2f}  "
-            f"E_mpbpe {self.shown['error/e_mpbpe_mm']:.1f} mm"
-        )
+        parts = [f"{row['time/env_steps_per_s']:,.0f} env-steps/s"]
+        for name, form in SHOWN.items():
+            if name in row:
+                self.shown[name] = SMOOTHING * self.shown.get(name, row[name]) + (1.0 - SMOOTHING) * row[name]
+                parts.append(form.format(self.shown[name]))
+        text = "  ".join(parts)
         if self.live:
             self.bar.update(self.task, completed=row["env_steps"], text=text)
             return
@@ -52,4 +58,6 @@ class Progress:
             self.printed = now
             left_s = (self.total - row["env_steps"]) / max(row["time/env_steps_per_s"], 1e-9)
             share = row["env_steps"] / self.total
-            self.console.print(f"{share:5.0%}  {row['env_steps'] / 1e6:.2f} M  {text}  eta {left_s:.0f} s", highlight=False)
+            self.console.print(
+                f"{share:5.0%}  {row['env_steps'] / 1e6:.2f} M  {text}  eta {left_s:.0f} s", highlight=False, soft_wrap=True
+            )

@@ -11,6 +11,7 @@ from mimic.config import to_dict
 from mimic.evaluate import Evaluation
 from mimic.metrics import frame_errors
 from mimic.pipeline import POLICY, robot_for
+from mimic.roam import Roaming
 from mimic.runs import CONFIG, Run, read_metrics
 from mimic.view.plots import plot_errors, plot_joints, plot_learning
 from mimic.view.report import write_report
@@ -70,3 +71,15 @@ def report_run(run: Run, evaluation: Evaluation, quality: dict[str, Any] | None,
         ],
     )
     return [folder / POLICY, folder / "video.mp4", folder / "frames.png", *(path for _, path in plots), report]
+
+
+def report_roaming(run: Run, roaming: Roaming, say: Callable[[str], None]) -> list[Path]:
+    """Film the first of the robots that were let loose and draw the curves; returns the files."""
+    folder, fps = run.folder, 1.0 / run.config.sim.ctrl_dt
+    qpos = roaming.states.qpos[:, 0]
+    qpos = qpos[np.isfinite(qpos).all(axis=1)]
+    model, every = robot_for(run).model, max(1, round(fps / VIDEO_FPS))
+    drawn_by = write_video(folder / "video.mp4", model, qpos, None, fps, every=every)
+    contact_sheet(folder / "frames.png", model, qpos, None, fps)
+    say(f"pictures drawn by {drawn_by}")
+    return [folder / "video.mp4", folder / "frames.png", plot_learning(folder / "learning.png", read_metrics(run.metrics_path))]

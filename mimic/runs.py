@@ -206,6 +206,14 @@ def _occupied(folder: Path, config: Config) -> str:
     return f"{folder} holds a run {detail}: --resume goes on with it, --overwrite replaces it, --run-dir names another folder"
 
 
+def practised(run: Run) -> int:
+    """Env-steps that the run's policy has learnt from, those of the runs it began with or learnt from included, if these are
+    still there."""
+    rows = read_metrics(run.metrics_path) if run.metrics_path.exists() else []
+    before = [Path(source) for source in (run.config.init_from, run.config.teacher) if source]
+    return int(rows[-1]["env_steps"] if rows else 0) + sum(practised(open_run(path)) for path in before if not is_free(path))
+
+
 def truncate_metrics(path: Path, iteration: int) -> None:
     """Drop rows after `iteration`: a resumed run writes them again."""
     if not path.exists():

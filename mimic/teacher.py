@@ -19,7 +19,7 @@ from motions.motion import Motion
 
 FOLDER, CONFIG, ACTOR = "teacher", "config.json", "actor.npz"  # within the student's run folder
 SHARED = ("robot", "motion", "quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping", "action", "sim")
-FREE = ("sim.actuator",)  # of these, what a student may have otherwise: its motors
+FREE = ("sim.actuator", "action")  # of these, what a student may have otherwise: its motors, and what its actions correct
 
 PLACE = ("motion_anchor_pos_b", "future")  # terms that show how far the robot has drifted
 
@@ -35,7 +35,7 @@ class TaughtBy:
 
     @property
     def actor(self) -> Teacher:
-        return Teacher(self.config.observation, self.layers, self.mean, self.std)
+        return Teacher(self.config.observation, self.config.action, self.layers, self.mean, self.std)
 
 
 def at_nominal(taught_by: TaughtBy, robot: Robot, motion: Motion) -> TaughtBy:
@@ -74,7 +74,7 @@ def check_student(student: Config, teacher: Config) -> None:
             "present only: train one with --observation.history 0"
         )
     ours, theirs = ({name: to_dict(config)[name] for name in SHARED} for config in (student, teacher))
-    lines = [line for name, line in differences(ours, theirs, whose="the teacher") if name not in FREE]
+    lines = [line for name, line in differences(ours, theirs, whose="the teacher") if not name.startswith(FREE)]
     if lines:
         raise InputError(f"a student acts as its teacher does, on its robot and motions; what differs: {'; '.join(lines)}")
     if "randomization" in teacher.observation.actor:

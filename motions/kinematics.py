@@ -13,7 +13,7 @@ import numpy as np
 
 from motions.errors import InputError
 from motions.levels import Frames, Tree, descend, tree_of
-from motions.rotations import Array, namespace, quat_conj, quat_log, quat_mul, quat_rotate
+from motions.rotations import Array, namespace, quat_conj, quat_from_axis_angle, quat_log, quat_mul, quat_rotate
 
 
 class KinematicState(NamedTuple):
@@ -163,3 +163,24 @@ def kinematic_state(body: Body, qpos: Array, qvel: Array, tracked_ids: np.ndarra
     """The full `KinematicState` of (qpos, qvel) for the bodies `tracked_ids` (K,)."""
     parts = forward_velocity(body, qpos, qvel)
     return KinematicState(qpos, qvel, *(part[..., tracked_ids, :] for part in parts))
+
+
+def joint_rotations(body: Body, qpos: Array) -> Array:
+    """How far each of the M bodies with hinges is turned by them, in their order, from where the model has it; (..., M, 4) wxyz.
+
+    Of a body with three hinges this is the rotation of a ball joint, whatever the hinges' axes. `qpos` (..., nq); numpy or JAX.
+    """
+    model, xp = body.model, namespace(qpos)
+    counts = model.body_jntnum[model.body_jntnum > 0][1:]  # without the root's free joint
+    none = model.njnt - 1  # beyond the last hinge: no rotation
+    firsts = np.cumsum(counts) - counts
+    slots = np.arange(counts.max(initial=1))
+    index = np.where(slots < counts[:, None], firsts[:, None] + slots, none)
+    axes = xp.asarray(model.jnt_axis[1:], dtype=qpos.dtype)
+    turns = quat_from_axis_angle(axes, qpos[..., 7:] - xp.asarray(model.qpos0[7:], dtype=qpos.dtype))
+    still = xp.broadcast_to(xp.asarray([1.0, 0.0, 0.0, 0.0], dtype=qpos.dtype), (*turns.shape[:-2], 1, 4))
+    turns = xp.concatenate([turns, still], axis=-2)[..., index, :]  # (..., M, most hinges, 4)
+    found = turns[..., 0, :]
+    for slot in slots[1:]:
+        found = quat_mul(found, turns[..., slot, :])
+    return found

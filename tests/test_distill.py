@@ -75,7 +75,7 @@ def test_the_label_is_what_the_exported_teacher_would_do_in_the_true_state(tmp_p
     task = make_task(late, ROBOT, (MOTION,), "native")  # three of four physics steps with the target before the last
     trained = dataclasses.replace(STUDENT, observation=dataclasses.replace(SIGHT, true_state=True))
     seer = make_task(trained, ROBOT, (MOTION,), "native")
-    taught = Taught(task, Teacher(SIGHT, *actor), 1.0)
+    taught = Taught(task, Teacher(SIGHT, TEACHER.action, *actor), 1.0)
     lesson = taught.init_curriculum()._replace(led=jnp.zeros(()))
     state, rng = taught.reset(jax.random.key(1), lesson), np.random.default_rng(1)
     clip = policy.reference(MOTION)
@@ -96,7 +96,9 @@ def test_the_label_is_what_the_exported_teacher_would_do_in_the_true_state(tmp_p
         np.testing.assert_allclose(prior, task.target(state.clip, state.frame + 1, still), atol=1e-6)
         assert lag == 0.75
         present = seer.observe(state)[0][: sum(sizes)]
-        np.testing.assert_array_equal(np.delete(task.observe_true(state, SIGHT), its_action), np.delete(present, its_action))
+        np.testing.assert_array_equal(
+            np.delete(task.observe_true(state, SIGHT, task.aim), its_action), np.delete(present, its_action)
+        )
         assert np.abs(np.asarray(sensed)[8:12] - (true.qpos[7:] - ROBOT.default_qpos[7:])).max() > 1e-3
 
 
@@ -137,11 +139,13 @@ class Blurred(Reach):
     def observe(self, state: ReachState) -> tuple[jax.Array, jax.Array]:
         return 5.0 + 3.0 * (state.goal - state.position), jnp.zeros(0)
 
-    def observe_true(self, state: ReachState, observation: ObservationConfig) -> jax.Array:
+    def observe_true(self, state: ReachState, observation: ObservationConfig, aim: None) -> jax.Array:
         return state.goal - state.position
 
 
-WALK = Teacher(ObservationConfig(), [(np.eye(2, dtype=np.float32) / 3, np.zeros(2, np.float32))], np.zeros(2), np.ones(2))
+WALK = Teacher(
+    ObservationConfig(), ActionConfig(), [(np.eye(2, dtype=np.float32) / 3, np.zeros(2, np.float32))], np.zeros(2), np.ones(2)
+)
 TOY = dataclasses.replace(
     toy_config(num_envs=32, rollout_length=8),
     env_steps=32 * 8 * 60,

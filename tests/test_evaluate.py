@@ -50,6 +50,8 @@ def test_a_standing_robot_completes_its_clip(policy: Policy):
     run = evaluation.rollouts[0]
     distance_mm = 1000 * np.linalg.norm(run.states.xpos - run.reference.xpos, axis=-1)
     assert row["e_g_mpbpe_mm"] == pytest.approx(distance_mm.mean(), rel=1e-5)
+    assert 0.5 < row["nr"] < 1.0
+    assert row["pose_error_m"] < 0.01
 
 
 def test_the_run_begins_exactly_on_the_reference(policy: Policy):

@@ -18,7 +18,7 @@ def random_state(seed: int) -> KinematicState:
     rng = np.random.default_rng(seed)
     quat = Rotation.random(FRAMES * BODIES, rng=rng).as_quat(scalar_first=True).reshape(FRAMES, BODIES, 4)
     return KinematicState(
-        qpos=rng.normal(size=(FRAMES, 7 + JOINTS)),
+        qpos=np.concatenate([rng.normal(size=(FRAMES, 3)), quat[:, 0], rng.normal(size=(FRAMES, JOINTS))], axis=1),
         qvel=rng.normal(size=(FRAMES, 6 + JOINTS)),
         xpos=rng.normal(size=(FRAMES, BODIES, 3)),
         xquat=quat,
@@ -49,6 +49,8 @@ def expected_errors(state: KinematicState, reference: KinematicState) -> dict[st
             world.append(np.linalg.norm(p[b] - r[b]))
             anchored.append(np.linalg.norm(p[b] - origin - turn.apply(r[b] - r[ANCHOR])))
             relative.append(np.linalg.norm((p[b] - state.qpos[f, :3]) - (r[b] - reference.qpos[f, :3])))
+        ours, theirs = (heading(rotation(s.qpos[f, 3:7])).inv().apply(s.xpos[f] - s.qpos[f, :3]) for s in (state, reference))
+        rows["pose_error_m"].append(np.mean([np.linalg.norm(ours[b] - theirs[b]) for b in range(BODIES)]))
         angles = [state.qpos[f, 7 + j] - reference.qpos[f, 7 + j] for j in range(JOINTS)]
         rates = [state.qvel[f, 6 + j] - reference.qvel[f, 6 + j] for j in range(JOINTS)]
         rows["e_g_mpbpe_mm"].append(1000 * sum(world) / BODIES)

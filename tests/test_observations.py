@@ -26,6 +26,7 @@ def observed(seed: int = 0) -> Observed:
         phase=rng.uniform(size=()),
         time=rng.uniform(0.0, 10.0, size=()),
         drawn=rng.normal(size=5),
+        goal=rng.normal(size=2),
     )
 
 
@@ -68,7 +69,15 @@ def by_hand(o: Observed) -> dict[str, list[float]]:
         "future": future,
         "future_motion": future_motion,
         "randomization": list(o.drawn),
+        "root_height": [s.qpos[2]],
+        "heading": list(towards(root, o.goal)),
+        "location": list(towards(root, o.goal - s.qpos[:2])),
     }
+
+
+def towards(root: Rotation, flat: np.ndarray) -> np.ndarray:
+    """A horizontal vector of the world as a body at `root` has it before it and to its left."""
+    return Rotation.from_euler("z", root.as_euler("ZYX")[0]).inv().apply([*flat, 0.0])[:2]
 
 
 def tracking_errors_by_hand(s: KinematicState, r: KinematicState) -> list[float]:
@@ -122,8 +131,8 @@ def test_an_unknown_term_gets_a_hint():
 
 @pytest.mark.parametrize("name", TERMS)
 def test_no_term_knows_where_in_the_world_it_is(name: str):
-    """The world turned about the vertical and shifted, body and reference alike."""
-    o, turn, shift = observed(), Rotation.from_euler("z", 2.1), np.array([3.0, -4.0, 0.5])
+    """The world turned about the vertical and shifted, body, reference and goal alike."""
+    o, turn, shift = observed(), Rotation.from_euler("z", 2.1), np.array([3.0, -4.0, 0.5 if name != "root_height" else 0.0])
     for state, yaw in ((o.state, 0.4), (o.reference, 1.3)):  # upright: the heading of a body lying down is no heading
         state.xquat[ANCHOR] = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
     future = [moved(type(o.state)(*(part[h] for part in o.future)), turn, shift) for h in range(FUTURE)]
@@ -131,8 +140,22 @@ def test_no_term_knows_where_in_the_world_it_is(name: str):
         state=moved(o.state, turn, shift),
         reference=moved(o.reference, turn, shift),
         future=type(o.state)(*(np.stack(parts) for parts in zip(*future))),
+        goal=(turn.apply([*o.goal, 0.0]) + (shift if name == "location" else 0.0))[:2],
     )
     np.testing.assert_allclose(TERMS[name](elsewhere, LAYOUT), TERMS[name](o, LAYOUT), atol=1e-12)
+
+
+def test_a_place_far_away_is_shown_five_metres_away():
+    o = observed()
+    far = o._replace(goal=o.state.qpos[:2] + 100.0 * o.goal)
+    way = TERMS["location"](far, LAYOUT)
+    assert np.linalg.norm(way) == pytest.approx(5.0)
+    np.testing.assert_allclose(way / 5.0, towards(rotation(o.state.qpos[3:7]), o.goal) / np.linalg.norm(o.goal), atol=1e-12)
+
+
+def test_a_goal_that_is_not_there_is_named():
+    with pytest.raises(InputError, match=r"goal\.kind"):
+        observe(("heading",), observed()._replace(goal=None), LAYOUT)
 
 
 def test_on_the_reference_the_anchor_is_here_and_not_turned():

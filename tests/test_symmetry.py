@@ -50,10 +50,10 @@ def test_a_mirrored_state_is_the_mirrored_motions():
     assert np.abs(IMAGES.qpos - FRAMES.qpos).max() > 0.1
 
 
-def seen(frames: KinematicState, action: np.ndarray) -> Observed:
+def seen(frames: KinematicState, action: np.ndarray, goal: np.ndarray) -> Observed:
     """The body a little behind its reference, so that no error vanishes."""
     nothing = np.zeros(())
-    return Observed(part(frames, 20), part(frames, 26), part(frames, [30, 40]), action, nothing, nothing, np.zeros(3))
+    return Observed(part(frames, 20), part(frames, 26), part(frames, [30, 40]), action, nothing, nothing, np.zeros(3), goal)
 
 
 @pytest.mark.parametrize("name", [name for name in TERMS if name not in WITHOUT_IMAGE])
@@ -65,7 +65,10 @@ def test_the_image_of_an_observation_is_the_observation_of_the_image(name: str):
     assert sorted(image.index) == list(range(len(image.index)))
     action = np.random.default_rng(0).normal(size=len(ROBOT.joint_names))
     names = ("command", name, name, name)
-    one, other = (observe(names, o, LAYOUT) for o in (seen(FRAMES, action), seen(IMAGES, ACTION.of(action))))
+    goal = np.array([1.5, 0.7])
+    one, other = (
+        observe(names, o, LAYOUT) for o in (seen(FRAMES, action, goal), seen(IMAGES, ACTION.of(action), goal * [1, -1]))
+    )
     np.testing.assert_allclose(image.of(one), other, atol=1e-3)
     np.testing.assert_allclose(image.of(image.of(one)), one, atol=1e-12)
 

@@ -13,7 +13,7 @@ from mimic.config import Config, NetworkConfig, ObservationConfig, PPOConfig
 from mimic.learning.ppo import Learner, TrainState
 from mimic.runs import Run, create_run
 from mimic.train import learner_of, make_task, restore_state, train
-from mimic.warm_start import INHERITED, check_warm_start, warm_start
+from mimic.warm_start import INHERITED, _without_critic, check_warm_start, warm_start
 from motions.errors import InputError
 from motions.kinematics import Body
 
@@ -120,3 +120,32 @@ def test_refuses_other_shapes(source, tmp_path):
     wider = jax.tree.map(lambda leaf: np.zeros((2, *np.shape(leaf))), state.params)
     with pytest.raises(InputError, match="params of"):
         warm_start(run, state._replace(params=wider), lambda line: None)
+
+
+def test_who_goes_on_from_a_student_keeps_its_actor_and_eyes_and_gets_a_new_critic(source, tmp_path):
+    """A student's statistics are of more than it sees; its noise is not taken over, nor are its current weights."""
+    run = new_run(tmp_path / "run")
+    fresh = jax.device_get(learner(run).init(jax.random.key(3)))
+    actor = jax.tree.map(lambda leaf: leaf + 1.0, fresh.params["actor"])
+    seen = len(actor["params"]["Dense_0"]["kernel"])
+    wide = np.arange(seen + 9, dtype=np.float32)
+    count = {"hi": np.uint32(0), "lo": np.uint32(77)}
+    statistics = {"mean": wide, "std": 2 * wide, "summed_variance": 3 * wide, "count": count, "std_eps": 0.0}
+    parts = _without_critic({"average": {"actor": actor}, "normalizer": statistics}, fresh)
+    for name in ("params", "average"):
+        jax.tree.map(np.testing.assert_array_equal, parts[name]["actor"], actor)
+        jax.tree.map(np.testing.assert_array_equal, parts[name]["critic"], fresh.params["critic"])
+        np.testing.assert_array_equal(parts[name]["log_std"], fresh.params["log_std"])
+    np.testing.assert_array_equal(parts["normalizer"]["std"], 2 * wide[:seen])
+    assert parts["normalizer"]["count"] == count
+
+
+def test_a_student_may_have_had_another_critic(source, tmp_path):
+    """Or rather none: what it says of one, and of the noise, does not matter to who goes on by reward."""
+    student = new_run(tmp_path / "student", teacher="runs/teacher", network=NetworkConfig(hidden=(16,), init_std=0.7))
+    seen = dataclasses.replace(CONFIG.observation, critic=())
+    check_warm_start(dataclasses.replace(CONFIG, init_from=str(student.folder), observation=seen), ROBOT)
+    with pytest.raises(InputError, match=r"network\.init_std"):
+        check_warm_start(
+            dataclasses.replace(CONFIG, init_from=str(source.folder), network=NetworkConfig(hidden=(16,), init_std=0.7)), ROBOT
+        )

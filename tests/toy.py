@@ -40,7 +40,10 @@ class Toy:
     def chance(self, key: Array) -> Array:
         return jnp.zeros(0)
 
-    def intended(self, state: Any, action: Array, ahead: Array | float = 0.0) -> Array:
+    def aim_of(self, action: Any) -> None:
+        """It has one kind of actions."""
+
+    def intended(self, state: Any, action: Array, ahead: Array | float = 0.0, aim: None = None) -> Array:
         return action
 
     def lag(self, state: Any) -> Array:

@@ -19,6 +19,7 @@ from mimic.arguments import (
     write_json,
 )
 from mimic.commands.run_options import Cluster, first_argument, parse_options, run_to_resume
+from mimic.commands.staged import run_stages
 from mimic.config import Config, from_dict, to_dict
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
@@ -26,6 +27,7 @@ from motions.errors import InputError
 if TYPE_CHECKING:
     from mimic.runs import Run
     from mimic.train import TrainResult
+    from motions.motion import Motion
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,21 @@ class Training:
 
 @dataclass(frozen=True)
 class Train(Training):
-    """Train a controller that tracks a motion."""
+    """Train a controller: one that tracks a motion, or one that moves in its style."""
+
+    def run(self) -> int:
+        from mimic.checks import check_config
+        from mimic.stages import begun
+
+        if self.config.begin == "scratch" or self.resume:
+            return super().run()
+        if self.cluster != Cluster():
+            raise InputError("stages are trained by one process: on a cluster train each by itself, and go on with --init-from")
+        check_config(self.config)
+        code = run_stages(self.config, self.folder, overwrite=self.overwrite)
+        if code:
+            return code
+        return dataclasses.replace(self, config=begun(self.config, self.folder)).run()
 
     def refuse(self) -> None:
         if self.config.teacher is not None and not self.resume:
@@ -171,13 +187,20 @@ def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -
     """Print what the controller can do; video, plots and report go to the run folder."""
     from mimic.compare import compare, print_comparison
     from mimic.evaluate import print_evaluation
-    from mimic.pipeline import evaluate_run
-    from mimic.reporting import report_run
+    from mimic.pipeline import evaluate_run, roam_run
+    from mimic.reporting import report_roaming, report_run
+    from mimic.roam import print_roaming
 
     say(
         f"{result.env_steps / 1e6:.2f} M env-steps in {result.wall_s:.0f} s ({result.steps_per_s:,.0f}/s), "
         f"peak {result.peak_memory_mb:.0f} MB"
     )
+    if not run.config.follow:
+        roaming = roam_run(run, None, say)
+        print_roaming(roaming)
+        report_roaming(run, roaming, say)
+        say(f"everything is in {run.folder}: video.mp4, learning.png, policy.onnx")
+        return 0
     evaluation = evaluate_run(run, None, say)
     print_evaluation(evaluation, run.config.sim.collisions)
     if run.config.teacher is not None:
@@ -219,6 +242,8 @@ class Evaluate(FileOptions):
         if self.motion:
             files, _ = clips_of(self.motion, run.robot, say, split="held_out")
             motions, _ = read_motions(files, run.robot, say, **self.of_files)
+        if not run.config.follow:
+            return self.roam(run, motions)
         if self.mirror:
             motions = list(motions or run.motions)
             motions += [edit.mirror(motion, run.robot.body) for motion in motions]
@@ -229,6 +254,18 @@ class Evaluate(FileOptions):
         write_json(self.json, evaluation.to_json())
         if self.save_motion is not None:
             save_simulated(evaluation, run.robot, 1.0 / run.config.sim.ctrl_dt, self.save_motion, say)
+        return 0
+
+    def roam(self, run: "Run", motions: "list[Motion] | None") -> int:
+        """A policy that follows no clip."""
+        from mimic.pipeline import roam_run
+        from mimic.roam import print_roaming
+
+        if self.mirror or self.save_motion:
+            raise InputError("--mirror and --save-motion are for policies that follow a clip, and this one does not")
+        roaming = roam_run(run, motions, say)
+        print_roaming(roaming)
+        write_json(self.json, roaming.to_json())
         return 0
 
 

@@ -19,7 +19,8 @@ from mimic.config import HEIGHT_RULE, Config
 from mimic.deploy.chain import chain_to
 from mimic.deploy.graph import Layers, policy_model, ros_model
 from mimic.deploy.sim2sim import Policy, rollout
-from mimic.deploy.spec import MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
+from mimic.deploy.spec import GoalInfo, MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
+from mimic.mdp.goals import KINDS
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
 from mimic.robots import Robot
@@ -157,13 +158,20 @@ def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str
         tracked_bodies=robot.tracked_bodies,
         anchor_body=robot.anchor_body,
         end_effectors=robot.end_effectors,
-        termination=HEIGHT_RULE,
+        termination=HEIGHT_RULE if config.follow else config.termination,
+        follow=config.follow,
+        goal=_goal(config),
         motion=MotionInfo(clip.name, clip.num_frames, clip.loop, clip.source, clip.licence),
         joint_lower=_limits(robot.body.joint_range[:, 0]),
         joint_upper=_limits(robot.body.joint_range[:, 1]),
         anchor_chain=chain_to(robot.body, robot.anchor_body),
         provenance={"preset": config.preset, **_versions(), **(provenance or {})},
     )
+
+
+def _goal(config: Config) -> GoalInfo | None:
+    goal = config.goal
+    return None if goal.kind is None else GoalInfo(goal.kind, KINDS[goal.kind].numbers, goal.speed)
 
 
 def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, ...]:
@@ -176,7 +184,8 @@ def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, .
 
     layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32))
     last, none = np.zeros(len(robot.joint_names), np.float32), np.zeros(0, np.float32)
-    nothing = Observed(halves(), halves(), halves(horizon), last, np.float32(0), np.float32(0), none)
+    goal = None if config.goal.kind is None else np.zeros(len(KINDS[config.goal.kind].numbers), np.float32)
+    nothing = Observed(halves(), halves(), halves(horizon), last, np.float32(0), np.float32(0), none, goal)
     shown = [(name, 0) for name in config.observation.actor]
     shown += [(name, ago + 1) for ago in range(config.observation.history) for name in config.observation.history_terms]
     terms, start = [], 0

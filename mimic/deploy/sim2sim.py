@@ -5,7 +5,7 @@ position targets, hold them for one control step.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,11 +78,13 @@ class Policy:
         frame: int,
         last_action: np.ndarray,
         history: np.ndarray | None = None,
+        goal: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The observation (..., N) float32 of robots at `state` (..., nq) with the cursor at `frame` of `clip`, and the `history`
         (..., H, P) to give at the next step.
 
         The observation is not normalized: the network does that. `history` None: there is no past yet, all of it is as now.
+        goal (..., G): what the robots are told, of a policy that is told anything.
         """
         last, robots = len(clip.qpos) - 1, state.qpos.shape[:-1]
 
@@ -98,6 +100,7 @@ class Policy:
             phase=alike(np.float32(min(frame, last) / max(last, 1))),
             time=alike(np.float32(frame * self.spec.ctrl_dt)),
             drawn=alike(np.zeros(0, np.float32)),
+            goal=None if goal is None else goal.astype(np.float32, copy=False),
         )
         now = observe(self.spec.history_terms, observed, self.layout).astype(np.float32, copy=False)
         if history is None:
@@ -176,16 +179,19 @@ class ControlStep(NamedTuple):
     policy_ms: float
 
 
-def track(policy: Policy, clip: KinematicState, link: Link, steps: int) -> Iterator[ControlStep]:
+def track(
+    policy: Policy, clip: KinematicState, link: Link, steps: int, tell: Callable[[KinematicState], np.ndarray] | None = None
+) -> Iterator[ControlStep]:
     """Run `policy` along `clip` from its first frame for `steps` control steps; the robots are where the link's simulation
-    has put them. The caller may stop some of them between the steps."""
+    has put them. The caller may stop some of them between the steps. tell: what robots at a state (B, ...) are told, (B, G)."""
     simulation, priors = link.simulation, policy.priors(clip)
     state = simulation.state()
     action, history = np.zeros((simulation.count, len(policy.spec.joint_names)), np.float32), None
     for frame in range(steps):
         seen = link.sense(state)
         begin = time.perf_counter()
-        observation, history = policy.observation(seen, clip, frame, action, history)
+        goal = None if tell is None else tell(state)
+        observation, history = policy.observation(seen, clip, frame, action, history, goal)
         action = policy.act(observation)
         target = policy.target(priors, frame, action)
         policy_ms = 1e3 * (time.perf_counter() - begin)
@@ -199,6 +205,8 @@ def rollout(
 ) -> Rollout:
     """Track `motion` (the policy's own by default) once from its first frame, deterministically, in C MuJoCo.
 
+    A policy that is told what to do is told zeros; `mimic.roam` measures those that follow no clip.
+
     `model`: another simulation model of the same robot. Stops early once the height rule has failed and the tracked
     bodies are on average `LOST_M` away, or where the physics broke (the state is then NaN).
     """
@@ -209,7 +217,9 @@ def rollout(
     link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
     frames = len(clip.qpos)
     states, done = [simulation.state()], []
-    for step in track(policy, clip, link, frames - 1 if max_steps is None else min(max_steps, frames - 1)):
+    goal = None if policy.spec.goal is None else np.zeros((1, len(policy.spec.goal.numbers)), np.float32)
+    tell = None if goal is None else lambda _: goal
+    for step in track(policy, clip, link, frames - 1 if max_steps is None else min(max_steps, frames - 1), tell):
         states.append(step.state)
         done.append(step)
         if _lost(policy.spec, step.state, frame_of(clip, len(done))):

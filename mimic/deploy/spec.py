@@ -80,6 +80,17 @@ class MotionInfo:
 
 
 @dataclass(frozen=True)
+class GoalInfo:
+    """What the policy is told to do: the input "goal" of its observation, which the term of the same name shows it."""
+
+    kind: str
+    numbers: tuple[str, ...]
+    """What the goal's numbers are, each with its unit."""
+    speed: tuple[float, float] | None
+    """Of heading: slowest and fastest it was trained for [m/s]."""
+
+
+@dataclass(frozen=True)
 class SideFile:
     """A file that belongs to the policy and lies beside it."""
 
@@ -128,8 +139,17 @@ class PolicySpec:
     """From the root's frame to the anchor body's: the torso's orientation is the root's, turned by these links in order."""
     files: dict[str, SideFile] = field(default_factory=dict)
     """network, model (MJCF), motion (npz); in a bundle, every other file too."""
+    follow: bool = True
+    """Whether it tracks the clip; else the clip is what it was shown, and where it may start."""
+    goal: GoalInfo | None = None
+    """null: it is told nothing."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Preset, versions, git commit."""
+
+    @property
+    def env_steps(self) -> int | None:
+        """Control steps it was trained with; None: not known."""
+        return int(self.provenance["env_steps"]) if "env_steps" in self.provenance else None
 
     @property
     def curve(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -211,8 +231,12 @@ def _build(table: dict[str, Any], where: str) -> PolicySpec:
     try:
         terms = tuple(from_dict(ObservationTerm, t, f"{where}: observation") for t in table["observation"])
         chain = tuple(from_dict(ChainLink, t, f"{where}: anchor_chain") for t in table.get("anchor_chain", ()))
+        goal = table.get("goal")
+        goal = None if goal is None else from_dict(GoalInfo, goal, f"{where}: goal")
         files = {key: from_dict(SideFile, f, f"{where}: files") for key, f in table["files"].items()}
-        spec: PolicySpec = from_dict(PolicySpec, table | {"observation": terms, "anchor_chain": chain, "files": files}, where)
+        spec: PolicySpec = from_dict(
+            PolicySpec, table | {"observation": terms, "anchor_chain": chain, "files": files, "goal": goal}, where
+        )
         _check(spec, where)
     except InputError:
         raise

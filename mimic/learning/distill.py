@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mimic.config import Config, ObservationConfig
+from mimic.config import ActionConfig, Config, ObservationConfig
 from mimic.learning.networks import MLP, Layers, Params, actor_params, make_networks
 from mimic.learning.normalizer import first_of, init_normalizer, normalize, update_normalizer
 from mimic.learning.ppo import Learner, TrainState, after_the_first, annealed
@@ -24,9 +24,11 @@ from motions.rotations import Array
 
 
 class Teacher(NamedTuple):
-    """A trained actor: what it observes, its layers (kernel (in, out), bias (out,)), and its normalizer's mean and std (N,)."""
+    """A trained actor: what it observes and what its actions ask for, its layers (kernel (in, out), bias (out,)), and its
+    normalizer's mean and std (N,)."""
 
     observation: ObservationConfig
+    action: ActionConfig
     layers: Layers
     mean: np.ndarray
     std: np.ndarray
@@ -55,7 +57,7 @@ class Taught:
 
     def __init__(self, task: Any, teacher: Teacher, led_iterations: float) -> None:
         self.task, self.teacher, self.led_iterations = task, teacher, led_iterations
-        self.action_size = task.action_size
+        self.action_size, self.aim = task.action_size, task.aim_of(teacher.action)
 
     def init_curriculum(self) -> Lesson:
         return Lesson(self.task.init_curriculum(), jnp.ones(()))
@@ -84,17 +86,17 @@ class Taught:
 
     def plan(self, env_state: Any) -> Array:
         """What the teacher asks for if it acts at once, beside what an action of zero does, and the lag; (2 J + 1,)."""
-        still = jnp.zeros(self.action_size)
-        targets = [self.task.intended(env_state, action) for action in (self._act(env_state), still)]
-        return jnp.concatenate([*targets, self.task.lag(env_state)[None]])
+        wanted = self.task.intended(env_state, self._act(env_state), aim=self.aim)
+        still = self.task.intended(env_state, jnp.zeros(self.action_size))
+        return jnp.concatenate([wanted, still, self.task.lag(env_state)[None]])
 
     def _act(self, env_state: Any) -> Array:
         """What the teacher would do if it acted at once; (J,)."""
-        return self.teacher.act(self.task.observe_true(env_state, self.teacher.observation))
+        return self.teacher.act(self.task.observe_true(env_state, self.teacher.observation, self.aim))
 
     def _led(self, env_state: Any) -> Array:
         """What it does when it acts late: the same about where the reference will be by then."""
-        then = self.task.intended(env_state, self._act(env_state), self.task.lag(env_state))
+        then = self.task.intended(env_state, self._act(env_state), self.task.lag(env_state), self.aim)
         return (then - self.task.intended(env_state, jnp.zeros(self.action_size))) / self.task.action_scale
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from mimic.config import Config, PPOConfig
+from mimic.learning.discriminator import StyleState, StyleTask, make_judge
 from mimic.learning.networks import Networks, Params, gaussian_kl, gaussian_log_prob, make_networks
 from mimic.learning.normalizer import Normalizer, init_normalizer, normalize, update_normalizer
 from mimic.learning.rollout import Offender, Task, Transition, collect
@@ -32,6 +33,8 @@ class TrainState(NamedTuple):
     curriculum: Any
     key: Array
     iteration: Array
+    style: StyleState | None = None
+    """The discriminator's, where there is one."""
 
 
 class Learner(NamedTuple):
@@ -170,7 +173,9 @@ def ppo_loss(
 
 
 class MirrorTask(Task, Protocol):
-    """A task that may have a mirror image."""
+    """A task that may have a mirror image, and something to show a discriminator (`style`), where it is asked for."""
+
+    style: StyleTask | None
 
     def mirror(self) -> Mirror:
         """The left-right mirror images of what the actor sees and does; asked for only where `ppo.symmetry` is."""
@@ -194,6 +199,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
     networks, obs_size = networks_of(config, task)
     actor_size = networks.actor_size
     groups = group_count(config.num_envs, ppo.rollout_length, ppo.num_minibatches)
+    judge = make_judge(config.style, task.style) if config.reward.style else None
     learnt = task.mirror() if ppo.symmetry in ("augment", "loss") else None
     mirror = learnt if networks.mirror is None else networks.mirror
 
@@ -218,6 +224,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
             curriculum=curriculum,
             key=key_train,
             iteration=jnp.zeros((), jnp.int32),
+            style=None if judge is None else judge.init(jax.random.fold_in(key_params, 1)),
         )
 
     def iterate(state: TrainState) -> tuple[TrainState, dict[str, Array], Offender]:
@@ -227,13 +234,13 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
             length=ppo.rollout_length, obs_clip=config.observation.clip, paired=ppo.paired,
             noise_correlation=ppo.noise_correlation,
         )  # fmt: skip
-        transitions: Transition = collected.transitions
+        transitions, style, style_log = _judged(state, collected.transitions, key_rollout)
         batch = _make_batch(state, transitions)
         before = (state.params, state.opt_state, state.learning_rate, state.average)
         after, log = after_the_first(state.iteration, lambda: _update(state, before, batch, key_update), before)
         params, opt_state, learning_rate, average = after
         curriculum = task.update_curriculum(state.curriculum, transitions.notes, transitions.terminated)
-        log = jax.tree.map(jnp.mean, log) | collected.log | task.curriculum_log(curriculum)
+        log = jax.tree.map(jnp.mean, log) | collected.log | task.curriculum_log(curriculum) | style_log
         log["rollout/reward"] = transitions.reward.mean()
         log["rollout/terminated"] = transitions.terminated.mean()
         log["rollout/action_std"] = jnp.exp(params["log_std"]).mean()
@@ -242,9 +249,18 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
         log["loss/value_explained"] = _explained(batch.value, batch.value_target)
         normalizer = update_normalizer(state.normalizer, with_images(transitions.obs))
         next_state = TrainState(
-            params, average, opt_state, learning_rate, normalizer, env_state, curriculum, key_next, state.iteration + 1
+            params, average, opt_state, learning_rate, normalizer, env_state, curriculum, key_next, state.iteration + 1, style
         )
         return next_state, log, collected.offender
+
+    def _judged(state: TrainState, transitions: Transition, key: Array) -> tuple[Transition, StyleState | None, dict[str, Array]]:
+        """The transitions with what the discriminator pays for them; it learns from them afterwards."""
+        if judge is None or state.style is None:
+            return transitions, None, {}
+        paid = judge.reward(state.style, transitions.notes.shown)
+        style, log = judge.learn(state.style, transitions.notes.shown, transitions.notes.settled, jax.random.fold_in(key, 1))
+        reward = transitions.reward + config.reward.scale * config.reward.style * paid
+        return transitions._replace(reward=reward), style, log | {"style/reward": paid.mean()}
 
     def _make_batch(state: TrainState, transitions: Transition) -> Batch:
         def critic(obs: Array) -> Array:
@@ -273,9 +289,11 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
             grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, ppo, learnt)
             kl = log["loss/kl"]
             factor = jnp.where(kl > 2.0 * wanted_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * wanted_kl, LR_STEP, 1.0))
+            factor = jnp.where(state.iteration > ppo.critic_lead, factor, 1.0)
             learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)
             critic_rate = learning_rate if ppo.critic_learning_rate is None else ppo.critic_learning_rate
-            rates = {"actor": learning_rate, "log_std": ppo.std_rate * learning_rate, "critic": critic_rate}
+            actor_rate = jnp.where(state.iteration > ppo.critic_lead, learning_rate, 0.0)
+            rates = {"actor": actor_rate, "log_std": ppo.std_rate * actor_rate, "critic": critic_rate}
             updates, opt_state = _directions(optimizer, grads, opt_state)
             params = {name: jax.tree.map(lambda p, u: p - rates[name] * u, params[name], updates[name]) for name in params}  # noqa: B023
             params["log_std"] = jnp.maximum(params["log_std"], least_log_std)

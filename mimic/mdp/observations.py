@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mimic.mdp.anchoring import anchored_targets
-from motions.errors import unknown_name
+from motions.errors import InputError, unknown_name
 from motions.kinematics import KinematicState
-from motions.rotations import Array, namespace, quat_conj, quat_log, quat_mul, quat_rotate_inv, quat_to_rot6d
+from motions.rotations import Array, namespace, quat_conj, quat_log, quat_mul, quat_rotate_inv, quat_to_rot6d, yaw_quat
 
 _PERIODS_S = 0.2 * 2.0 ** np.arange(8)
 
@@ -34,6 +34,8 @@ class Observed(NamedTuple):
     phase: Array
     time: Array
     drawn: Array
+    goal: Array | None = None
+    """What the robot is told to do (`mimic.mdp.goals`), where it is told anything."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ def base_lin_vel(o: Observed, layout: BodyLayout) -> Array:
 def base_ang_vel(o: Observed, layout: BodyLayout) -> Array:
     """Angular velocity of the root in its own frame [rad/s]; (3,)."""
     return o.state.qvel[..., 3:6]
+
+
+def root_height(o: Observed, layout: BodyLayout) -> Array:
+    """Height of the root over the ground [m]; (1,)."""
+    return o.state.qpos[..., 2:3]
 
 
 def projected_gravity(o: Observed, layout: BodyLayout) -> Array:
@@ -167,6 +174,27 @@ def randomization(o: Observed, layout: BodyLayout) -> Array:
     return o.drawn
 
 
+def heading(o: Observed, layout: BodyLayout) -> Array:
+    """Horizontal velocity asked for [m/s], in the root's heading frame; (2,)."""
+    xp, goal = namespace(o.state.qpos), _told(o)
+    flat = xp.concatenate([goal, xp.zeros_like(goal[..., :1])], axis=-1)
+    return quat_rotate_inv(yaw_quat(o.state.qpos[..., 3:7]), flat)[..., :2]
+
+
+def location(o: Observed, layout: BodyLayout) -> Array:
+    """Way to the place asked for, in the root's heading frame, shortened to 5 m where it is longer [m]; (2,)."""
+    xp, way = namespace(o.state.qpos), _told(o) - o.state.qpos[..., :2]
+    flat = xp.concatenate([way, xp.zeros_like(way[..., :1])], axis=-1)
+    way = quat_rotate_inv(yaw_quat(o.state.qpos[..., 3:7]), flat)[..., :2]
+    return way * (5.0 / xp.maximum(5.0, xp.sqrt(xp.sum(way * way, axis=-1, keepdims=True))))
+
+
+def _told(o: Observed) -> Array:
+    if o.goal is None:
+        raise InputError("the observation shows a goal, and there is none: set goal.kind")
+    return o.goal
+
+
 def _anchor(parts: Array, anchor: int) -> Array:
     """The anchor's part of (..., K, n), to go with all bodies: (..., 1, n)."""
     return parts[..., anchor : anchor + 1, :]
@@ -181,9 +209,10 @@ Term = Callable[[Observed, BodyLayout], Array]
 TERMS: dict[str, Term] = {
     f.__name__: f
     for f in (
-        command, motion_anchor_pos_b, motion_anchor_ori_b, base_lin_vel, base_ang_vel, projected_gravity,
+        command, motion_anchor_pos_b, motion_anchor_ori_b, root_height, base_lin_vel, base_ang_vel, projected_gravity,
         joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, clip_time,
         joint_errors, anchor_vel_error_b, tracking_errors, future, future_motion, randomization,
+        heading, location,
     )
 }  # fmt: skip
 

@@ -14,25 +14,36 @@ def fallen(
     end_effectors: Sequence[int],
     config: TerminationConfig,
     looseness: Array | float = 1.0,
+    lowest: Array | None = None,
 ) -> Array:
     """Whether the body has lost its reference, bool (...); numpy and JAX, any leading axes. (after BeyondMimic)
 
     True where the anchor's height or orientation (its angle, or only what gravity shows of it), or the height of any end
     effector, is further from the reference than `looseness` times what `config` allows. Heights need no re-anchoring:
-    `anchored_targets` keeps the reference's z. `anchor` and `end_effectors` index the tracked bodies. A state that is not
-    finite has fallen.
+    `anchored_targets` keeps the reference's z. Where `config.below_clips` says so, also where any tracked body is lower by that
+    than `lowest` (K,) [m], as `lowest_places` gives it. `anchor` and `end_effectors` index the tracked bodies. A state that is
+    not finite has fallen.
     """
     xp = namespace(state.xpos, reference.xpos)
     height_error = xp.abs(state.xpos[..., 2] - reference.xpos[..., 2])  # (..., K) [m]
-    holds = height_error[..., anchor] <= looseness * config.anchor_height
+    holds = xp.isfinite(state.xpos).all(axis=(-2, -1))
+    if config.anchor_height is not None:
+        holds = holds & (height_error[..., anchor] <= looseness * config.anchor_height)
     quat, reference_quat = state.xquat[..., anchor, :], reference.xquat[..., anchor, :]
     if config.anchor_angle is not None:
         holds = holds & (quat_angle(quat, reference_quat) <= looseness * config.anchor_angle)
     if config.anchor_gravity is not None:
         holds = holds & (xp.abs(_gravity_z(quat) - _gravity_z(reference_quat)) <= looseness * config.anchor_gravity)
-    if len(end_effectors) > 0:
+    if config.below_clips is not None and lowest is not None:
+        holds = holds & (state.xpos[..., 2] >= lowest - looseness * config.below_clips).all(axis=-1)
+    if len(end_effectors) > 0 and config.end_effector_height is not None:
         holds = holds & (xp.max(height_error[..., list(end_effectors)], axis=-1) <= looseness * config.end_effector_height)
     return ~holds  # rather than `error > bound`, which a NaN would pass
+
+
+def lowest_places(frames: KinematicState) -> Array:
+    """The least height of each tracked body in frames (N, ...); (K,) [m]."""
+    return frames.xpos[..., 2].min(axis=0)
 
 
 def _gravity_z(quat: Array) -> Array:

@@ -25,11 +25,16 @@ class Curriculum(NamedTuple):
 
 class Notes(NamedTuple):
     """What the curriculum learns from, of one step. `place` (2,): the packed frames reached and begun on; `errors` (E,): the
-    squared errors of `mimic.mdp.rewards.TERMS`; `varied` (K,): which kinds of differences the robot has."""
+    squared errors of `mimic.mdp.rewards.TERMS`; `varied` (K,): which kinds of differences the robot has.
+
+    For a discriminator, None without: `shown` (W,): what it judges; `settled`: whether the episode has gone on for so long that
+    this is the robot's own doing."""
 
     place: Array
     errors: Array
     varied: Array
+    shown: Array | None = None
+    settled: Array | None = None
 
 
 def init_curriculum(config: Config, bins: sampling.Bins) -> Curriculum:

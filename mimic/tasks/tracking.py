@@ -1,17 +1,16 @@
 """The tracking task: follow a reference motion. One environment; `jax.vmap` makes the batch."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mimic.config import Config, ObservationConfig
+from mimic.config import ActionConfig, Config, ObservationConfig
 from mimic.mdp import sampling
 from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.observations import BodyLayout, Observed, observe
-from mimic.mdp.prior_table import offset_table
-from mimic.mdp.priors import Prior
 from mimic.mdp.resets import displace, kick
 from mimic.mdp.rewards import (
     TERMS,
@@ -26,13 +25,16 @@ from mimic.mdp.rewards import (
     tracking_rewards,
 )
 from mimic.mdp.symmetry import Mirror
-from mimic.mdp.terminations import fallen
+from mimic.mdp.terminations import fallen, lowest_places
 from mimic.robots import Robot
 from mimic.robots.contacts import sensed_bodies
 from mimic.sim.physics import Physics, PhysicsState
 from mimic.sim.randomize import Chance, Extent, full_extent, nominal_extent, without_delays
+from mimic.tasks.aim import Aim
 from mimic.tasks.curriculum import Curriculum, Notes, curriculum_log, init_curriculum, update_curriculum
+from mimic.tasks.goals import Goals
 from mimic.tasks.hardware import Hardware, Wire
+from mimic.tasks.style import StyleView
 from mimic.tasks.symmetry import find_mirror
 from motions.errors import InputError
 from motions.kinematics import KinematicState
@@ -45,7 +47,8 @@ MAX_QVEL = 1e3  # [m/s, rad/s] a state this fast has exploded
 class EnvState(NamedTuple):
     """One environment between control steps. The cursor (clip, frame) points at the reference the body should be on; `start` is
     the packed frame the episode began on. history (H, P): `history_terms` of the last H control steps, the most recent first;
-    None without. action_before (J,): the action before the last; None where no reward asks for it."""
+    None without. action_before (J,): the action before the last; None where no reward asks for it. window (n, P): features of the
+    last control steps, the newest first, where a discriminator judges them. goal: what the robot is told, where it is."""
 
     physics: PhysicsState
     clip: Array
@@ -56,6 +59,15 @@ class EnvState(NamedTuple):
     wire: Wire
     history: Array | None
     action_before: Array | None
+    window: Array | None
+    goal: Array | None
+
+
+class Chances(NamedTuple):
+    """What chance does in one control step: to the hardware, and of what the robot is told."""
+
+    hardware: Chance
+    goal: Array | None
 
 
 class StepResult(NamedTuple):
@@ -84,10 +96,11 @@ class Tracking:
         self.anchor = robot.tracked_bodies.index(robot.anchor_body)
         self.end_effectors = [robot.tracked_bodies.index(name) for name in robot.end_effectors]
         self.layout = BodyLayout(self.anchor, robot.default_qpos[7:].astype(np.float32))
-        self.action_scale = (config.action.scale * robot.effort / robot.kp).astype(np.float32)
+        self.made_of = config, robot, library
+        self.aim = Aim(*self.made_of)
+        self.action_scale = self.aim.scale
         self.action_size = len(robot.joint_names)
         self.max_steps = round(config.sampling.episode_s / config.sim.ctrl_dt)
-        self.prior_offsets = jnp.asarray(offset_table(library, Prior.of(robot, config)))
         self.hardware = Hardware(config, robot)
         self.width_sq = squared_widths(config.reward)
         self.joint_range = robot.body.joint_range.astype(np.float32)
@@ -99,6 +112,9 @@ class Tracking:
                 f"reward.undesired_contacts is {config.reward.undesired_contacts:g}, but the model of {robot.name!r} measures no "
                 f"contact forces: load it with sim.contact_forces"
             )
+        self.lowest = jnp.asarray(lowest_places(library.frames)) if config.termination.below_clips is not None else None
+        self.style = StyleView(config, robot, library) if config.reward.style else None
+        self.goals = Goals(config, library) if config.goal.kind else None
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
@@ -114,9 +130,9 @@ class Tracking:
     def curriculum_log(self, curriculum: Curriculum) -> dict[str, Array]:
         return curriculum_log(curriculum, self.config)
 
-    def chance(self, key: Array) -> Chance:
+    def chance(self, key: Array) -> Chances:
         """What chance does in one control step."""
-        return self.hardware.chance(key)
+        return Chances(self.hardware.chance(key), None if self.goals is None else self.goals.chance(key))
 
     def reset(self, key: Array, curriculum: Curriculum) -> EnvState:
         """Start on a frame drawn by the sampler, disturbed, with a robot of its own."""
@@ -136,44 +152,63 @@ class Tracking:
         zero, still = jnp.zeros((), jnp.int32), jnp.zeros(self.action_size, jnp.float32)
         wire = self.hardware.connect(key, extent, state, self.target(clip, frame, still))
         env_state = EnvState(
-            self.physics.init(state), clip, frame, self.library.packed(clip, frame), still, zero, wire, None, None
+            self.physics.init(state), clip, frame, self.library.packed(clip, frame), still, zero, wire, None, None, None, None
         )
+        if self.goals is not None:
+            env_state = env_state._replace(goal=self.goals.begun(key, clip, frame, state))
+        if self.style is not None:
+            env_state = env_state._replace(window=self.style.begun(clip, frame, state))
         if self.config.reward.action_acceleration:
             env_state = env_state._replace(action_before=still)
         if self.config.observation.history:
             env_state = env_state._replace(history=jnp.stack([self._remembered(env_state)] * self.config.observation.history))
         return env_state
 
-    def step(self, env_state: EnvState, action: Array, chance: Chance, curriculum: Curriculum) -> tuple[EnvState, StepResult]:
+    def step(self, env_state: EnvState, action: Array, chance: Chances, curriculum: Curriculum) -> tuple[EnvState, StepResult]:
         """Apply `action` (J,) for one control step."""
         clip, frame = env_state.clip, env_state.frame + 1
         reference = self.library.lookup(clip, frame)
-        wire, physics, drive = self.hardware.act(env_state.wire, env_state.physics, self.target(clip, frame, action), chance)
+        target = self.target(clip, frame, action)
+        wire, physics, drive = self.hardware.act(env_state.wire, env_state.physics, target, chance.hardware)
         physics = self.physics.step(physics, drive)
         invalid, demand = ~_finite(physics), physics.demand
         # a broken state is replaced by the reference, so that nothing downstream sees a NaN; it counts as terminated
         physics = jax.tree.map(lambda bad, good: jnp.where(invalid, good, bad), physics, self.physics.init(reference))
         state = physics.kinematics
-        wire = self.hardware.sense(wire, env_state.physics.kinematics, state, chance)
+        wire = self.hardware.sense(wire, env_state.physics.kinematics, state, chance.hardware)
         history = env_state.history
         if history is not None:
             history = jnp.concatenate([self._remembered(env_state)[None], history[:-1]])
         before = None if env_state.action_before is None else env_state.last_action
-        next_state = EnvState(physics, clip, frame, env_state.start, action, env_state.step_count + 1, wire, history, before)
+        window = None if self.style is None else self.style.moved(env_state.window, state, invalid)
+        next_state = EnvState(
+            physics, clip, frame, env_state.start, action, env_state.step_count + 1, wire, history, before, window,
+            None if self.goals is None else self.goals.next(env_state.goal, chance.goal, clip, frame, state),
+        )  # fmt: skip
 
         errors = squared_errors(state, reference, anchor=self.anchor)
         width_sq = self.width_sq if curriculum.tolerance is None else curriculum.tolerance.width_sq
-        terms = tracking_rewards(errors, width_sq) | self._costs(physics, action, env_state)
+        terms = (tracking_rewards(errors, width_sq) if self.config.follow else {}) | self._costs(physics, action, env_state)
+        if self.goals is not None:
+            terms["goal"] = self.goals.kind.reward(env_state.goal, state)
         reward = jnp.where(invalid, 0.0, total_reward(terms, self.config.reward))
         looseness = 1.0 if curriculum.looseness is None else curriculum.looseness
-        terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, self.config.termination, looseness)
-        at_end = frame >= self.library.clip_length[clip] - 1
-        truncated = ~terminated & (at_end | (next_state.step_count >= self.max_steps))
+        rules = self.config.termination
+        terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, rules, looseness, self.lowest)
+        over = next_state.step_count >= self.max_steps
+        if self.config.follow:
+            over = over | (frame >= self.library.clip_length[clip] - 1)
+        truncated = ~terminated & over
         place = jnp.stack([self.library.packed(clip, frame), env_state.start])
-        log = {f"reward/{name}": value for name, value in terms.items()} | self._errors(state, reference)
+        log = {f"reward/{name}": value for name, value in terms.items()}
+        if self.config.follow:
+            log |= self._errors(state, reference)
         if demand is not None:
             log |= {f"max/{name}": value for name, value in demand._asdict().items()}
         notes = Notes(place, jnp.stack([errors[name] for name in TERMS]), env_state.wire.episode.levels > 0)
+        if self.style is not None:
+            settled = next_state.step_count >= self.style.settling
+            notes = notes._replace(shown=self.style.shown(window, state, reference), settled=settled)
         return next_state, StepResult(reward, terminated, truncated, invalid, notes, log)
 
     def _costs(self, physics: PhysicsState, action: Array, before: EnvState) -> dict[str, Array]:
@@ -189,14 +224,18 @@ class Tracking:
 
     def target(self, clip: Array, frame: Array, action: Array) -> Array:
         """Joint position targets (J,) [rad] of an action that leads to `frame`."""
-        index = self.library.packed(clip, frame)
-        prior = self.library.qpos[index, 7:] + self.prior_offsets[index].astype(jnp.float32)
-        return prior + self.action_scale * action
+        return self.aim.target(clip, frame, action)
 
-    def intended(self, env_state: EnvState, action: Array, ahead: Array | float = 0.0) -> Array:
-        """Joint targets (J,) [rad] of `action` were it sent `ahead` control steps from now; between whole ones by time."""
-        steps = jnp.floor(ahead).astype(jnp.int32)
-        now, then = (self.target(env_state.clip, env_state.frame + 1 + steps + more, action) for more in (0, 1))
+    def aim_of(self, action: ActionConfig) -> Aim:
+        """What actions of another kind ask for, such as a teacher's."""
+        config, robot, library = self.made_of
+        return self.aim if action == config.action else Aim(replace(config, action=action), robot, library)
+
+    def intended(self, env_state: EnvState, action: Array, ahead: Array | float = 0.0, aim: Aim | None = None) -> Array:
+        """Joint targets (J,) [rad] of `action`, one of this task or of `aim`, were it sent `ahead` control steps from now;
+        between whole ones by time."""
+        steps, aim = jnp.floor(ahead).astype(jnp.int32), aim or self.aim
+        now, then = (aim.target(env_state.clip, env_state.frame + 1 + steps + more, action) for more in (0, 1))
         return now + (ahead - steps) * (then - now)
 
     def lag(self, env_state: EnvState) -> Array:
@@ -215,15 +254,21 @@ class Tracking:
         """The left-right mirror images of what the actor sees and does. Raises `InputError` where there are none."""
         return find_mirror(self.robot, self.config.observation)
 
-    def observe_true(self, env_state: EnvState, observation: ObservationConfig) -> Array:
+    def observe_true(self, env_state: EnvState, observation: ObservationConfig, aim: Aim) -> Array:
         """What an actor of `observation`, one without history, sees of the true state: nothing late, nothing noisy; (N,).
 
-        Its last action is the one that acted last, and among what was drawn there is no delay.
+        Its last action is the one, of its `aim`, that would have acted as the last that acted, and among what was drawn there
+        is no delay.
         """
         observed = self._observed(env_state, env_state.physics.kinematics, observation.future_frames)
-        if env_state.wire.acted is not None:
-            still = self.target(env_state.clip, env_state.frame, jnp.zeros(self.action_size))
-            observed = observed._replace(last_action=(env_state.wire.acted - still) / self.action_scale)
+        acted, (clip, frame) = env_state.wire.acted, (env_state.clip, env_state.frame)
+        if acted is None and aim is not self.aim:
+            acted = self.target(clip, frame, env_state.last_action)
+        if acted is not None:
+            last = aim.action_of(clip, frame, acted)
+            if aim is not self.aim:  # where nothing has acted yet, it is none of either's
+                last = jnp.where(env_state.step_count > 0, last, 0.0)
+            observed = observed._replace(last_action=last)
         return observe(observation.actor, observed._replace(drawn=without_delays(observed.drawn)), self.layout)
 
     def _remembered(self, env_state: EnvState) -> Array:
@@ -243,6 +288,7 @@ class Tracking:
             phase=frame / jnp.maximum(self.library.clip_length[clip] - 1, 1),
             time=frame * self.config.sim.ctrl_dt,
             drawn=env_state.wire.episode.drawn,
+            goal=env_state.goal,
         )
 
     def _errors(self, state: KinematicState, reference: KinematicState) -> dict[str, Array]:

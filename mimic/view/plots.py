@@ -24,7 +24,17 @@ def plot_learning(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """
     steps = np.array([row["env_steps"] for row in rows]) / 1e6
     figure, panels = _figure(3, (7.5, 6.6))
-    panel = panels[0]
+    (_tracking if "error/e_mpbpe_mm" in rows[0] else _style)(panels[0], steps, rows)
+    _curve(panels[1], steps, rows, "rollout/falls_per_s", ORANGE, "", "{:.3f}")
+    panels[1].set_ylabel("falls per second")
+    panels[1].set_ylim(bottom=0)
+    _curve(panels[2], steps, rows, "rollout/reward", INK, "", "{:.4f}")
+    panels[2].set_ylabel("reward per step")
+    panels[2].set_xlabel("env-steps [million]")
+    return _save(figure, path)
+
+
+def _tracking(panel: Any, steps: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
     for key, colour, label in (
         ("error/e_g_mpbpe_mm", GREY, "E_g-mpbpe, in the world"),
         ("error/e_mpbpe_mm", BLUE, "E_mpbpe, re-anchored"),
@@ -35,13 +45,20 @@ def plot_learning(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> Path:
         axis_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "1235" else "")
     panel.set_ylabel("body error [mm]")
     panel.legend(frameon=False, loc="upper right")
-    _curve(panels[1], steps, rows, "rollout/falls_per_s", ORANGE, "", "{:.3f}")
-    panels[1].set_ylabel("falls per second")
-    panels[1].set_ylim(bottom=0)
-    _curve(panels[2], steps, rows, "rollout/reward", INK, "", "{:.4f}")
-    panels[2].set_ylabel("reward per step")
-    panels[2].set_xlabel("env-steps [million]")
-    return _save(figure, path)
+
+
+def _style(panel: Any, steps: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Of a policy that follows no clip."""
+    for key, colour, label in (
+        ("style/reward", BLUE, "style reward"),
+        ("style/coverage", GREY, "coverage of the clips"),
+        ("reward/goal", ORANGE, "goal reward"),
+    ):
+        if key in rows[0]:
+            _curve(panel, steps, rows, key, colour, label, "{:.2f}")
+    panel.set_ylim(0, 1)
+    panel.set_ylabel("part of the most")
+    panel.legend(frameon=False, loc="lower right")
 
 
 def plot_errors(

@@ -1,0 +1,164 @@
+"""How a policy that follows no clip is measured: robots let loose in plain C MuJoCo, told what to do where they can be told.
+
+Each starts at another moment of the clips. No JAX: what is measured is an exported policy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from mimic.alignment import aligned_error
+from mimic.config import GoalConfig
+from mimic.deploy.sim2sim import Link, Policy, track
+from mimic.deploy.simulation import OTHER_SIMULATOR, Simulation, other_simulator, substeps
+from mimic.mdp.goals import KINDS
+from mimic.mdp.style import StyleLayout, coverage, make_clusters, speed_distance, style_features, visited
+from mimic.mdp.terminations import fallen, lowest_places
+from motions.errors import InputError
+from motions.kinematics import KinematicState
+from motions.motion import Motion
+
+SECONDS, ROBOTS = 20.0, 16
+COMMANDS_S = 3.0  # each robot is told something else this often
+SETTLING_S = 0.5  # what a robot does before has been given to it
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Roaming:
+    """What robots did that were let loose: `row` as trained, `sim2sim` in another simulator, if asked; states (T + 1, B, ...) and
+    goals (T, B, G) of the first."""
+
+    row: Row
+    sim2sim: Row | None
+    states: KinematicState = field(repr=False)
+    goals: np.ndarray | None = field(repr=False)
+    n_env_steps: int | None = None
+    """As `mimic.evaluate` gives it."""
+
+    def to_json(self) -> Row:
+        again = {} if self.sim2sim is None else {"sim2sim": {"simulator": OTHER_SIMULATOR, "free": self.sim2sim}}
+        return {"free": self.row, "n_env_steps": self.n_env_steps} | again
+
+
+class Teller:
+    """Random goals as in training, each robot's own, new ones every `COMMANDS_S`."""
+
+    def __init__(self, policy: Policy, seed: int) -> None:
+        told = policy.spec.goal
+        assert told is not None
+        self.kind, self.config = KINDS[told.kind], GoalConfig(kind=told.kind, speed=told.speed)  # type: ignore[arg-type]
+        self.rng, self.every = np.random.default_rng(seed), round(COMMANDS_S / policy.spec.ctrl_dt)
+        self.step, self.goal, self.told = 0, np.zeros(0), []
+
+    def __call__(self, state: KinematicState) -> np.ndarray:
+        if self.step % self.every == 0:
+            u = self.rng.uniform(-1.0, 1.0, (len(state.qpos), 4)).astype(np.float32)
+            self.goal = self.kind.draw(u, state, self.config)
+        self.step += 1
+        self.told.append(self.goal)
+        return self.goal
+
+
+def roam(
+    policy: Policy, motions: Sequence[Motion] | None = None, *, seed: int = 0, seconds: float = SECONDS, again: bool = True
+) -> Roaming:
+    """Let `ROBOTS` of `policy` loose for `seconds`, begun at moments of `motions` (its own clip by default); and `again` in
+    another simulator.
+
+    Raises `InputError` for a policy that follows its clip.
+    """
+    if policy.spec.follow:
+        raise InputError("the policy follows its clip: mimic evaluate measures it along that")
+    clips = [policy.reference(motion) for motion in motions or [policy.motion]]
+    row, states, goals = _loose(policy, clips, policy.model, seed, seconds)
+    other = _loose(policy, clips, other_simulator(policy.model), seed, seconds)[0] if again else None
+    return Roaming(row, other, states, goals, policy.spec.env_steps)
+
+
+def _loose(
+    policy: Policy, clips: Sequence[KinematicState], model: Any, seed: int, seconds: float
+) -> tuple[Row, KinematicState, np.ndarray | None]:
+    frames = KinematicState(*(np.concatenate(parts) for parts in zip(*clips, strict=True)))
+    begins = np.linspace(0, len(frames.qpos) - 1, ROBOTS).astype(int)
+    simulation = Simulation(model, policy.tracked_ids, frames.qpos[begins], frames.qvel[begins], policy.spec.curve)
+    steps = round(seconds / policy.spec.ctrl_dt)
+    teller = None if policy.spec.goal is None else Teller(policy, seed)
+    link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
+    states = [simulation.state()]
+    states += [step.state for step in track(policy, clips[0], link, steps, teller)]
+    run = KinematicState(*(np.stack(parts) for parts in zip(*states, strict=True)))
+    goals = None if teller is None else np.stack(teller.told)
+    return measure(policy, run, frames, clips, goals), run, goals
+
+
+def measure(
+    policy: Policy, run: KinematicState, frames: KinematicState, clips: Sequence[KinematicState], goals: np.ndarray | None
+) -> Row:
+    """What robots did, states (T + 1, B, ...), held against all the clips' frames (N, ...).
+
+    stood: share of the robots that never fell. fallen_s: seconds until they did, or the whole, in the mean. pose_error_m: of
+    where they stood, aligned in time with the clip that is nearest. coverage, speed_distance_m_s: as the training logs them.
+    """
+    spec = policy.spec
+    rules = spec.termination
+    down = np.asarray(fallen(run, run, spec.anchor, spec.end_effector_indices, rules, lowest=lowest_places(frames)))
+    ever = down.any(axis=0)
+    upright = np.where(ever, down.argmax(axis=0), len(down))
+    settling = round(SETTLING_S / spec.ctrl_dt)
+    parts = [slice(settling, int(end)) for end in upright]
+    layout = StyleLayout(policy.body, spec.end_effector_indices)
+    shown = style_features(frames, layout)
+    clusters = make_clusters(shown)
+    alive = np.concatenate([style_features(_robot(run, i, part), layout) for i, part in enumerate(parts)])
+    errors = [
+        min(aligned_error(_robot(run, i, part), clip) for clip in clips) for i, part in enumerate(parts) if part.stop > part.start
+    ]
+    row: Row = {
+        "robots": len(upright),
+        "seconds": (len(down) - 1) * spec.ctrl_dt,
+        "stood": float(np.mean(~ever)),
+        "fallen_s": float(upright.mean() * spec.ctrl_dt),
+        "pose_error_m": float(np.mean(errors)) if errors else None,
+        "coverage": float(coverage(clusters, visited(clusters, alive).sum(axis=0))),
+        "speed_distance_m_s": float(speed_distance(clusters, alive)) if len(alive) else None,
+    }
+    if goals is not None and spec.goal is not None:
+        after = KinematicState(*(part[1:] for part in run))
+        paid = np.where(np.arange(1, len(down))[:, None] < upright, KINDS[spec.goal.kind].reward(goals, after), 0.0)
+        row[f"{spec.goal.kind}_return"] = float(paid.mean())
+        if spec.goal.kind == "heading":
+            slow = np.maximum(0.0, np.linalg.norm(goals, axis=-1) - _along(goals, after))
+            easy = np.where(np.arange(1, len(down))[:, None] < upright, np.exp(-2.5 * slow**2), 0.0)
+            row["heading_return_deepmimic"] = float(easy.mean())
+    return row
+
+
+def _along(goals: np.ndarray, after: KinematicState) -> np.ndarray:
+    """The root's velocity along the direction wanted [m/s]; (T, B)."""
+    return np.sum(goals * after.qvel[..., :2], axis=-1) / np.maximum(np.linalg.norm(goals, axis=-1), 1e-6)
+
+
+def _robot(run: KinematicState, index: int, part: slice) -> KinematicState:
+    return KinematicState(*(column[part, index] for column in run))
+
+
+def print_roaming(roaming: Roaming, console: Console | None = None) -> None:
+    """The numbers for people, as trained and in another simulator side by side."""
+    console = console or Console()
+    table = Table(box=SIMPLE_HEAD, show_edge=False, title=f"{roaming.row['robots']} robots let loose", title_justify="left")
+    for header in ("", "as trained", "another simulator"):
+        table.add_column(header, justify="left" if not header else "right", no_wrap=bool(header))
+    for name, value in roaming.row.items():
+        if name != "robots":
+            table.add_row(name, _number(value), _number(None if roaming.sim2sim is None else roaming.sim2sim[name]))
+    console.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"

@@ -1,0 +1,57 @@
+"""What a policy that follows no clip begins with: a tracker of the clips, then a student of it that sees no clip.
+
+From nothing, a discriminator teaches slowly: whoever cannot stand yet is told apart at once, whatever else he does. Tracking
+shows the way to every pose; a student that imitates the tracker, and sees only itself and what it is told, keeps it without the
+clip; reward then only has to make it whole.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from mimic.config import Config, RewardConfig, TerminationConfig
+from mimic.presets import PRESETS, make_preset
+
+SHARED = (
+    "robot", "motion", "weights", "poses", "quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping",
+    "seed", "num_envs", "backend", "device", "devices", "save_every_s", "evaluate_every_s", "sim",
+)  # fmt: skip
+
+
+class Stage(NamedTuple):
+    """A run that comes before another. Its config, and the folder of the run it learns from, None for the first."""
+
+    name: str
+    config: Config
+    teacher: Path | None
+
+
+def folder_of(folder: Path, name: str) -> Path:
+    """Beside the run's own folder, which then is a run like any other."""
+    return folder.with_name(f"{folder.name}-{name}")
+
+
+def stages_before(config: Config, folder: Path) -> tuple[Stage, ...]:
+    """The stages of a run of `config` in `folder`, none unless it begins with a tracker."""
+    if config.begin != "tracker":
+        return ()
+    shared = {name: getattr(config, name) for name in SHARED}
+    base = make_preset(config.robot) if config.robot in PRESETS else Config()
+    tracker = replace(base, env_steps=config.tracker_steps, **shared)
+    teacher = folder_of(folder, "tracker")
+    student = replace(
+        config, begin="scratch", follow=True, teacher=str(teacher), env_steps=config.student_steps,
+        reward=RewardConfig(), termination=TerminationConfig(), observation=replace(config.observation, critic=()),
+    )  # fmt: skip
+    return Stage("tracker", tracker, None), Stage("student", student, teacher)
+
+
+def begun(config: Config, folder: Path) -> Config:
+    """`config` as it goes on from its last stage."""
+    return replace(config, begin="scratch", init_from=str(folder_of(folder, "student")))
+
+
+def total_env_steps(config: Config) -> int:
+    """Env-steps of all stages together."""
+    before = config.tracker_steps + config.student_steps if config.begin == "tracker" else 0
+    return config.env_steps + before

@@ -1,0 +1,57 @@
+"""What a task tells the robot to do, and when something else: for free robots at random, for followers what the clip does."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mimic.config import Config
+from mimic.mdp.goals import AHEAD_S, KINDS
+from motions.kinematics import KinematicState
+from motions.library import MotionLibrary
+from motions.rotations import Array
+
+
+def shown_speeds(library: MotionLibrary, ahead: int, ctrl_dt: float) -> tuple[float, float]:
+    """The slowest and the fastest that the clips' roots move over the ground for `ahead` frames, but for one in fifty [m/s]."""
+    speeds = []
+    for start, length in zip(np.asarray(library.clip_start), np.asarray(library.clip_length), strict=True):
+        place, over = np.asarray(library.qpos[start : start + length, :2]), min(ahead, int(length) - 1)
+        speeds.append(np.linalg.norm(place[over:] - place[:-over], axis=1) / (over * ctrl_dt))
+    low, high = np.quantile(np.concatenate(speeds), (0.02, 0.98))
+    return float(low), float(high)
+
+
+class Goals:
+    """Goals of one kind as `config.goal` says: pure functions of one environment."""
+
+    def __init__(self, config: Config, library: MotionLibrary) -> None:
+        assert config.goal.kind is not None
+        self.kind, self.follow, self.library = KINDS[config.goal.kind], config.follow, library.moved(jnp.asarray)
+        self.ctrl_dt, self.ahead = config.sim.ctrl_dt, round(AHEAD_S / config.sim.ctrl_dt)
+        speed = config.goal.speed or shown_speeds(library, self.ahead, self.ctrl_dt)
+        self.config = replace(config.goal, speed=speed)
+
+    def chance(self, key: Array) -> Array:
+        """Whether it is told something else, and what; (5,) in [-1, 1]."""
+        return jax.random.uniform(jax.random.fold_in(key, 1), (5,), minval=-1.0)
+
+    def begun(self, key: Array, clip: Array, frame: Array, state: KinematicState) -> Array:
+        """What it is told first."""
+        return self._of_clip(clip, frame) if self.follow else self.kind.draw(self.chance(key)[1:], state, self.config)
+
+    def next(self, goal: Array, chance: Array, clip: Array, frame: Array, state: KinematicState) -> Array:
+        """What it is told after a control step that led to `frame` and `state`."""
+        if self.follow:
+            return self._of_clip(clip, frame)
+        new = 0.5 * (chance[0] + 1.0) < self.ctrl_dt / self.config.interval_s
+        return jnp.where(new, self.kind.draw(chance[1:], state, self.config), goal)
+
+    def _of_clip(self, clip: Array, frame: Array) -> Array:
+        """What the clip does from `frame` on; near its end, what it did just before."""
+        last = self.library.clip_length[clip] - 1
+        first = jnp.clip(frame, 0, jnp.maximum(last - self.ahead, 0))
+        now, later = (self.library.lookup(clip, at) for at in (first, jnp.minimum(first + self.ahead, last)))
+        seconds = jnp.maximum(jnp.minimum(self.ahead, last), 1) * self.ctrl_dt
+        return self.kind.read(now, later, seconds)

@@ -1,0 +1,62 @@
+"""What a task shows a discriminator: windows of features of the body, and such windows of the clips; or differences."""
+
+import jax
+import jax.numpy as jnp
+
+from mimic.config import Config
+from mimic.mdp.style import StyleLayout, difference, make_clusters, style_features
+from mimic.robots import Robot
+from motions.kinematics import KinematicState
+from motions.library import MotionLibrary
+from motions.rotations import Array
+
+SETTLING_S = 0.5  # [s] from an episode's start, which is in the clips, until what the robot does is its own doing
+
+
+class StyleView:
+    """Of one robot and the clips of `library` (numpy), as `config.style` says: pure functions of one environment.
+
+    style_size: W, of what is shown; clusters: of all the clips' frames, None for differences.
+    """
+
+    def __init__(self, config: Config, robot: Robot, library: MotionLibrary) -> None:
+        effectors = tuple(robot.tracked_bodies.index(name) for name in robot.end_effectors)
+        self.layout, self.library = StyleLayout(robot.body, effectors), library.moved(jnp.asarray)
+        self.of_differences = config.style.judges == "difference"
+        self.length = 1 if self.of_differences else config.style.window
+        self.settling = round(SETTLING_S / config.sim.ctrl_dt)
+        self.style_size = jax.eval_shape(lambda: self._shown_at(jnp.zeros((), int), jnp.zeros((), int))).shape[0]
+        self.clusters = None if self.of_differences else make_clusters(style_features(library.frames, self.layout))
+
+    def demo(self, key: Array) -> Array:
+        """What a discriminator would be shown at a random moment of the clips; (W,). Clips weigh by length and weight."""
+        key_clip, key_frame = jax.random.split(key)
+        mass = jnp.cumsum(self.library.clip_length * self.library.clip_weight)
+        clip = jnp.searchsorted(mass, jax.random.uniform(key_clip) * mass[-1], side="right")
+        clip = jnp.minimum(clip, self.library.num_clips - 1)
+        frame = jnp.floor(jax.random.uniform(key_frame) * self.library.clip_length[clip]).astype(jnp.int32)
+        return self._shown_at(clip, frame)
+
+    def begun(self, clip: Array, frame: Array, state: KinematicState) -> Array | None:
+        """The window (n, P) of a body that has moved as the clip up to `frame` and is at `state` now; None for differences."""
+        return None if self.of_differences else self._window(clip, frame).at[0].set(style_features(state, self.layout))
+
+    def moved(self, window: Array | None, state: KinematicState, invalid: Array) -> Array | None:
+        """The window after a control step; as before where the physics broke."""
+        if window is None:
+            return None
+        fresh = jnp.concatenate([style_features(state, self.layout)[None], window[:-1]])
+        return jnp.where(invalid, window, fresh)
+
+    def shown(self, window: Array | None, state: KinematicState, reference: KinematicState) -> Array:
+        """What a discriminator judges; (W,)."""
+        return difference(state, reference) if window is None else window.reshape(-1)
+
+    def _shown_at(self, clip: Array, frame: Array) -> Array:
+        reference = self.library.lookup(clip, frame)
+        return self.shown(self.begun(clip, frame, reference), reference, reference)
+
+    def _window(self, clip: Array, frame: Array) -> Array:
+        """Before a clip's first frame it is at rest in it."""
+        frames = frame - jnp.arange(self.length)
+        return jax.vmap(lambda at: style_features(self.library.lookup(clip, at), self.layout))(frames)

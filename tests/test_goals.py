@@ -1,0 +1,84 @@
+"""Goals: drawn where they may be, read off clips, paid for in full where they are met; and when a robot is told another."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from tiny import tiny_motion, tiny_robot
+
+from mimic.config import Config, GoalConfig
+from mimic.mdp.goals import KINDS
+from mimic.tasks.goals import Goals, shown_speeds
+from motions.kinematics import KinematicState
+from motions.library import pack
+
+ROBOT = tiny_robot()
+LIBRARY = pack([tiny_motion(121), tiny_motion(31)], ROBOT.body, ROBOT.tracked_bodies, 0.02)
+STATE = KinematicState(*(part[40] for part in LIBRARY.frames))
+U = np.random.default_rng(0).uniform(-1, 1, (2000, 4))
+
+
+def many(state: KinematicState) -> KinematicState:
+    return KinematicState(*(np.broadcast_to(part, (len(U), *part.shape)) for part in state))
+
+
+def test_headings_are_drawn_within_speeds_and_turns():
+    config = GoalConfig(kind="heading", speed=(0.5, 2.0), turn=0.6)
+    turned = STATE._replace(qpos=STATE.qpos.copy())
+    turned.qpos[3:7] = Rotation.from_euler("ZYX", [2.0, 0.3, -0.2]).as_quat(scalar_first=True)
+    goals = KINDS["heading"].draw(U, many(turned), config)
+    speed, angle = np.linalg.norm(goals, axis=1), np.arctan2(goals[:, 1], goals[:, 0]) - 2.0
+    assert (speed.min(), speed.max()) == pytest.approx((0.5, 2.0), abs=0.02)
+    assert (angle.min(), angle.max()) == pytest.approx((-0.6, 0.6), abs=0.02)
+
+
+def test_places_are_drawn_all_around():
+    goals = KINDS["location"].draw(U, many(STATE), GoalConfig(kind="location", distance=(1.0, 4.0))) - STATE.qpos[:2]
+    distance = np.linalg.norm(goals, axis=1)
+    assert (distance.min(), distance.max()) == pytest.approx((1.0, 4.0), abs=0.02)
+    assert np.abs(goals.mean(axis=0)).max() < 0.1
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("heading", 2.5), ("location", 0.5)])
+def test_rewards_are_whole_at_the_goal(kind: str, rate: float):
+    there = STATE.qvel[:2] if kind == "heading" else STATE.qpos[:2]
+    reward = KINDS[kind].reward
+    assert reward(there, STATE) == 1.0
+    assert reward(there + np.array([0.3, -0.4]), STATE) == pytest.approx(np.exp(-rate * 0.25), rel=1e-6)
+
+
+def test_a_clip_was_told_what_it_does_next():
+    goals = Goals(Config(goal=GoalConfig(kind="heading")), LIBRARY)  # half a second is 25 frames
+    place = np.asarray(LIBRARY.qpos[:, :2])
+    for frame, first in ((0, 0), (30, 30), (75, 75), (90, 75)):
+        told = goals.begun(jax.random.key(0), jnp.array(0), jnp.array(frame), STATE)
+        np.testing.assert_allclose(told, (place[first + 25] - place[first]) / 0.5, atol=1e-5)
+    short = goals.next(jnp.zeros(2), goals.chance(jax.random.key(0)), jnp.array(1), jnp.array(3), STATE)
+    np.testing.assert_allclose(short, (place[101 + 25] - place[101]) / 0.5, atol=1e-5)  # of 26 frames
+
+
+def test_free_robots_are_told_something_else_at_random_times():
+    config = Config(follow=False, goal=GoalConfig(kind="heading", interval_s=0.5, speed=(1.0, 1.0)))
+    goals = Goals(config, LIBRARY)
+    state, clip = jax.tree.map(jnp.asarray, STATE), jnp.array(0)
+
+    def one(goal: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        after = goals.next(goal, goals.chance(key), clip, clip, state)
+        return after, (after != goal).any()
+
+    first = goals.begun(jax.random.key(1), clip, clip, state)
+    assert jnp.linalg.norm(first) == pytest.approx(1.0, rel=1e-5)
+    _, changed = jax.lax.scan(one, first, jax.random.split(jax.random.key(0), 5000))
+    assert changed.mean() == pytest.approx(0.02 / 0.5, abs=0.01)
+
+
+def test_speeds_are_what_the_clips_show():
+    place = np.asarray(LIBRARY.qpos[:, :2])
+    speeds = [np.linalg.norm(place[i + 25] - place[i]) / 0.5 for i in (*range(76), 101)]
+    low, high = shown_speeds(LIBRARY, 25, 0.02)
+    assert (low, high) == pytest.approx(tuple(np.quantile(speeds, (0.02, 0.98))), rel=1e-5)
+    asked = Goals(replace(Config(), goal=GoalConfig(kind="heading")), LIBRARY).config.speed
+    assert asked == pytest.approx((low, high))

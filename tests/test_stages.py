@@ -1,0 +1,121 @@
+"""Trainings of several stages: what each is, and that each is done once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mimic.checks import check_config
+from mimic.commands import staged
+from mimic.commands.run_options import Cluster
+from mimic.commands.training import Train, Training
+from mimic.config import Config, RewardConfig
+from mimic.presets import make_preset
+from mimic.stages import begun, folder_of, stages_before
+from mimic.teacher import check_student
+from motions.errors import InputError
+
+STEER = replace(make_preset("humanoid_steer"), motion=("walk.npz", "run.npz"), seed=7, num_envs=64)
+
+
+def test_a_tracker_of_the_same_clips_then_its_student_with_the_eyes_of_the_last(tmp_path: Path):
+    tracker, student = stages_before(STEER, tmp_path / "steer")
+    assert (tracker.name, tracker.teacher) == ("tracker", None)
+    assert tracker.config.follow
+    assert tracker.config.action == make_preset("humanoid").action
+    assert tracker.config.env_steps == STEER.tracker_steps
+    assert (student.name, student.teacher) == ("student", tmp_path / "steer-tracker")
+    assert student.config.env_steps == STEER.student_steps
+    assert student.config.observation.actor == STEER.observation.actor
+    assert (student.config.action, student.config.network, student.config.goal) == (STEER.action, STEER.network, STEER.goal)
+    for config in (tracker.config, student.config):
+        check_config(config)
+        assert (config.motion, config.seed, config.num_envs) == (STEER.motion, 7, 64)
+    check_student(student.config, tracker.config)
+    last = begun(STEER, tmp_path / "steer")
+    assert last == replace(STEER, begin="scratch", init_from=str(tmp_path / "steer-student"))
+    check_config(last)
+    assert not stages_before(last, tmp_path / "steer")
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """Folder and `resume` of each run, in order; none is really run."""
+    runs: list[tuple[str, bool]] = []
+
+    def run(self: Training) -> int:
+        runs.append((self.folder.name, self.resume))
+        return 75 if self.folder.name == "stopped-student" else 0
+
+    monkeypatch.setattr(Training, "run", run)
+    return runs
+
+
+def test_one_command_runs_all(ran, tmp_path: Path):
+    assert Train(STEER, tmp_path / "steer", False, False, Cluster()).run() == 0
+    assert ran == [("steer-tracker", False), ("steer-student", False), ("steer", False)]
+
+
+def test_a_stage_that_was_stopped_ends_the_command(ran, tmp_path: Path):
+    assert Train(STEER, tmp_path / "stopped", False, False, Cluster()).run() == 75
+    assert ran == [("stopped-tracker", False), ("stopped-student", False)]
+
+
+def made(folder: Path, config: Config, monkeypatch: pytest.MonkeyPatch, *, done: bool) -> None:
+    """A stage's folder as a run would have left it."""
+    from mimic import runs
+
+    folder.mkdir(parents=True)
+    (folder / runs.CONFIG).write_text("{}")
+    if done:
+        (folder / runs.EVALUATION).write_text("{}")
+    known = getattr(made, "known", {})
+    known[folder] = config
+    made.known = known  # type: ignore[attr-defined]
+    monkeypatch.setattr(runs, "open_run", lambda path: type("Found", (), {"config": known[path]}))
+
+
+def test_what_is_done_is_not_done_again_and_what_was_begun_goes_on(ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tracker, student = stages_before(STEER, tmp_path / "steer")
+    made(folder_of(tmp_path / "steer", "tracker"), tracker.config, monkeypatch, done=True)
+    made(folder_of(tmp_path / "steer", "student"), replace(student.config, env_steps=5), monkeypatch, done=False)
+    assert staged.run_stages(STEER, tmp_path / "steer", overwrite=False) == 0
+    assert ran == [("steer-student", True)]
+
+
+def test_another_tracker_in_the_way_is_refused(ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tracker, _ = stages_before(STEER, tmp_path / "steer")
+    made(folder_of(tmp_path / "steer", "tracker"), replace(tracker.config, motion=("dance.npz",)), monkeypatch, done=True)
+    with pytest.raises(InputError, match=r"another tracker.*motion.*--overwrite"):
+        staged.run_stages(STEER, tmp_path / "steer", overwrite=False)
+    assert staged.run_stages(STEER, tmp_path / "steer", overwrite=True) == 0
+    assert [name for name, _ in ran] == ["steer-tracker", "steer-student"]
+
+
+def test_stages_are_for_one_process(tmp_path: Path):
+    with pytest.raises(InputError, match="init-from"):
+        Train(STEER, tmp_path / "steer", False, False, Cluster(join=True)).run()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"reward": replace(STEER.reward, style=0.0, goal=0.0)}, "nothing to learn"),
+        ({"observation": replace(STEER.observation, actor=("joint_pos",))}, "would not be told"),
+        ({"observation": replace(STEER.observation, actor=("command", "heading"))}, "command"),
+        ({"goal": replace(STEER.goal, kind=None)}, "goal.kind"),
+        ({"action": replace(STEER.action, prior="reference")}, "action.prior"),
+        ({"style": replace(STEER.style, judges="difference")}, "style.judges"),
+        ({"termination": replace(STEER.termination, anchor_height=0.2)}, "anchor_height"),
+        ({"goal": replace(STEER.goal, speed=(2.0, 1.0))}, "goal.speed"),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused(change: dict, named: str):
+    with pytest.raises(InputError, match=named):
+        check_config(replace(STEER, **change))
+
+
+def test_rewards_that_are_all_costs_are_refused():
+    costs = dict.fromkeys(("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel"), 0.0)
+    with pytest.raises(InputError, match="nothing to learn"):
+        check_config(Config(reward=RewardConfig(**costs)))

@@ -1,0 +1,101 @@
+"""The task of robots that follow no clip: what ends their episodes, what a discriminator and a goal make of their steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import tiny_motion, tiny_robot
+
+from mimic.config import (
+    ActionConfig,
+    Config,
+    GoalConfig,
+    ObservationConfig,
+    RewardConfig,
+    SamplingConfig,
+    StyleConfig,
+    TerminationConfig,
+)
+from mimic.mdp.style import style_features
+from mimic.mdp.terminations import fallen, lowest_places
+from mimic.sim.native import NativePhysics
+from mimic.tasks.tracking import EnvState, StepResult, Tracking
+from motions.library import pack
+
+ROBOT = tiny_robot()
+NOTHING = dict.fromkeys(("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel"), 0.0)
+CONFIG = Config(
+    robot="tiny", follow=False, action=ActionConfig(prior="default", feed_forward="none"),
+    observation=ObservationConfig(actor=("joint_pos", "heading"), critic=()), sampling=SamplingConfig(episode_s=1.2),
+    reward=RewardConfig(**NOTHING, style=1.0, goal=3.0, action_rate=0.0), style=StyleConfig(window=2),
+    termination=TerminationConfig(None, None, None, None, below_clips=0.1), goal=GoalConfig(kind="heading", interval_s=1e9),
+)  # fmt: skip
+LIBRARY = pack([tiny_motion(31)], ROBOT.body, ROBOT.tracked_bodies, 0.02)  # half a second
+TASK = Tracking(CONFIG, ROBOT, NativePhysics(ROBOT, 4), LIBRARY)
+CURRICULUM, CHANCE = TASK.init_curriculum(), TASK.chance(jax.random.key(0))
+
+
+@jax.jit
+def step(state: EnvState, action: jax.Array) -> tuple[EnvState, StepResult]:
+    return TASK.step(state, action, CHANCE, CURRICULUM)
+
+
+def begun() -> EnvState:
+    return TASK.reset_to(jnp.array(0, jnp.int32), jnp.array(0, jnp.int32))
+
+
+def test_an_episode_goes_on_when_the_clip_has_ended():
+    state, ends = begun(), []
+    for _ in range(60):
+        state, result = step(state, jnp.zeros(4))
+        ends.append((bool(result.terminated), bool(result.truncated)))
+    assert ends[:-1] == [(False, False)] * 59
+    assert ends[-1] == (False, True)
+    assert not [name for name in result.log if name.startswith("error/")]
+    assert set(result.log) == {"reward/action_rate", "reward/goal"}
+
+
+def test_what_the_clips_never_bring_near_the_ground_has_fallen_there():
+    places = np.asarray(LIBRARY.frames.xpos[..., 2]).min(axis=0)
+    np.testing.assert_array_equal(lowest_places(LIBRARY.frames), places)
+    frames, rules = LIBRARY.frames, CONFIG.termination
+    assert not fallen(frames, frames, 0, [3, 4], rules, lowest=places).any()
+    for body in range(5):
+        for drop, expected in ((0.09, 0), (0.11, 1)):
+            lower = frames._replace(xpos=frames.xpos.copy())
+            lower.xpos[7, body, 2] = places[body] - drop
+            down = fallen(lower, frames, 0, [3, 4], rules, lowest=places)
+            assert (down.sum(), down[7]) == (expected, expected)
+    assert TASK.lowest is not None
+    np.testing.assert_allclose(TASK.lowest, places)
+
+
+def test_the_discriminator_is_shown_the_last_steps():
+    state = begun()
+    before = state.physics.kinematics
+    after, result = step(state, jnp.ones(4))
+    shown = np.asarray(result.notes.shown).reshape(2, -1)
+    np.testing.assert_allclose(shown[0], style_features(after.physics.kinematics, TASK.style.layout), atol=1e-6)
+    np.testing.assert_allclose(shown[1], style_features(before, TASK.style.layout), atol=1e-6)
+    assert not result.notes.settled
+    for _ in range(24):
+        after, result = step(after, jnp.ones(4))
+    assert result.notes.settled
+
+
+def test_the_goal_is_paid_for_as_it_was_told():
+    state = begun()._replace(goal=jnp.array([0.5, 0.0]))
+    after, result = step(state, jnp.zeros(4))
+    off = np.asarray(after.physics.kinematics.qvel[:2]) - [0.5, 0.0]
+    expected = CONFIG.reward.scale * 3.0 * np.exp(-2.5 * np.sum(off**2))
+    assert float(result.reward) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_array_equal(after.goal, state.goal)
+
+
+def test_it_is_shown_to_the_actor_in_its_heading_frame():
+    state = begun()
+    speed = float(jnp.linalg.norm(state.goal))
+    assert TASK.goals.config.speed[0] <= speed <= TASK.goals.config.speed[1] + 1e-6
+    actor, extra = TASK.observe(state)
+    assert (actor.shape, extra.shape) == ((6,), (0,))
+    assert float(jnp.linalg.norm(actor[4:])) == pytest.approx(speed, rel=1e-5)
