@@ -48,7 +48,7 @@ def main(
     results = Path(sys.modules[module].__file__ or "").parent / "results"
     parser = argparse.ArgumentParser(description=sys.modules[module].__doc__)
     parser.add_argument("--data", type=Path, help="folder of reference motions; none: print the table only")
-    parser.add_argument("--rows", nargs="+", choices=list(known), default=list(known))
+    parser.add_argument("--rows", nargs="+", metavar="ROW", choices=list(known), default=list(known), help=", ".join(known))
     parser.add_argument("--out", type=Path, default=Path("runs") / results.parent.name)
     asked = parser.parse_args()
     if asked.data is not None:

@@ -74,6 +74,10 @@ def _parts(policy: TaughtBy, run: Run) -> tuple[Layers, np.ndarray, np.ndarray, 
 def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]:
     """Write the run's policy as a bundle: everything that a robotics team needs, in one folder."""
     require_bundle_folder(folder)
+    if not run.config.follow:
+        raise InputError(
+            f"{run.folder}: its policy follows no clip, and a bundle's runtime does: mimic export {run.folder} --out POLICY.onnx"
+        )
     policy = trained_policy(run, say)
     _ros_allowed(run.config, say)
     return write_bundle(*_parts(policy, run), folder, _provenance(run))

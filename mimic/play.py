@@ -3,17 +3,30 @@
 from pathlib import Path
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.table import Table
 
 from mimic.deploy.sim2sim import Policy
+from mimic.drive import Drive, drive, read_script, responses
 from mimic.evaluate import Evaluation, evaluate_policy, print_evaluation
+from mimic.roam import Roaming, print_roaming, roam
+from motions.errors import InputError
 
 
-def play(path: str | Path, video: str | Path | None = None, console: Console | None = None) -> Evaluation:
-    """Run the policy once over its clip, print its errors, and film it where `video` (.mp4) is given."""
+def play(path: str | Path, video: str | Path | None = None, console: Console | None = None) -> Evaluation | Roaming:
+    """Run the policy once over its clip, print its errors, and film it where `video` (.mp4) is given.
+
+    Robots of a policy that follows no clip are let loose; the first is filmed.
+    """
     console = console or Console()
     policy = Policy.load(path)
     spec = policy.spec
+    if not spec.follow:
+        roaming = roam(policy)
+        print_roaming(roaming, console)
+        _film(video, policy, roaming.states.qpos[:, 0], None, console)
+        return roaming
     clip = spec.motion
     rate = f"{1 / spec.ctrl_dt:g} Hz"
     console.print(
@@ -22,11 +35,47 @@ def play(path: str | Path, video: str | Path | None = None, console: Console | N
     )
     evaluation = evaluate_policy(policy)
     print_evaluation(evaluation, spec.sim.collisions, console)
-    if video is not None:
-        from mimic.view.video import write_video
-
-        run = evaluation.rollouts[0]
-        shown = np.isfinite(run.states.qpos).all(axis=1)  # where the physics broke there is nothing to see
-        drawn_by = write_video(video, policy.model, run.states.qpos[shown], run.reference.qpos[shown], 1 / spec.ctrl_dt)
-        console.print(f"video: {video} (drawn by {drawn_by})", markup=False)
+    run = evaluation.rollouts[0]
+    _film(video, policy, run.states.qpos, run.reference.qpos, console)
     return evaluation
+
+
+def play_script(path: str | Path, script: Path, video: Path | None, plot: Path | None, console: Console | None = None) -> Drive:
+    """Drive the policy by the commands in `script`, print what came of each, film it and plot it where asked.
+
+    Raises `InputError` for a policy that cannot be told anything.
+    """
+    console = console or Console()
+    policy = Policy.load(path)
+    if policy.spec.goal is None:
+        raise InputError(f"{path}: the policy is told nothing; one that is: mimic train humanoid_steer")
+    kind = policy.spec.goal.kind
+    found = drive(policy, read_script(script, kind))
+    rows = responses(found, kind)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, title=f"{path}: {'stood' if found.stood else 'fell'}", title_justify="left")
+    for name in rows[0]:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*(f"{value:.2f}" for value in row.values()))
+    console.print(table)
+    _film(video, policy, found.states.qpos, None, console)
+    if plot is not None:
+        from mimic.view.plots import plot_drive
+
+        seconds = np.arange(len(found.goals)) * found.ctrl_dt
+        plot_drive(
+            plot, seconds, found.goals, found.states.qvel[1:, :2] if kind == "heading" else found.states.qpos[1:, :2], kind
+        )
+        console.print(f"plot: {plot}", markup=False)
+    return found
+
+
+def _film(video: str | Path | None, policy: Policy, qpos: np.ndarray, reference: np.ndarray | None, console: Console) -> None:
+    if video is None:
+        return
+    from mimic.view.video import write_video
+
+    shown = np.isfinite(qpos).all(axis=1)  # where the physics broke there is nothing to see
+    aim = None if reference is None else reference[shown]
+    drawn_by = write_video(video, policy.model, qpos[shown], aim, 1 / policy.spec.ctrl_dt)
+    console.print(f"video: {video} (drawn by {drawn_by})", markup=False)

@@ -310,10 +310,19 @@ class Play:
     policy: Annotated[Path, POSITIONAL]
     video: Path | None = None
     """Write an mp4 of it."""
+    command: Path | None = None
+    """A CSV that says what the robot is told when: time_s and speed_m_s, direction_deg; or x_m, y_m for a policy told a place."""
+    plot: Path | None = None
+    """With --command: draw what was asked and what came of it, as .png or .svg."""
 
     def run(self) -> int:
-        from mimic.play import play
+        from mimic.play import play, play_script
 
+        if self.command is not None:
+            play_script(self.policy, self.command, self.video, self.plot)
+            return 0
+        if self.plot is not None:
+            raise InputError("--plot shows what came of commands: give --command FILE too")
         play(self.policy, video=self.video)
         return 0
 

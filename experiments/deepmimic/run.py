@@ -1,0 +1,83 @@
+"""DeepMimic's skills on our humanoid, tracked: its table (Peng et al. 2018) and the tracking column of AMP's (Peng et al. 2021).
+
+Each clip is run once, whole, from its first frame; cycles that close are repeated for 20 s. NR is `mimic.deepmimic`'s: what is
+lost by a fall is lost to the end of the clip.
+"""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.rows import Row, commit_of, looped, main, trained
+
+ENV_STEPS = 2_000_000
+
+
+class Skill(NamedTuple):
+    """repeat: cycles that it is closed to, 0 as it is; the paper's normalized return and samples [1e6]; pose_error: of tracking
+    in AMP's table [m], None where it has none."""
+
+    repeat: int
+    nr: float
+    samples: int
+    pose_error: float | None
+
+
+SKILLS = {
+    "walk": Skill(16, 0.985, 61, 0.018),
+    "run": Skill(0, 0.951, 53, 0.028),
+    "jump": Skill(0, 0.947, 86, 0.033),
+    "spinkick": Skill(0, 0.748, 67, 0.042),
+    "cartwheel": Skill(0, 0.804, 51, 0.039),
+    "backflip": Skill(0, 0.729, 72, 0.076),
+    "jog": Skill(0, 0.951, 51, 0.029),
+    "kick": Skill(0, 0.854, 50, None),
+    "punch": Skill(0, 0.812, 60, None),
+    "roll": Skill(0, 0.735, 81, 0.072),
+    "crawl": Skill(0, 0.932, 68, None),
+    "dance_a": Skill(0, 0.863, 67, None),
+    "dance_b": Skill(0, 0.822, 79, None),
+    "spin": Skill(0, 0.664, 191, None),
+    "sideflip": Skill(0, 0.805, 64, None),
+    "getup_facedown": Skill(0, 0.885, 49, None),
+    "getup_faceup": Skill(0, 0.838, 66, None),
+}
+
+
+def measure(name: str, data: Path, out: Path) -> Row:
+    motion = data / f"deepmimic/motions/humanoid3d_{name}.txt"
+    if SKILLS[name].repeat:
+        motion = looped(motion, out / f"{name}.npz", SKILLS[name].repeat, "humanoid")
+    evaluation, record = trained(out / name, "humanoid", "--motion", str(motion), "--env-steps", str(ENV_STEPS))
+    return record | evaluation
+
+
+def table(rows: dict[str, Row]) -> str:
+    lines = [
+        "| skill | commit | env-steps (paper) | frames | NR (paper) | pose error, m (AMP) | all collisions | another simulator |",
+        "|---" * 8 + "|",
+    ]
+    for name, row in rows.items():
+        skill, mean = SKILLS[name], row["mean"]
+        nr = _bold(mean["nr"], mean["nr"] >= skill.nr)
+        others = [_short(row[key]["mean"]) for key in ("all_collisions", "sim2sim")]
+        aim = "-" if skill.pose_error is None else f"{skill.pose_error:.3f}"
+        lines.append(
+            f"| {name} | {commit_of(row)} | {row['n_env_steps'] / 1e6:.1f} M ({skill.samples} M) "
+            f"| {mean['completed_frames']:.0f}/{mean['frames']:.0f} | {nr} ({skill.nr:.3f}) "
+            f"| {_bold(mean['pose_error_m'], mean['pose_error_m'] <= (skill.pose_error or 1.0))} ({aim}) "
+            f"| {others[0]} | {others[1]} |"
+        )
+    return "\n".join(lines)
+
+
+def _short(mean: dict[str, float]) -> str:
+    return f"{mean['completed_frames']:.0f}/{mean['frames']:.0f}, {mean['nr']:.3f}"
+
+
+def _bold(value: float, reached: bool) -> str:
+    return f"**{value:.3f}**" if reached else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(__name__, SKILLS, measure, table))

@@ -1,0 +1,120 @@
+"""`mimic play --command FILE`: a policy that can be told what to do, driven by a file. Plain MuJoCo, no JAX."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mimic.deploy.sim2sim import Link, Policy, track
+from mimic.deploy.simulation import Simulation, substeps
+from mimic.mdp.terminations import fallen, lowest_places
+from motions.errors import InputError
+from motions.kinematics import KinematicState
+from motions.rotations import quat_conj, quat_mul, quat_rotate, yaw_quat
+
+COLUMNS = {"heading": ("time_s", "speed_m_s", "direction_deg"), "location": ("time_s", "x_m", "y_m")}
+REST_S = 3.0  # [s] that the last command is given
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a robot is told when: times (N,) [s], rising from 0, and goals (N, G), each until the next one's time."""
+
+    times: np.ndarray
+    goals: np.ndarray
+
+    def at(self, time: float) -> np.ndarray:
+        """The goal (G,) at `time` [s]."""
+        return self.goals[max(0, int(np.searchsorted(self.times, time + 1e-9, side="right")) - 1)]
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What became of a script: states (T + 1, ...), the goals told (T, G), and whether it stood to the end."""
+
+    states: KinematicState
+    goals: np.ndarray
+    ctrl_dt: float
+    stood: bool
+
+
+def read_script(path: Path, kind: str) -> Script:
+    """A CSV with a header: time_s and, for heading, speed_m_s and direction_deg, counted from world x towards y; for location,
+    x_m and y_m. Raises `InputError` that names the line for anything else."""
+    columns = COLUMNS[kind]
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if not rows or any(column not in rows[0] for column in columns):
+        raise InputError(f"{path}: expected a CSV with the columns {', '.join(columns)}: the policy is told a {kind}")
+    values = np.empty((len(rows), len(columns)))
+    for number, row in enumerate(rows, start=1):
+        try:
+            values[number - 1] = [float(row[column]) for column in columns]
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: row {number}: {error}; expected numbers under {', '.join(columns)}") from error
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: every number must be finite")
+    times = values[:, 0]
+    if times[0] != 0 or (np.diff(times) <= 0).any():
+        raise InputError(f"{path}: time_s must begin with 0 and rise from row to row")
+    goals = values[:, 1:]
+    if kind == "heading":
+        angle = np.radians(goals[:, 1])
+        goals = goals[:, :1] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return Script(times, goals.astype(np.float32))
+
+
+def drive(policy: Policy, script: Script) -> Drive:
+    """Run `policy` by `script`, from its clip's first frame turned to face along x. It goes on after a fall: that is seen."""
+    clip = policy.reference(policy.motion)
+    qpos, qvel = clip.qpos[:1].copy(), clip.qvel[:1].copy()
+    turn = yaw_quat(qpos[0, 3:7])
+    simulation = Simulation(policy.model, policy.tracked_ids, *_facing_x(qpos, qvel, turn), policy.spec.curve)
+    link = Link(simulation, substeps(policy.model, policy.spec.ctrl_dt))
+    told: list[np.ndarray] = []
+
+    def tell(_: KinematicState) -> np.ndarray:
+        told.append(script.at(len(told) * policy.spec.ctrl_dt))
+        return told[-1][None]
+
+    steps = round((script.times[-1] + REST_S) / policy.spec.ctrl_dt)
+    states = [simulation.state(), *(step.state for step in track(policy, clip, link, steps, tell))]
+    run = KinematicState(*(np.concatenate(parts) for parts in zip(*states, strict=True)))
+    spec = policy.spec
+    down = fallen(run, run, spec.anchor, spec.end_effector_indices, spec.termination, lowest=lowest_places(clip))
+    return Drive(run, np.stack(told), spec.ctrl_dt, not down.any())
+
+
+def _facing_x(qpos: np.ndarray, qvel: np.ndarray, heading: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A state (1, ...) at the origin, turned back by its heading (4,)."""
+    back = quat_conj(heading)
+    qpos[0, :2], qpos[0, 3:7] = 0.0, quat_mul(back, qpos[0, 3:7])
+    qvel[0, :3] = quat_rotate(back, qvel[0, :3])
+    return qpos, qvel
+
+
+def responses(found: Drive, kind: str) -> list[dict[str, Any]]:
+    """One row for each stretch between two commands: what was asked, and what came of it in its second half."""
+    change = np.flatnonzero((np.diff(found.goals, axis=0) != 0).any(axis=1)) + 1
+    rows = []
+    for start, end in zip([0, *change], [*change, len(found.goals)], strict=True):
+        late = slice((start + end) // 2, end)
+        goal, after = found.goals[start], KinematicState(*(part[1:][late] for part in found.states))
+        row: dict[str, Any] = {"from_s": start * found.ctrl_dt, "to_s": end * found.ctrl_dt}
+        if kind == "heading":
+            velocity = after.qvel[:, :2].mean(axis=0)
+            row |= {"speed_asked": float(np.linalg.norm(goal)), "speed": float(np.linalg.norm(velocity))}
+            row |= {"direction_asked_deg": _degrees(goal), "direction_deg": _degrees(velocity)}
+        else:
+            row |= {"distance_m": float(np.linalg.norm(after.qpos[-1, :2] - goal))}
+        rows.append(row)
+    return rows
+
+
+def _degrees(vector: np.ndarray) -> float:
+    return float(np.degrees(np.arctan2(vector[1], vector[0])))
