@@ -19,6 +19,7 @@ from mimic.checks import check_config, worst_draw_warning
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config, to_dict
 from mimic.devices import describe, make_mesh
+from mimic.health import Watch
 from mimic.hosts import any_of, is_first, require_same
 from mimic.interim import Interim, sentence
 from mimic.journal import Journal
@@ -132,6 +133,8 @@ def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
     first = jax.local_devices(backend=mesh.devices.flat[0].platform)[0]
     with jax.default_device(first):
         task = make_task(config, run.robot, run.motions, backend, mesh.size)
+    if task.goals is not None and task.goals.doubt:
+        say(task.goals.doubt)
 
     def learner(config: Config) -> Learner:
         with jax.default_device(first):
@@ -191,6 +194,7 @@ def _loop(
     last = config.num_iterations
     began = saved = time.perf_counter()
     stopped: signal.Signals | None = None
+    watch = Watch()
     with _stops() as received, Journal(run) as journal, Interim(run) as interim, checkpoints.awaited():
         while iteration < last and stopped is None:
             state, log, offender = iterate(state)
@@ -200,8 +204,8 @@ def _loop(
             values["rollout/falls_per_s"] = values["rollout/terminated"] / config.sim.ctrl_dt
             values["time/env_steps_per_s"] = (iteration - first) * per_iteration / (now - began)
             evaluated = interim.take()
-            if evaluated:
-                say(sentence(evaluated))
+            for line in (*watch.look(values), *([sentence(evaluated)] if evaluated else [])):
+                say(line)
             journal.write(iteration, values | evaluated)
             _guard(run, values, offender, say)
             late = is_first() and now - saved > config.save_every_s

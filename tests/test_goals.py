@@ -80,5 +80,18 @@ def test_speeds_are_what_the_clips_show():
     speeds = [np.linalg.norm(place[i + 25] - place[i]) / 0.5 for i in (*range(76), 101)]
     low, high = shown_speeds(LIBRARY, 25, 0.02)
     assert (low, high) == pytest.approx(tuple(np.quantile(speeds, (0.02, 0.98))), rel=1e-5)
+    assert not Goals(replace(Config(), goal=GoalConfig(kind="heading")), LIBRARY).doubt
     asked = Goals(replace(Config(), goal=GoalConfig(kind="heading")), LIBRARY).config.speed
     assert asked == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(
+    ("factors", "doubted"), [((1.0, 1.0), False), ((0.8, 1.2), False), ((0.5, 1.0), True), ((1.0, 1.5), True)]
+)
+def test_speeds_beyond_the_clips_are_doubted_with_what_they_show(factors: tuple[float, float], doubted: bool):
+    low, high = shown_speeds(LIBRARY, 25, 0.02)
+    goal = GoalConfig(kind="heading", speed=(factors[0] * low, factors[1] * high))
+    doubt = Goals(replace(Config(), goal=goal), LIBRARY).doubt
+    assert bool(doubt) == doubted
+    if doubted:
+        assert f"from {low:.2f} to {high:.2f}" in doubt

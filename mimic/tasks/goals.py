@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mimic.config import Config
+from mimic.config import Config, GoalConfig
 from mimic.mdp.goals import AHEAD_S, KINDS
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array
+
+BEYOND = (0.7, 1.3)  # of the slowest and the fastest that the clips show: a little beyond, a style carries
 
 
 def shown_speeds(library: MotionLibrary, ahead: int, ctrl_dt: float) -> tuple[float, float]:
@@ -23,15 +25,30 @@ def shown_speeds(library: MotionLibrary, ahead: int, ctrl_dt: float) -> tuple[fl
     return float(low), float(high)
 
 
+def _doubt(goal: GoalConfig, shown: tuple[float, float]) -> str:
+    """What is to be said of speeds that the clips do not show; empty if nothing."""
+    if goal.kind != "heading" or goal.speed is None:
+        return ""
+    low, high = goal.speed
+    if low >= BEYOND[0] * shown[0] and high <= BEYOND[1] * shown[1]:
+        return ""
+    return (
+        f"goal.speed is {low:g} .. {high:g} m/s, the clips go from {shown[0]:.2f} to {shown[1]:.2f}: beyond there is no style to "
+        f"learn. Give clips that go so fast, or a range within"
+    )
+
+
 class Goals:
-    """Goals of one kind as `config.goal` says: pure functions of one environment."""
+    """Goals of one kind as `config.goal` says: pure functions of one environment. doubt: what is to be said of them, empty if
+    nothing."""
 
     def __init__(self, config: Config, library: MotionLibrary) -> None:
         assert config.goal.kind is not None
         self.kind, self.follow, self.library = KINDS[config.goal.kind], config.follow, library.moved(jnp.asarray)
         self.ctrl_dt, self.ahead = config.sim.ctrl_dt, round(AHEAD_S / config.sim.ctrl_dt)
-        speed = config.goal.speed or shown_speeds(library, self.ahead, self.ctrl_dt)
-        self.config = replace(config.goal, speed=speed)
+        shown = shown_speeds(library, self.ahead, self.ctrl_dt)
+        self.config = replace(config.goal, speed=config.goal.speed or shown)
+        self.doubt = _doubt(config.goal, shown)
 
     def chance(self, key: Array) -> Array:
         """Whether it is told something else, and what; (5,) in [-1, 1]."""

@@ -1,0 +1,102 @@
+"""`mimic play --command`: scripts as people write them, and what comes of each command."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_roam import CONFIG, still
+
+from mimic.cli import main
+from mimic.config import GoalConfig, ObservationConfig
+from mimic.drive import Drive, drive, read_script, responses
+from motions.errors import InputError
+from motions.kinematics import KinematicState
+
+
+def script(folder: Path, text: str) -> Path:
+    path = folder / "commands.csv"
+    path.write_text(text)
+    return path
+
+
+HEADINGS = """# the first walk
+time_s,speed_m_s,direction_deg
+0,1.0,0
+2,0.5,90
+"""
+
+
+def test_speeds_and_directions_become_velocities(tmp_path: Path):
+    found = read_script(script(tmp_path, HEADINGS), "heading")
+    np.testing.assert_allclose(found.goals, [[1.0, 0.0], [0.0, 0.5]], atol=1e-7)
+    for time, row in ((0.0, 0), (1.99, 0), (2.0, 1), (99.0, 1)):
+        np.testing.assert_array_equal(found.at(time), found.goals[row])
+    places = read_script(script(tmp_path, "x_m,time_s,y_m\n3,0,4\n"), "location")
+    np.testing.assert_array_equal(places.goals, [[3.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "time_s, speed_m_s, direction_deg"),
+        ("time_s,speed\n0,1\n", "time_s, speed_m_s, direction_deg"),
+        ("time_s,speed_m_s,direction_deg\n", "time_s, speed_m_s, direction_deg"),
+        ("time_s,speed_m_s,direction_deg\n0,1,0\n1,fast,0\n", "row 2.*fast"),
+        ("time_s,speed_m_s,direction_deg\n0,1\n", "row 1"),
+        ("time_s,speed_m_s,direction_deg\n0,nan,0\n", "finite"),
+        ("time_s,speed_m_s,direction_deg\n1,1,0\n", "begin with 0"),
+        ("time_s,speed_m_s,direction_deg\n0,1,0\n0,2,0\n", "rise"),
+    ],
+)
+def test_a_script_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, text: str, named: str):
+    with pytest.raises(InputError, match=named):
+        read_script(script(tmp_path, text), "heading")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_script(tmp_path / "none.csv", "heading")
+
+
+def test_a_standing_robot_is_told_by_the_clock_and_goes_nowhere(tmp_path: Path):
+    found = drive(still(tmp_path), read_script(script(tmp_path, HEADINGS), "heading"))
+    assert len(found.goals) == 250, "two seconds, and three of the last command"
+    assert len(found.states.qpos) == 251
+    assert found.stood
+    np.testing.assert_array_equal(found.states.qpos[0, :2], 0.0)
+    np.testing.assert_allclose(found.goals[[0, 99, 100, 249]], [[1, 0], [1, 0], [0, 0.5], [0, 0.5]], atol=1e-7)
+    rows = responses(found, "heading")
+    assert [(row["from_s"], row["to_s"]) for row in rows] == [(0.0, 2.0), (2.0, 5.0)]
+    assert [row["speed_asked"] for row in rows] == pytest.approx([1.0, 0.5])
+    assert max(row["speed"] for row in rows) < 0.05
+
+
+def test_responses_are_what_was_done_in_the_second_half():
+    qvel = np.zeros((201, 6))
+    qvel[51:101, 0], qvel[151:, 1] = 0.9, 0.4
+    qpos = np.cumsum(qvel[:, :2] * 0.02, axis=0)
+    states = KinematicState(qpos, qvel, *(np.zeros((201, 1)),) * 4)
+    goals = np.repeat(np.float32([[1.0, 0.0], [0.0, 0.5]]), 100, axis=0)
+    first, second = responses(Drive(states, goals, 0.02, True), "heading")
+    assert (first["speed"], first["direction_deg"]) == pytest.approx((0.9, 0.0))
+    assert (second["speed"], second["direction_asked_deg"], second["direction_deg"]) == pytest.approx((0.4, 90.0, 90.0))
+    places = responses(Drive(states, goals, 0.02, True), "location")
+    assert places[0]["distance_m"] == pytest.approx(np.linalg.norm(qpos[100] - [1.0, 0.0]))
+
+
+def exit_code(*argv: str | Path) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(part) for part in argv])
+    return int(ended.value.code or 0)
+
+
+def test_the_command_line_shows_films_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture):
+    still(tmp_path)
+    asked = ["--command", script(tmp_path, HEADINGS), "--plot", tmp_path / "drive.png"]
+    assert exit_code("play", tmp_path / "p.onnx", *asked) == 0
+    assert "stood" in capsys.readouterr().out
+    assert (tmp_path / "drive.png").stat().st_size > 5000
+
+
+def test_a_policy_that_is_told_nothing_refuses_a_script(tmp_path: Path, capsys: pytest.CaptureFixture):
+    still(tmp_path, replace(CONFIG, goal=GoalConfig(), observation=ObservationConfig(actor=("projected_gravity", "joint_pos"))))
+    assert exit_code("play", tmp_path / "p.onnx", "--command", script(tmp_path, HEADINGS)) == 2
+    assert "humanoid_steer" in capsys.readouterr().err
