@@ -16,7 +16,7 @@ from mimic.alignment import aligned_error
 from mimic.config import GoalConfig
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import OTHER_SIMULATOR, Simulation, other_simulator, substeps
-from mimic.mdp.goals import KINDS
+from mimic.mdp.goals import KINDS, shown_speeds
 from mimic.mdp.style import StyleLayout, coverage, make_clusters, speed_distance, style_features, visited
 from mimic.mdp.terminations import fallen, lowest_places
 from motions.errors import InputError
@@ -49,10 +49,11 @@ class Roaming:
 class Teller:
     """Random goals as in training, each robot's own, new ones every `COMMANDS_S`."""
 
-    def __init__(self, policy: Policy, seed: int) -> None:
+    def __init__(self, policy: Policy, clips: Sequence[KinematicState], seed: int) -> None:
         told = policy.spec.goal
         assert told is not None
-        self.kind, self.config = KINDS[told.kind], GoalConfig(kind=told.kind, speed=told.speed)  # type: ignore[arg-type]
+        speed = told.speed or shown_speeds([clip.qpos[:, :2] for clip in clips], policy.spec.ctrl_dt)
+        self.kind, self.config = KINDS[told.kind], GoalConfig(speed=speed, turn=told.turn, distance=told.distance)
         self.rng, self.every = np.random.default_rng(seed), round(COMMANDS_S / policy.spec.ctrl_dt)
         self.step, self.goal, self.told = 0, np.zeros(0), []
 
@@ -88,7 +89,7 @@ def _loose(
     begins = np.linspace(0, len(frames.qpos) - 1, ROBOTS).astype(int)
     simulation = Simulation(model, policy.tracked_ids, frames.qpos[begins], frames.qvel[begins], policy.spec.curve)
     steps = round(seconds / policy.spec.ctrl_dt)
-    teller = None if policy.spec.goal is None else Teller(policy, seed)
+    teller = None if policy.spec.goal is None else Teller(policy, clips, seed)
     link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
     states = [simulation.state()]
     states += [step.state for step in track(policy, clips[0], link, steps, teller)]
@@ -111,14 +112,12 @@ def measure(
     ever = down.any(axis=0)
     upright = np.where(ever, down.argmax(axis=0), len(down))
     settling = round(SETTLING_S / spec.ctrl_dt)
-    parts = [slice(settling, int(end)) for end in upright]
+    stretches = [_robot(run, i, slice(settling, int(end))) for i, end in enumerate(upright) if end > settling]
     layout = StyleLayout(policy.body, spec.end_effector_indices)
     shown = style_features(frames, layout)
     clusters = make_clusters(shown)
-    alive = np.concatenate([style_features(_robot(run, i, part), layout) for i, part in enumerate(parts)])
-    errors = [
-        min(aligned_error(_robot(run, i, part), clip) for clip in clips) for i, part in enumerate(parts) if part.stop > part.start
-    ]
+    alive = np.concatenate([style_features(stretch, layout) for stretch in stretches] or [shown[:0]])
+    errors = [min(aligned_error(stretch, clip) for clip in clips) for stretch in stretches]
     row: Row = {
         "robots": len(upright),
         "seconds": (len(down) - 1) * spec.ctrl_dt,

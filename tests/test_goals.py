@@ -10,13 +10,14 @@ from scipy.spatial.transform import Rotation
 from tiny import tiny_motion, tiny_robot
 
 from mimic.config import Config, GoalConfig
-from mimic.mdp.goals import KINDS
-from mimic.tasks.goals import Goals, shown_speeds
+from mimic.mdp.goals import KINDS, shown_speeds
+from mimic.tasks.goals import Goals
 from motions.kinematics import KinematicState
 from motions.library import pack
 
 ROBOT = tiny_robot()
 LIBRARY = pack([tiny_motion(121), tiny_motion(31)], ROBOT.body, ROBOT.tracked_bodies, 0.02)
+SHOWN = shown_speeds([LIBRARY.qpos[:101, :2], LIBRARY.qpos[101:, :2]], 0.02)
 STATE = KinematicState(*(part[40] for part in LIBRARY.frames))
 U = np.random.default_rng(0).uniform(-1, 1, (2000, 4))
 
@@ -78,7 +79,7 @@ def test_free_robots_are_told_something_else_at_random_times():
 def test_speeds_are_what_the_clips_show():
     place = np.asarray(LIBRARY.qpos[:, :2])
     speeds = [np.linalg.norm(place[i + 25] - place[i]) / 0.5 for i in (*range(76), 101)]
-    low, high = shown_speeds(LIBRARY, 25, 0.02)
+    low, high = SHOWN
     assert (low, high) == pytest.approx(tuple(np.quantile(speeds, (0.02, 0.98))), rel=1e-5)
     assert not Goals(replace(Config(), goal=GoalConfig(kind="heading")), LIBRARY).doubt
     asked = Goals(replace(Config(), goal=GoalConfig(kind="heading")), LIBRARY).config.speed
@@ -89,7 +90,7 @@ def test_speeds_are_what_the_clips_show():
     ("factors", "doubted"), [((1.0, 1.0), False), ((0.8, 1.2), False), ((0.5, 1.0), True), ((1.0, 1.5), True)]
 )
 def test_speeds_beyond_the_clips_are_doubted_with_what_they_show(factors: tuple[float, float], doubted: bool):
-    low, high = shown_speeds(LIBRARY, 25, 0.02)
+    low, high = SHOWN
     goal = GoalConfig(kind="heading", speed=(factors[0] * low, factors[1] * high))
     doubt = Goals(replace(Config(), goal=goal), LIBRARY).doubt
     assert bool(doubt) == doubted

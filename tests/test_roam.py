@@ -69,6 +69,16 @@ def test_who_falls_earns_nothing_from_then_on(tmp_path: Path):
     assert row["heading_return"] == pytest.approx(paid.mean(), rel=1e-4)
 
 
+def test_who_all_fall_at_once_have_shown_nothing(tmp_path: Path):
+    policy = still(tmp_path)
+    clip = policy.reference(MOTION)
+    run = KinematicState(*(np.stack([part] * 2, axis=1)[:51] for part in clip))
+    run.xpos[10:, :, 0, 2] -= 0.2
+    row = measure(policy, run, clip, [clip], None)
+    assert (row["stood"], row["pose_error_m"], row["coverage"], row["speed_distance_m_s"]) == (0.0, None, 0.0, None)
+    assert row["fallen_s"] == pytest.approx(0.2)
+
+
 def test_what_a_policy_is_told_stands_in_its_spec(tmp_path: Path):
     still(tmp_path)
     spec = read_spec(tmp_path / "p.json")

@@ -27,11 +27,14 @@ from mimic.checkpoint import Checkpoints
 from mimic.config import (
     Config,
     CurriculumConfig,
+    GoalConfig,
     NetworkConfig,
+    ObservationConfig,
     PPOConfig,
     RewardConfig,
     SamplingConfig,
     SimConfig,
+    StyleConfig,
 )
 from mimic.interim import Interim
 from mimic.learning.networks import actor_layers
@@ -56,7 +59,10 @@ CONFIG = Config(
     save_every_s=1e9,
     network=NetworkConfig(hidden=(16,)),
     # all that a task keeps between rollouts and steps is on: it must survive an interruption
-    reward=RewardConfig(action_acceleration=-0.01),
+    reward=RewardConfig(action_acceleration=-0.01, style=0.5, goal=0.5),
+    style=StyleConfig(window=2, hidden=(8,), batch=16, updates=1, replay=64),
+    goal=GoalConfig(kind="heading"),
+    observation=ObservationConfig(actor=(*ObservationConfig().actor, "heading")),
     sampling=SamplingConfig(cap=3.0),
     curriculum=CurriculumConfig(tolerance_decay=0.99),
     # not annealed: the length of a run is then nothing that its beginning knows of

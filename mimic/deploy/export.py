@@ -171,7 +171,7 @@ def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str
 
 def _goal(config: Config) -> GoalInfo | None:
     goal = config.goal
-    return None if goal.kind is None else GoalInfo(goal.kind, KINDS[goal.kind].numbers, goal.speed)
+    return None if goal.kind is None else GoalInfo(goal.kind, KINDS[goal.kind].numbers, goal.speed, goal.turn, goal.distance)
 
 
 def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, ...]:

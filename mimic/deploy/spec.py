@@ -87,7 +87,11 @@ class GoalInfo:
     numbers: tuple[str, ...]
     """What the goal's numbers are, each with its unit."""
     speed: tuple[float, float] | None
-    """Of heading: slowest and fastest it was trained for [m/s]."""
+    """Of heading: slowest and fastest it was trained for [m/s]; null: what its clips show."""
+    turn: float
+    """Of heading: largest angle between what it was told in training and where it faced then [rad]."""
+    distance: tuple[float, float]
+    """Of location: how far away it was told to go in training [m]."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ A kind of goal is a `Kind`: its numbers, how they are drawn, read off a clip, an
 observation term of the same name (`mimic.mdp.observations`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,16 @@ class Kind(NamedTuple):
     draw: Callable[[Array, KinematicState, GoalConfig], Array]
     read: Callable[[KinematicState, KinematicState, float], Array]
     reward: Callable[[Array, KinematicState], Array]
+
+
+def shown_speeds(places: Sequence[np.ndarray], ctrl_dt: float) -> tuple[float, float]:
+    """The slowest and the fastest that roots at `places` (F, 2) [m] of clips move for `AHEAD_S`, but for one in fifty [m/s]."""
+    speeds = []
+    for place in places:
+        over = min(round(AHEAD_S / ctrl_dt), len(place) - 1)
+        speeds.append(np.linalg.norm(place[over:] - place[:-over], axis=1) / (over * ctrl_dt))
+    low, high = np.quantile(np.concatenate(speeds), (0.02, 0.98))
+    return float(low), float(high)
 
 
 def heading_reward(goal: Array, state: KinematicState) -> Array:

@@ -7,22 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mimic.config import Config, GoalConfig
-from mimic.mdp.goals import AHEAD_S, KINDS
+from mimic.mdp.goals import AHEAD_S, KINDS, shown_speeds
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array
 
 BEYOND = (0.7, 1.3)  # of the slowest and the fastest that the clips show: a little beyond, a style carries
-
-
-def shown_speeds(library: MotionLibrary, ahead: int, ctrl_dt: float) -> tuple[float, float]:
-    """The slowest and the fastest that the clips' roots move over the ground for `ahead` frames, but for one in fifty [m/s]."""
-    speeds = []
-    for start, length in zip(np.asarray(library.clip_start), np.asarray(library.clip_length), strict=True):
-        place, over = np.asarray(library.qpos[start : start + length, :2]), min(ahead, int(length) - 1)
-        speeds.append(np.linalg.norm(place[over:] - place[:-over], axis=1) / (over * ctrl_dt))
-    low, high = np.quantile(np.concatenate(speeds), (0.02, 0.98))
-    return float(low), float(high)
 
 
 def _doubt(goal: GoalConfig, shown: tuple[float, float]) -> str:
@@ -46,7 +36,9 @@ class Goals:
         assert config.goal.kind is not None
         self.kind, self.follow, self.library = KINDS[config.goal.kind], config.follow, library.moved(jnp.asarray)
         self.ctrl_dt, self.ahead = config.sim.ctrl_dt, round(AHEAD_S / config.sim.ctrl_dt)
-        shown = shown_speeds(library, self.ahead, self.ctrl_dt)
+        starts = zip(np.asarray(library.clip_start), np.asarray(library.clip_length), strict=True)
+        places = [np.asarray(library.qpos[start : start + length, :2]) for start, length in starts]
+        shown = shown_speeds(places, self.ctrl_dt)
         self.config = replace(config.goal, speed=config.goal.speed or shown)
         self.doubt = _doubt(config.goal, shown)
 
