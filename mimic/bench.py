@@ -25,9 +25,8 @@ from mimic.program import fitting_program
 from mimic.robots import Robot
 from mimic.runs import create_run
 from mimic.sim.physics import Drive, choose_backend
-from mimic.sim.randomize import Chance
 from mimic.tasks.curriculum import Curriculum
-from mimic.tasks.tracking import EnvState, Tracking
+from mimic.tasks.tracking import Chances, EnvState, Tracking
 from mimic.train import make_task, train
 from motions.motion import Motion
 from motions.rotations import Array
@@ -131,7 +130,7 @@ class _Recorder:
         self.init_curriculum, self.update_curriculum = task.init_curriculum, task.update_curriculum
         self.curriculum_log = task.curriculum_log
 
-    def step(self, env_state: EnvState, action: Array, chance: Chance, curriculum: Curriculum) -> tuple[EnvState, Any]:
+    def step(self, env_state: EnvState, action: Array, chance: Chances, curriculum: Curriculum) -> tuple[EnvState, Any]:
         kinematics = env_state.physics.kinematics
         next_state, result = self.task.step(env_state, action, chance, curriculum)
         ctrl = self.task.target(env_state.clip, env_state.frame + 1, action)

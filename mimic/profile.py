@@ -68,14 +68,15 @@ def operations(path: Path, iterations: int, meaning: dict[str, str]) -> list[Ope
         if event.get("ph") == "X":
             name = event.get("args", {}).get("hlo_op", "")  # none: not of the program, but of what runs it
             by_thread[event["pid"], event["tid"]].append((event["ts"], -event["dur"], name))
-    time_us: Counter[str] = Counter()
+    time_us: defaultdict[str, float] = defaultdict(float)
     calls: Counter[str] = Counter()
     for thread in by_thread.values():
         for name, own_us in _own_times(sorted(thread)):
             if name:
                 time_us[meaning.get(name, name)] += own_us
                 calls[meaning.get(name, name)] += 1
-    return [Operation(name, us / 1e3 / iterations, calls[name] / iterations) for name, us in time_us.most_common()]
+    ranked = sorted(time_us.items(), key=lambda item: -item[1])
+    return [Operation(name, us / 1e3 / iterations, calls[name] / iterations) for name, us in ranked]
 
 
 def _own_times(events: list[tuple[float, float, str]]) -> list[tuple[str, float]]:

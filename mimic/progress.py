@@ -47,7 +47,8 @@ class Progress:
         parts = [f"{row['time/env_steps_per_s']:,.0f} env-steps/s"]
         for name, form in SHOWN.items():
             if name in row:
-                self.shown[name] = SMOOTHING * self.shown.get(name, row[name]) + (1.0 - SMOOTHING) * row[name]
+                old = self.shown[name] if name in self.shown else row[name]
+                self.shown[name] = SMOOTHING * old + (1.0 - SMOOTHING) * row[name]
                 parts.append(form.format(self.shown[name]))
         text = "  ".join(parts)
         if self.live:

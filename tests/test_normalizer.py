@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from mimic.learning.normalizer import init_normalizer, normalize, update_normalizer
+from mimic.learning.normalizer import init_normalizer, normalize, scale, update_normalizer
 
 RNG = np.random.default_rng(0)
 SEEN = [RNG.normal(size=(4, 6, 3)) * [1, 10, 0.1] + [0, 100, -3] for _ in range(5)]
@@ -46,3 +46,12 @@ def test_what_hardly_moves_far_from_zero_has_its_own_deviation():
     obs = jnp.asarray(3.0 + 0.004 * RNG.normal(size=(20, 30, 1)), jnp.float32)
     state = update_normalizer(init_normalizer(1), obs)
     np.testing.assert_allclose(state.std, np.asarray(obs, np.float64).std(), rtol=1e-4)
+
+
+def test_scaled_by_their_size_zeros_stay_zeros():
+    rng = np.random.default_rng(3)
+    obs = rng.normal(2.0, 0.5, (500, 3)).astype(np.float32)
+    state = update_normalizer(init_normalizer(3), jnp.asarray(obs))
+    expected = np.clip(obs / np.sqrt(np.mean(obs**2, axis=0)), -1.2, 1.2)
+    np.testing.assert_allclose(scale(state, jnp.asarray(obs), 1.2), expected, rtol=2e-3)
+    np.testing.assert_array_equal(scale(state, jnp.zeros(3), 1.2), 0.0)

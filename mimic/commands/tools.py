@@ -60,7 +60,8 @@ class Bench(FileOptions):
         if self.what == "compare":
             from mimic.bench_compare import compare_speeds
 
-            return 0 if compare_speeds(*self.files, self.tolerance) else EXIT_FAILED
+            before, after = self.files
+            return 0 if compare_speeds(before, after, self.tolerance) else EXIT_FAILED
         several = max(len(self.num_envs), len(self.devices)) > 1
         if self.what != "speed" and (several or self.devices or self.brax or self.plot or self.profile):
             raise InputError(

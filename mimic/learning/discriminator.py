@@ -13,7 +13,7 @@ import optax
 
 from mimic.config import StyleConfig
 from mimic.learning.networks import MLP
-from mimic.learning.normalizer import Normalizer, init_normalizer, update_normalizer
+from mimic.learning.normalizer import Normalizer, init_normalizer, normalize, scale, update_normalizer
 from mimic.mdp.style import Clusters, coverage, speed_distance, visited
 from motions.rotations import Array
 
@@ -24,8 +24,10 @@ SURE = 1e-4  # -log(1 - sigmoid(D)) is bounded as if no probability of being a c
 class StyleTask(Protocol):
     """A task whose notes hold what a discriminator judges; W numbers a step."""
 
-    style_size: int
-    clusters: Clusters | None
+    @property
+    def style_size(self) -> int: ...
+    @property
+    def clusters(self) -> Clusters | None: ...
 
     def demo(self, key: Array) -> Array:
         """What it would be shown at a random moment of the clips; (W,)."""
@@ -75,11 +77,7 @@ def make_judge(config: StyleConfig, task: StyleTask) -> Judge:
     of_differences, size = config.judges == "difference", task.style_size
 
     def seen(normalizer: Normalizer, shown: Array) -> Array:
-        if of_differences:  # zero stays zero, it is what is true
-            normal = shown / jnp.sqrt(jnp.square(normalizer.mean) + jnp.square(normalizer.std))
-        else:
-            normal = (shown - normalizer.mean) / normalizer.std
-        return jnp.clip(normal, -config.clip, config.clip)
+        return (scale if of_differences else normalize)(normalizer, shown, config.clip)
 
     def score(params: Any, normal: Array) -> Array:
         return network.apply(params, normal)[..., 0]  # type: ignore[index]

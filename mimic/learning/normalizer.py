@@ -36,6 +36,11 @@ def first_of(state: Normalizer, size: int) -> Normalizer:
     return jax.tree.map(lambda leaf: leaf[:size] if leaf.ndim else leaf, state)
 
 
+def scale(state: Normalizer, obs: Array, clip: float) -> Array:
+    """obs / its root mean square, bounded to +-clip: what is zero stays so."""
+    return jnp.clip(obs / jnp.sqrt(jnp.square(state.mean) + jnp.square(state.std)), -clip, clip)  # type: ignore[arg-type]
+
+
 def normalize(state: Normalizer, obs: Array, clip: float) -> Array:
     """(obs - mean) / std, bounded to +-clip."""
     return jnp.clip((obs - state.mean) / state.std, -clip, clip)

@@ -175,7 +175,8 @@ def ppo_loss(
 class MirrorTask(Task, Protocol):
     """A task that may have a mirror image, and something to show a discriminator (`style`), where it is asked for."""
 
-    style: StyleTask | None
+    @property
+    def style(self) -> StyleTask | None: ...
 
     def mirror(self) -> Mirror:
         """The left-right mirror images of what the actor sees and does; asked for only where `ppo.symmetry` is."""
@@ -199,7 +200,8 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
     networks, obs_size = networks_of(config, task)
     actor_size = networks.actor_size
     groups = group_count(config.num_envs, ppo.rollout_length, ppo.num_minibatches)
-    judge = make_judge(config.style, task.style) if config.reward.style else None
+    shown = task.style if config.reward.style else None
+    judge = None if shown is None else make_judge(config.style, shown)
     learnt = task.mirror() if ppo.symmetry in ("augment", "loss") else None
     mirror = learnt if networks.mirror is None else networks.mirror
 

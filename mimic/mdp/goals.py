@@ -24,7 +24,7 @@ class Kind(NamedTuple):
 
     numbers: tuple[str, ...]
     draw: Callable[[Array, KinematicState, GoalConfig], Array]
-    read: Callable[[KinematicState, KinematicState, float], Array]
+    read: Callable[[KinematicState, KinematicState, Array], Array]
     reward: Callable[[Array, KinematicState], Array]
 
 

@@ -13,11 +13,16 @@ from mimic.mdp.inverse_dynamics import reference_torques
 class Driven(Protocol):
     """What a prior asks of a robot."""
 
-    model: mujoco.MjModel
-    default_qpos: np.ndarray
-    kp: np.ndarray
-    kd: np.ndarray
-    effort: np.ndarray
+    @property
+    def model(self) -> mujoco.MjModel: ...
+    @property
+    def default_qpos(self) -> np.ndarray: ...
+    @property
+    def kp(self) -> np.ndarray: ...
+    @property
+    def kd(self) -> np.ndarray: ...
+    @property
+    def effort(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def make_clusters(features: np.ndarray, seed: int = 0) -> Clusters:
     origin, scale = some.mean(axis=0), np.maximum(some.std(axis=0), 0.05 * some.std(axis=0).mean() + 1e-6)
     scaled = (some - origin) / scale
     count = max(1, min(CLUSTERS, len(some) // 10))
-    centres, member = kmeans2(scaled, count, iter=ITERATIONS, minit="++", seed=rng)
+    centres, member = kmeans2(scaled, count, iter=ITERATIONS, minit="++", rng=rng)
     used = np.unique(member)
     distance = np.linalg.norm(scaled - centres[member], axis=1)
     reach = np.array([REACH * distance[member == k].max() for k in used])

@@ -68,8 +68,8 @@ def plot_drive(path: str | Path, seconds: np.ndarray, asked: np.ndarray, done: n
         width = max(1, round(0.5 / max(seconds[1] - seconds[0], 1e-6)))  # half a second: a step sways
         smooth = np.stack([_running_mean(column, width) for column in done.T], axis=1)
         series = [("speed [m/s]", np.linalg.norm(asked, axis=1), np.linalg.norm(smooth, axis=1))]
-        angles = [np.degrees(np.unwrap(np.arctan2(part[:, 1], part[:, 0]))) for part in (asked, smooth)]
-        series.append(("direction [deg]", *angles))
+        wanted, got = (np.degrees(np.unwrap(np.arctan2(part[:, 1], part[:, 0]))) for part in (asked, smooth))
+        series.append(("direction [deg]", wanted, got))
     else:
         series = [(f"{axis} [m]", asked[:, i], done[:, i]) for i, axis in enumerate("xy")]
     for panel, (label, wanted, got) in zip(panels, series, strict=True):
