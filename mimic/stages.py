@@ -9,13 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from mimic.config import Config, RewardConfig, TerminationConfig
+from mimic.config import Config, ResetConfig
 from mimic.presets import PRESETS, make_preset
 
 SHARED = (
     "robot", "motion", "weights", "poses", "quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping",
     "seed", "num_envs", "backend", "device", "devices", "save_every_s", "evaluate_every_s", "sim",
 )  # fmt: skip
+
+
+IN_THE_WORLD = ("motion_anchor_pos_b", "motion_anchor_ori_b", "future")  # terms that show where the clip is, or faces
+UPRIGHT = 0.8  # how much gravity along the anchor's axis may differ from the clip's
 
 
 class Stage(NamedTuple):
@@ -37,11 +41,24 @@ def stages_before(config: Config, folder: Path) -> tuple[Stage, ...]:
         return ()
     shared = {name: getattr(config, name) for name in SHARED}
     base = make_preset(config.robot) if config.robot in PRESETS else Config()
-    tracker = replace(base, env_steps=config.tracker_steps, **shared)
+    # a tracker that corrects its place or heading in the world would teach what its student cannot see a reason for
+    seen = tuple(name for name in base.observation.actor if name not in IN_THE_WORLD)
+    blind = {
+        "reward": replace(base.reward, anchor_pos=0.0, anchor_ori=0.0),
+        "termination": replace(base.termination, anchor_angle=None, anchor_gravity=UPRIGHT),
+    }
+    tracker = replace(
+        base,
+        env_steps=config.tracker_steps,
+        observation=replace(base.observation, actor=seen),
+        reset=ResetConfig(),
+        **blind,
+        **shared,
+    )
     teacher = folder_of(folder, "tracker")
     student = replace(
         config, begin="scratch", follow=True, teacher=str(teacher), env_steps=config.student_steps,
-        reward=RewardConfig(), termination=TerminationConfig(), observation=replace(config.observation, critic=()),
+        observation=replace(config.observation, critic=()), **blind,
     )  # fmt: skip
     return Stage("tracker", tracker, None), Stage("student", student, teacher)
 

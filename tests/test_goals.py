@@ -55,10 +55,32 @@ def test_a_clip_was_told_what_it_does_next():
     goals = Goals(Config(goal=GoalConfig(kind="heading")), LIBRARY)  # half a second is 25 frames
     place = np.asarray(LIBRARY.qpos[:, :2])
     for frame, first in ((0, 0), (30, 30), (75, 75), (90, 75)):
-        told = goals.begun(jax.random.key(0), jnp.array(0), jnp.array(frame), STATE)
+        here = goals.library.lookup(jnp.array(0), jnp.array(frame))
+        told = goals.begun(jax.random.key(0), jnp.array(0), jnp.array(frame), here)
         np.testing.assert_allclose(told, (place[first + 25] - place[first]) / 0.5, atol=1e-5)
-    short = goals.next(jnp.zeros(2), goals.chance(jax.random.key(0)), jnp.array(1), jnp.array(3), STATE)
+    here = goals.library.lookup(jnp.array(1), jnp.array(3))
+    short = goals.next(jnp.zeros(2), goals.chance(jax.random.key(0)), jnp.array(1), jnp.array(3), here)
     np.testing.assert_allclose(short, (place[101 + 25] - place[101]) / 0.5, atol=1e-5)  # of 26 frames
+
+
+@pytest.mark.parametrize("kind", ["heading", "location"])
+def test_a_robot_that_stands_and_faces_elsewhere_was_told_the_same_from_there(kind):
+    goals = Goals(Config(goal=GoalConfig(kind=kind)), LIBRARY)
+    clip, frame = jnp.array(0), jnp.array(30)
+    here = goals.library.lookup(clip, frame)
+    turn, shift = Rotation.from_euler("z", 0.9), np.array([2.0, -1.0, 0.0])
+    away = here._replace(
+        qpos=jnp.concatenate(
+            [
+                jnp.asarray(turn.apply(here.qpos[:3]) + shift),
+                jnp.asarray((turn * Rotation.from_quat(here.qpos[3:7], scalar_first=True)).as_quat(scalar_first=True)),
+                here.qpos[7:],
+            ]
+        )
+    )
+    told, expected = (goals.begun(jax.random.key(0), clip, frame, state) for state in (away, here))
+    moved = turn.apply([*expected, 0.0]) + (shift if kind == "location" else 0.0)
+    np.testing.assert_allclose(told, moved[:2], atol=1e-5)
 
 
 def test_free_robots_are_told_something_else_at_random_times():

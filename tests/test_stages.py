@@ -23,6 +23,8 @@ def test_a_tracker_of_the_same_clips_then_its_student_with_the_eyes_of_the_last(
     assert (tracker.name, tracker.teacher) == ("tracker", None)
     assert tracker.config.follow
     assert tracker.config.action == make_preset("humanoid").action
+    assert "motion_anchor_pos_b" in make_preset("humanoid").observation.actor
+    assert not {"motion_anchor_pos_b", "motion_anchor_ori_b"} & set(tracker.config.observation.actor)
     assert tracker.config.env_steps == STEER.tracker_steps
     assert (student.name, student.teacher) == ("student", tmp_path / "steer-tracker")
     assert student.config.env_steps == STEER.student_steps

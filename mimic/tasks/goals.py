@@ -10,7 +10,7 @@ from mimic.config import Config, GoalConfig
 from mimic.mdp.goals import AHEAD_S, KINDS, shown_speeds
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
-from motions.rotations import Array
+from motions.rotations import Array, quat_conj, quat_mul, quat_rotate, yaw_quat
 
 BEYOND = (0.7, 1.3)  # of the slowest and the fastest that the clips show: a little beyond, a style carries
 
@@ -48,19 +48,29 @@ class Goals:
 
     def begun(self, key: Array, clip: Array, frame: Array, state: KinematicState) -> Array:
         """What it is told first."""
-        return self._of_clip(clip, frame) if self.follow else self.kind.draw(self.chance(key)[1:], state, self.config)
+        return self._of_clip(clip, frame, state) if self.follow else self.kind.draw(self.chance(key)[1:], state, self.config)
 
     def next(self, goal: Array, chance: Array, clip: Array, frame: Array, state: KinematicState) -> Array:
         """What it is told after a control step that led to `frame` and `state`."""
         if self.follow:
-            return self._of_clip(clip, frame)
+            return self._of_clip(clip, frame, state)
         new = 0.5 * (chance[0] + 1.0) < self.ctrl_dt / self.config.interval_s
         return jnp.where(new, self.kind.draw(chance[1:], state, self.config), goal)
 
-    def _of_clip(self, clip: Array, frame: Array) -> Array:
-        """What the clip does from `frame` on; near its end, what it did just before."""
+    def _of_clip(self, clip: Array, frame: Array, state: KinematicState) -> Array:
+        """What the clip does from `frame` on, as if it stood where a robot at `state` does and faced as it; near the clip's end,
+        what it did just before."""
         last = self.library.clip_length[clip] - 1
         first = jnp.clip(frame, 0, jnp.maximum(last - self.ahead, 0))
         now, later = (self.library.lookup(clip, at) for at in (first, jnp.minimum(first + self.ahead, last)))
         seconds = jnp.maximum(jnp.minimum(self.ahead, last), 1) * self.ctrl_dt
-        return self.kind.read(now, later, seconds)
+        here = self.library.lookup(clip, frame)
+        turn = quat_mul(yaw_quat(state.qpos[3:7]), quat_conj(yaw_quat(here.qpos[3:7])))
+        return self.kind.read(*(_moved(frame, turn, now.qpos[:3], state.qpos[:3]) for frame in (now, later)), seconds)
+
+
+def _moved(frame: KinematicState, turn: Array, origin: Array, place: Array) -> KinematicState:
+    """A frame of a clip turned about `origin`, which comes to lie under `place`; heights stay. Of its poses the root's only."""
+    away = quat_rotate(turn, frame.qpos[:3] - origin)
+    root = jnp.concatenate([place[:2] + away[:2], frame.qpos[2:3]])
+    return frame._replace(qpos=jnp.concatenate([root, quat_mul(turn, frame.qpos[3:7]), frame.qpos[7:]]))
