@@ -208,6 +208,10 @@ def _check_search(config: Config) -> None:
 
 def _check_free(config: Config) -> None:
     """What a policy that follows no clip may see and do."""
+    if config.teacher is not None:
+        raise InputError("follow is false, expected true: a student practises along its teacher's clips")
+    if config.learner == "search":
+        raise InputError("follow is false, expected true: ways out of falls lead back to a clip")
     if config.style.judges == "difference" and config.reward.style:
         raise InputError("style.judges is difference, which is to a reference, and follow is false: expected motion, or follow")
     if config.action.prior != "default":

@@ -18,7 +18,7 @@ from mimic.deploy.sim2sim import Policy, frame_of, track
 from mimic.mdp.terminations import fallen
 from mimic.metrics import body_error
 from mimic.perturb import START_RAD, Perturbation, perturbed_link
-from motions.errors import unknown_name
+from motions.errors import InputError, unknown_name
 from motions.kinematics import KinematicState
 from motions.motion import Motion
 
@@ -146,8 +146,10 @@ def sweep(
 ) -> Stress:
     """Run `policy`, called `name`, over its clip (or `motions`) on every value of `axes`.
 
-    Raises `InputError` for an axis that `AXES` lacks.
+    Raises `InputError` for an axis that `AXES` lacks, and for a policy that follows no clip.
     """
+    if not policy.spec.follow:
+        raise InputError(f"{name} follows no clip, and completion is of a clip: mimic evaluate lets robots loose")
     for axis in axes:
         if axis not in AXES:
             raise unknown_name("axis", axis, AXES)

@@ -63,6 +63,8 @@ def student_config(preset: Config, teacher: Config, folder: Path) -> Config:
 
 def check_student(student: Config, teacher: Config) -> None:
     """Raise `InputError` where the teacher cannot say what the student should do."""
+    if not teacher.follow:
+        raise InputError("the teacher follows no clip, and its student would practise along one: go on with it by --init-from")
     if student.ppo.symmetry != "none":
         raise InputError(
             f"ppo.symmetry is {student.ppo.symmetry}, expected none: a student learns what its teacher does, not by PPO; "

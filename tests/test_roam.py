@@ -15,6 +15,7 @@ from mimic.deploy.export import export_policy
 from mimic.deploy.sim2sim import Policy
 from mimic.deploy.spec import read_spec
 from mimic.roam import ROBOTS, measure, roam
+from mimic.stress import sweep
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 
@@ -101,6 +102,11 @@ def test_followers_are_sent_to_evaluate(tmp_path: Path):
     policy = Policy.load(exported(tmp_path, FOLLOWING))
     with pytest.raises(InputError, match="mimic evaluate"):
         roam(policy)
+
+
+def test_stress_is_for_followers(tmp_path: Path):
+    with pytest.raises(InputError, match="follows no clip"):
+        sweep(still(tmp_path), "p.onnx")
 
 
 def test_people_see_the_same_numbers(tmp_path: Path, capsys: pytest.CaptureFixture):

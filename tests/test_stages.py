@@ -110,11 +110,18 @@ def test_stages_are_for_one_process(tmp_path: Path):
         ({"style": replace(STEER.style, judges="difference")}, "style.judges"),
         ({"termination": replace(STEER.termination, anchor_height=0.2)}, "anchor_height"),
         ({"goal": replace(STEER.goal, speed=(2.0, 1.0))}, "goal.speed"),
+        ({"teacher": "runs/teacher"}, "follow is false"),
+        ({"learner": "search", "init_from": "runs/x"}, "follow is false"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused(change: dict, named: str):
     with pytest.raises(InputError, match=named):
         check_config(replace(STEER, **change))
+
+
+def test_who_follows_no_clip_teaches_nobody_to():
+    with pytest.raises(InputError, match="follows no clip"):
+        check_student(replace(STEER, follow=True), STEER)
 
 
 def test_rewards_that_are_all_costs_are_refused():

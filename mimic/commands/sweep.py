@@ -115,6 +115,8 @@ def checked_plan(preset: str, sweep: Sweep, options: tuple[str, ...]) -> "Plan":
     config = parse_options([preset, *options], "sweep", Sweep.__doc__, make_preset(preset), "").config
     for variant in sweep.vary:
         check_config(with_settings(config, (variant,), "mimic sweep", "--vary"))
+    if not config.follow:
+        raise InputError(f"{preset} follows no clip, and a sweep's table is of how well clips are followed")
     for clip in sweep.motion:
         if not Path(clip).exists():
             raise InputError(f"{clip}: no such file")
