@@ -115,7 +115,7 @@ def measure(
     stretches = [_robot(run, i, slice(settling, int(end))) for i, end in enumerate(upright) if end > settling]
     layout = StyleLayout(policy.body, spec.end_effector_indices)
     shown = style_features(frames, layout)
-    clusters = make_clusters(shown)
+    clusters = make_clusters(shown, layout.kinds)
     alive = np.concatenate([style_features(stretch, layout) for stretch in stretches] or [shown[:0]])
     errors = [min(aligned_error(stretch, clip) for clip in clips) for stretch in stretches]
     row: Row = {

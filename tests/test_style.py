@@ -103,19 +103,22 @@ ROBOT = tiny_robot()
 LIBRARY = pack([tiny_motion(240)], ROBOT.body, ROBOT.tracked_bodies, 0.02)
 TINY = StyleLayout(ROBOT.body, (3, 4))
 FEATURES = style_features(LIBRARY.frames, TINY)
-CLUSTERS = make_clusters(FEATURES)
+CLUSTERS = make_clusters(FEATURES, TINY.kinds)
 
 
 def test_the_clips_themselves_visit_all_of_it_and_one_pose_hardly_any():
     assert len(CLUSTERS.share) == len(FEATURES) // 10
     assert CLUSTERS.share.sum() == pytest.approx(1.0)
     visits = visited(CLUSTERS, FEATURES)
-    assert visits.sum() == len(FEATURES)
+    assert visits[:, :-1].sum() == len(FEATURES)
     assert coverage(CLUSTERS, visits.sum(axis=0)) == pytest.approx(1.0)
     still = visited(CLUSTERS, np.repeat(FEATURES[:1], 500, axis=0)).sum(axis=0)
-    assert coverage(CLUSTERS, still) == pytest.approx(CLUSTERS.share[still > 0].sum())
+    assert coverage(CLUSTERS, still) == pytest.approx(CLUSTERS.share[still[:-1] > 0].sum())
     assert coverage(CLUSTERS, still) < 0.15
     assert coverage(CLUSTERS, 0.0 * still) == 0.0
+    lost = visits.sum(axis=0)
+    lost[-1] = 20 * lost.sum()
+    assert coverage(CLUSTERS, lost) == 0.0, "hardly ever is not visited"
 
 
 def test_a_state_is_in_the_nearest_cluster_if_it_reaches_that_far():
@@ -127,9 +130,9 @@ def test_a_state_is_in_the_nearest_cluster_if_it_reaches_that_far():
     for row, state in zip(found, (others - CLUSTERS.origin) / CLUSTERS.scale, strict=True):
         distance = np.linalg.norm(state - CLUSTERS.centres, axis=1)
         nearest = int(np.argmin(distance))
-        assert row.sum() == (distance[nearest] <= CLUSTERS.reach[nearest])
-        assert row[nearest] == row.sum()
-    assert 0 < found.sum() < len(others)
+        assert row.sum() == 1
+        assert row[nearest if distance[nearest] <= CLUSTERS.reach[nearest] else -1] == 1
+    assert 0 < found[:, -1].sum() < len(others)
 
 
 def test_the_distance_of_speeds_is_wasserstein_s():

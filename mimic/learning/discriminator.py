@@ -35,8 +35,8 @@ class StyleTask(Protocol):
 
 
 class StyleState(NamedTuple):
-    """replay (R, W), of which the first `filled` rows are there, `next_row` is written next; visits (C,): how often the robot was
-    lately in each cluster of the clips."""
+    """replay (R, W), of which the first `filled` rows are there, `next_row` is written next; visits (C + 1,): how often the robot
+    was lately in each cluster of the clips, and elsewhere."""
 
     params: Any
     opt_state: Any
@@ -84,7 +84,7 @@ def make_judge(config: StyleConfig, task: StyleTask) -> Judge:
 
     def init(key: Array) -> StyleState:
         params, none = network.init(key, jnp.zeros(size)), jnp.zeros((), jnp.int32)
-        visits = jnp.zeros(0 if task.clusters is None else len(task.clusters.share), jnp.float32)
+        visits = jnp.zeros(0 if task.clusters is None else len(task.clusters.share) + 1, jnp.float32)
         replay = jnp.zeros((config.replay, size), jnp.float32)
         return StyleState(params, optimizer.init(params), init_normalizer(size), replay, none, none, visits)
 

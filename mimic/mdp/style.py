@@ -23,7 +23,9 @@ from motions.rotations import (
 
 CLUSTERS = 64
 SPEED_QUANTILES = 32
-REACH = 1.5  # a state belongs to a cluster within so many times the distance of the farthest of its frames
+REACH = 1.5  # a state belongs to a cluster within so many times the distance of the farthest of its frames ...
+LEAST_REACH = 0.4  # ... or within this part of the clips' own spread: frames of one cycle may lie hardly apart
+LEAST_SCALE = 1e-3  # of any feature
 ITERATIONS = 20  # of k-means, after which hardly a frame moves
 MOST_FRAMES = 20_000  # that are clustered
 
@@ -34,6 +36,13 @@ class StyleLayout:
 
     body: Body
     end_effectors: tuple[int, ...]
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """Of what kind each of the features is, in one unit; (P,)."""
+        jointed = int((self.body.model.body_jntnum > 0).sum()) - 1
+        sizes = (1, 6, 3, 3, 6 * jointed, len(self.body.joint_names), 3 * len(self.end_effectors))
+        return np.repeat(np.arange(len(sizes)), sizes)
 
 
 def style_features(state: KinematicState, layout: StyleLayout) -> Array:
@@ -90,41 +99,48 @@ class Clusters(NamedTuple):
     speeds: Array
 
 
-def make_clusters(features: np.ndarray, seed: int = 0) -> Clusters:
-    """k-means of the frames' features (N, P); fewer than `CLUSTERS` where there are few frames."""
+def make_clusters(features: np.ndarray, kinds: np.ndarray, seed: int = 0) -> Clusters:
+    """k-means of the frames' features (N, P); fewer than `CLUSTERS` where there are few frames.
+
+    kinds (P,): features of one kind are scaled alike, so that what hardly moves in the clips does not weigh more for it.
+    """
     from scipy.cluster.vq import kmeans2
 
     rng = np.random.default_rng(seed)
     some = features if len(features) <= MOST_FRAMES else features[rng.choice(len(features), MOST_FRAMES, replace=False)]
-    origin, scale = some.mean(axis=0), np.maximum(some.std(axis=0), 0.05 * some.std(axis=0).mean() + 1e-6)
+    origin = some.mean(axis=0)
+    variance = np.array([some[:, kinds == kind].var(axis=0).mean() for kind in range(kinds.max() + 1)])
+    scale = np.maximum(np.sqrt(variance), LEAST_SCALE)[kinds]
     scaled = (some - origin) / scale
     count = max(1, min(CLUSTERS, len(some) // 10))
     centres, member = kmeans2(scaled, count, iter=ITERATIONS, minit="++", rng=rng)
     used = np.unique(member)
     distance = np.linalg.norm(scaled - centres[member], axis=1)
-    reach = np.array([REACH * distance[member == k].max() for k in used])
+    spread = np.sqrt(np.mean(np.sum(scaled**2, axis=1)))
+    reach = np.array([max(REACH * distance[member == k].max(), LEAST_REACH * spread) for k in used])
     share = np.array([(member == k).mean() for k in used])
     speeds = np.quantile(speed(some), (np.arange(SPEED_QUANTILES) + 0.5) / SPEED_QUANTILES)
     return Clusters(*(part.astype(np.float32) for part in (centres[used], origin, scale, reach, share, speeds)))
 
 
 def visited(clusters: Clusters, features: Array) -> Array:
-    """Which cluster each state is in; (..., C): 1 at the nearest if it reaches that far, else all 0."""
+    """Which cluster each state is in; (..., C + 1): 1 at the nearest if it reaches that far, else at the last: elsewhere."""
     xp = namespace(features)
     scaled = (features - clusters.origin) / clusters.scale
     cross = scaled @ xp.asarray(clusters.centres).T
     squared = xp.sum(scaled**2, axis=-1)[..., None] - 2.0 * cross + xp.sum(clusters.centres**2, axis=-1)
     nearest = xp.argmin(squared, axis=-1)
     is_nearest = nearest[..., None] == xp.arange(len(clusters.reach))
-    return (is_nearest & (squared <= clusters.reach**2)).astype(features.dtype)
+    inside = is_nearest & (squared <= clusters.reach**2)
+    return xp.concatenate([inside, ~inside.any(axis=-1, keepdims=True)], axis=-1).astype(features.dtype)
 
 
 def coverage(clusters: Clusters, visits: Array) -> Array:
-    """Share of what the clips show that is visited, by the visits (C,) of each cluster, in [0, 1]: one counts where it is visited
-    at least a tenth as often, among all, as it is shown. (0 for none at all)"""
+    """Share of what the clips show that is visited, by the visits (C + 1,) as `visited` counts them, in [0, 1]: a cluster counts
+    where it is visited at least a tenth as often, among all visits, as it is shown. (0 for none at all)"""
     xp = namespace(visits)
     total = xp.sum(visits)
-    enough = (visits >= 0.1 * clusters.share * total) & (total > 0)
+    enough = (visits[:-1] >= 0.1 * clusters.share * total) & (total > 0)
     return xp.sum(clusters.share * enough)
 
 

@@ -26,7 +26,9 @@ class StyleView:
         self.length = 1 if self.of_differences else config.style.window
         self.settling = round(SETTLING_S / config.sim.ctrl_dt)
         self.style_size = jax.eval_shape(lambda: self._shown_at(jnp.zeros((), int), jnp.zeros((), int))).shape[0]
-        self.clusters = None if self.of_differences else make_clusters(style_features(library.frames, self.layout))
+        self.clusters = (
+            None if self.of_differences else make_clusters(style_features(library.frames, self.layout), self.layout.kinds)
+        )
 
     def demo(self, key: Array) -> Array:
         """What a discriminator would be shown at a random moment of the clips; (W,). Clips weigh by length and weight."""
