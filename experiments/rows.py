@@ -23,7 +23,7 @@ def mimic(*argv: str) -> None:
 
 def trained(folder: Path, *argv: str) -> tuple[Row, Row]:
     """(evaluation, record) of the run that `mimic train ARGV` makes in `folder`, begun, gone on with, or done before."""
-    if not (folder / "evaluation.json").exists():
+    if not (folder / "learning.png").exists():  # of a training's files among the last; an evaluation may be of a part of one
         mimic("train", *argv, "--run-dir", str(folder), "--resume")
     evaluation, record = (json.loads((folder / name).read_text()) for name in ("evaluation.json", "config.json"))
     return evaluation, {"commit": record["git_commit"], "cpu": record["machine"]["cpu"]}

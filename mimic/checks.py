@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from mimic.config import ROUND, Config
 from mimic.mdp.goals import KINDS
-from mimic.mdp.observations import TERMS
+from mimic.mdp.observations import OF_REFERENCES, TERMS
 from mimic.mdp.sensors import BODY_TERMS
 from mimic.robots import Robot
 from mimic.robots.stability import stability_warning
@@ -56,13 +56,6 @@ CAP = Rule("1 (starts by length alone) or more", lambda v: v >= 1.0)
 SPEEDS = Rule("two numbers of 0 or more, the smaller first", lambda v: 0.0 <= v[0] <= v[1] < math.inf)
 FACTORS = Rule("finite factors above 0, the smaller first", lambda v: 0.0 < v[0] <= v[1] < math.inf)
 TILT = Rule(f"from 0 to {STEEPEST_TILT:.3g} rad: it stands for a floor that is not level", lambda v: 0.0 <= v <= STEEPEST_TILT)
-
-
-OF_REFERENCES = (
-    "command", "motion_anchor_pos_b", "motion_anchor_ori_b", "joint_errors", "anchor_vel_error_b", "tracking_errors", "phase",
-    "clip_time", "future", "future_motion",
-)  # fmt: skip
-EARNED = ("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel", "style", "goal")
 
 
 def _each(rule: Rule, *names: str) -> dict[str, Rule]:
@@ -206,6 +199,11 @@ def _check_search(config: Config) -> None:
         )
 
 
+def _all_terms(config: Config) -> tuple[str, ...]:
+    observation = config.observation
+    return (*observation.actor, *observation.critic, *(observation.history_terms if observation.history else ()))
+
+
 def _check_free(config: Config) -> None:
     """What a policy that follows no clip may see and do."""
     if config.teacher is not None:
@@ -216,7 +214,7 @@ def _check_free(config: Config) -> None:
         raise InputError("style.judges is difference, which is to a reference, and follow is false: expected motion, or follow")
     if config.action.prior != "default":
         raise InputError(f"action.prior is {config.action.prior}, expected default: follow is false, there is no reference")
-    seen = [name for name in (*config.observation.actor, *config.observation.critic) if name in OF_REFERENCES]
+    seen = [name for name in _all_terms(config) if name in OF_REFERENCES]
     if seen:
         raise InputError(
             f"the observation has {', '.join(seen)}, of a reference, and follow is false: expected terms of the robot"
@@ -233,11 +231,17 @@ def _check_goal(config: Config) -> None:
     kind = config.goal.kind
     if config.reward.goal and kind is None:
         raise InputError(f"reward.goal is {config.reward.goal:g}, and goal.kind is none: there is nothing to be paid for")
-    shown = [name for name in (*config.observation.actor, *config.observation.critic) if name in KINDS]
-    if kind is None and shown:
-        raise InputError(f"the observation has {', '.join(shown)}, and goal.kind is none: there is no goal to be seen")
+    shown = [name for name in _all_terms(config) if name in KINDS and name != kind]
+    if shown:
+        raise InputError(f"the observation has {', '.join(shown)}, and goal.kind is {kind}: there is no such goal to be seen")
     if kind is not None and kind not in config.observation.actor:
         raise InputError(f"goal.kind is {kind}, and observation.actor lacks the term {kind}: the policy would not be told")
+
+
+def tracked(config: Config) -> list[str]:
+    """The rewards of being where the reference is, each of which has a width; none where nothing is followed."""
+    fields = vars(config.reward)
+    return [name for name in fields if f"sigma_{name}" in fields and config.follow]
 
 
 def _check_together(config: Config) -> None:
@@ -245,7 +249,7 @@ def _check_together(config: Config) -> None:
     if not config.follow:
         _check_free(config)
     _check_goal(config)
-    earned = {name: value for name, value in vars(config.reward).items() if name in EARNED}
+    earned = {name: value for name, value in vars(config.reward).items() if name in ("style", "goal") or name in tracked(config)}
     if not any(value > 0.0 for value in earned.values()):
         raise InputError(f"no reward is above 0 ({', '.join(earned)}): there is nothing to learn")
     if config.learner == "search":

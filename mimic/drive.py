@@ -9,7 +9,7 @@ import numpy as np
 
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import Simulation, substeps
-from mimic.mdp.terminations import fallen, lowest_places
+from mimic.mdp.terminations import fallen
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.rotations import quat_conj, quat_mul, quat_rotate, yaw_quat
@@ -86,7 +86,7 @@ def drive(policy: Policy, script: Script) -> Drive:
     states = [simulation.state(), *(step.state for step in track(policy, clip, link, steps, tell))]
     run = KinematicState(*(np.concatenate(parts) for parts in zip(*states, strict=True)))
     spec = policy.spec
-    down = fallen(run, run, spec.anchor, spec.end_effector_indices, spec.termination, lowest=lowest_places(clip))
+    down = fallen(run, run, spec.anchor, spec.end_effector_indices, spec.termination, lowest=np.array(spec.lowest))
     return Drive(run, np.stack(told), spec.ctrl_dt, not down.any())
 
 

@@ -14,7 +14,7 @@ COLLAPSED = (
     "standing perhaps. What helps: begin tracker, more reward.goal, starts all over the clips (sampling.uniform 1)"
 )
 WON = (
-    "the discriminator tells robot and clips apart in {accuracy:.0%} of the cases and pays {reward:.2f} of 1: there is little to "
+    "the discriminator tells robot and clips apart in {accuracy:.0%} of the cases and pays {reward:.2f}: there is little to "
     "learn from it. What helps: a larger style.grad_penalty, a smaller style.learning_rate or fewer style.updates, begin tracker"
 )
 

@@ -117,6 +117,7 @@ def _joint_table(title: str, robot: Robot, columns: dict[str, Any], console: Con
 def _inspect_run(folder: Path, console: Console) -> int:
     import json
 
+    from mimic.progress import SHOWN
     from mimic.runs import CONFIG, open_run, read_metrics
 
     if not (folder / CONFIG).exists():
@@ -132,6 +133,6 @@ def _inspect_run(folder: Path, console: Console) -> int:
     if run.metrics_path.exists() and (metrics := read_metrics(run.metrics_path)):
         last = metrics[-1]
         rows.append(("trained", f"{last['env_steps'] / 1e6:.2f} M of {run.config.env_steps / 1e6:.2f} M env-steps"))
-        rows.append(("last rollout", f"{last['rollout/falls_per_s']:.2f} falls/s, E_mpbpe {last['error/e_mpbpe_mm']:.1f} mm"))
+        rows.append(("last rollout", ", ".join(form.format(last[name]) for name, form in SHOWN.items() if name in last)))
     _rows(f"run {folder}", rows, console)
     return 0

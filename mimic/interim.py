@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from mimic.metrics import mean_metrics
 from mimic.pipeline import POLICY, policy_of, write_policy
 from mimic.roam import roam
 from mimic.runs import Run
+from motions.errors import InputError
 from motions.motion import Motion
 
 CLIPS = 8  # at most, evenly from a library
@@ -54,12 +56,18 @@ class Interim:
         self.began = time.perf_counter()
         self.pending: Future[dict[str, float]] | None = self.thread.submit(self._measured, average, mean, std, env_steps)
 
-    def take(self) -> dict[str, float]:
-        """The numbers of what was begun, once when they are there; else none. Raises what went wrong with it."""
+    def take(self, say: Callable[[str], None]) -> dict[str, float]:
+        """The numbers of what was begun, once when they are there; else none. What went wrong with it is said, and is no
+        reason to end a training: nothing more is measured."""
         if self.pending is None or not self.pending.done():
             return {}
         done, self.pending = self.pending, None
-        return done.result()
+        try:
+            return done.result()
+        except (OSError, RuntimeError, InputError) as error:
+            say(f"not evaluated, and not again in this training: {error}")
+            self.every_s = None
+            return {}
 
     def _measured(self, average: dict, mean: np.ndarray, std: np.ndarray, env_steps: int) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:

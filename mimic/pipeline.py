@@ -10,6 +10,7 @@ from mimic.checkpoint import newest
 from mimic.config import Config
 from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
+from mimic.deploy.shown import Shown, shown_by
 from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import Evaluation, evaluate_policy
 from mimic.learning.networks import Layers, Params, actor_layers, symmetric_layers
@@ -45,7 +46,18 @@ def trained_policy(run: Run, say: Callable[[str], None]) -> TaughtBy:
 
 def write_policy(trained: TaughtBy, run: Run, out: Path) -> Path:
     """`trained` as a file, as it acts on the nominal model."""
-    return export_policy(*_parts(at_nominal(trained, run.robot, run.motions[0]), run), out, _provenance(run))
+    parts = _parts(at_nominal(trained, run.robot, run.motions[0]), run)
+    needed = not run.config.follow or run.config.goal.kind is not None
+    return export_policy(*parts, out, _provenance(run), _shown(run) if needed else None)
+
+
+_SHOWN: dict[Path, Shown] = {}  # by run folder: of a large library it takes long
+
+
+def _shown(run: Run) -> Shown:
+    if run.folder not in _SHOWN:
+        _SHOWN[run.folder] = shown_by(run.motions, run.robot, run.config.sim.ctrl_dt)
+    return _SHOWN[run.folder]
 
 
 def export_run(run: Run, out: Path, say: Callable[[str], None]) -> list[Path]:
@@ -73,11 +85,12 @@ def _parts(policy: TaughtBy, run: Run) -> tuple[Layers, np.ndarray, np.ndarray, 
 
 def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]:
     """Write the run's policy as a bundle: everything that a robotics team needs, in one folder."""
-    require_bundle_folder(folder)
-    if not run.config.follow:
+    if not run.config.follow or run.config.goal.kind is not None:
         raise InputError(
-            f"{run.folder}: its policy follows no clip, and a bundle's runtime does: mimic export {run.folder} --out POLICY.onnx"
+            f"{run.folder}: a bundle's runtime follows a clip and is told nothing, which this policy does not fit: "
+            f"mimic export {run.folder} --out POLICY.onnx"
         )
+    require_bundle_folder(folder)
     policy = trained_policy(run, say)
     _ros_allowed(run.config, say)
     return write_bundle(*_parts(policy, run), folder, _provenance(run))

@@ -47,6 +47,8 @@ def play_script(path: str | Path, script: Path, video: Path | None, plot: Path |
     """
     console = console or Console()
     policy = Policy.load(path)
+    if policy.spec.follow:
+        raise InputError(f"{path}: the policy follows its clip, it cannot be driven; one that can: mimic train humanoid_steer")
     if policy.spec.goal is None:
         raise InputError(f"{path}: the policy is told nothing; one that is: mimic train humanoid_steer")
     kind = policy.spec.goal.kind

@@ -16,16 +16,15 @@ from mimic.alignment import aligned_error
 from mimic.config import GoalConfig
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import OTHER_SIMULATOR, Simulation, other_simulator, substeps
-from mimic.mdp.goals import KINDS, shown_speeds
-from mimic.mdp.style import StyleLayout, coverage, make_clusters, speed_distance, style_features, visited
-from mimic.mdp.terminations import fallen, lowest_places
+from mimic.mdp.goals import KINDS
+from mimic.mdp.style import SETTLING_S, StyleLayout, coverage, make_clusters, speed_distance, style_features, visited
+from mimic.mdp.terminations import fallen
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.motion import Motion
 
 SECONDS, ROBOTS = 20.0, 16
 COMMANDS_S = 3.0  # each robot is told something else this often
-SETTLING_S = 0.5  # what a robot does before has been given to it
 Row = dict[str, Any]
 
 
@@ -49,11 +48,10 @@ class Roaming:
 class Teller:
     """Random goals as in training, each robot's own, new ones every `COMMANDS_S`."""
 
-    def __init__(self, policy: Policy, clips: Sequence[KinematicState], seed: int) -> None:
+    def __init__(self, policy: Policy, seed: int) -> None:
         told = policy.spec.goal
         assert told is not None
-        speed = told.speed or shown_speeds([clip.qpos[:, :2] for clip in clips], policy.spec.ctrl_dt)
-        self.kind, self.config = KINDS[told.kind], GoalConfig(speed=speed, turn=told.turn, distance=told.distance)
+        self.kind, self.config = KINDS[told.kind], GoalConfig(speed=told.speed, turn=told.turn, distance=told.distance)
         self.rng, self.every = np.random.default_rng(seed), round(COMMANDS_S / policy.spec.ctrl_dt)
         self.step, self.goal, self.told = 0, np.zeros(0), []
 
@@ -89,7 +87,7 @@ def _loose(
     begins = np.linspace(0, len(frames.qpos) - 1, ROBOTS).astype(int)
     simulation = Simulation(model, policy.tracked_ids, frames.qpos[begins], frames.qvel[begins], policy.spec.curve)
     steps = round(seconds / policy.spec.ctrl_dt)
-    teller = None if policy.spec.goal is None else Teller(policy, clips, seed)
+    teller = None if policy.spec.goal is None else Teller(policy, seed)
     link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
     states = [simulation.state()]
     states += [step.state for step in track(policy, clips[0], link, steps, teller)]
@@ -104,13 +102,14 @@ def measure(
     """What robots did, states (T + 1, B, ...), held against all the clips' frames (N, ...).
 
     stood: share of the robots that never fell. fallen_s: seconds until they did, or the whole, in the mean. pose_error_m: of
-    where they stood, aligned in time with the clip that is nearest. coverage, speed_distance_m_s: as the training logs them.
+    where they stood, aligned in time with the clip that is nearest. coverage, speed_distance_m_s: of these clips, as
+    `mimic.mdp.style` has them.
     """
     spec = policy.spec
     rules = spec.termination
-    down = np.asarray(fallen(run, run, spec.anchor, spec.end_effector_indices, rules, lowest=lowest_places(frames)))
+    down = np.asarray(fallen(run, run, spec.anchor, spec.end_effector_indices, rules, lowest=np.array(spec.lowest)))
     ever = down.any(axis=0)
-    upright = np.where(ever, down.argmax(axis=0), len(down))
+    upright = np.where(ever, down.argmax(axis=0), len(down))  # states
     settling = round(SETTLING_S / spec.ctrl_dt)
     stretches = [_robot(run, i, slice(settling, int(end))) for i, end in enumerate(upright) if end > settling]
     layout = StyleLayout(policy.body, spec.end_effector_indices)
@@ -122,7 +121,7 @@ def measure(
         "robots": len(upright),
         "seconds": (len(down) - 1) * spec.ctrl_dt,
         "stood": float(np.mean(~ever)),
-        "fallen_s": float(upright.mean() * spec.ctrl_dt),
+        "fallen_s": float(np.minimum(upright, len(down) - 1).mean() * spec.ctrl_dt),
         "pose_error_m": float(np.mean(errors)) if errors else None,
         "coverage": float(coverage(clusters, visited(clusters, alive).sum(axis=0))),
         "speed_distance_m_s": float(speed_distance(clusters, alive)) if len(alive) else None,

@@ -100,7 +100,7 @@ def create_run(
     if config.ppo.symmetry != "none":
         find_mirror(robot, config.observation)  # nor mirrored
     require_writable(folder)
-    _clear(folder)
+    clear(folder)
     (folder / "motions").mkdir()
     for index, motion in enumerate(motions):
         save_motion(motion, folder / "motions" / f"{index:04d}-{file_stem(motion.name)}.npz")
@@ -172,7 +172,7 @@ def _write_record(folder: Path, record: dict[str, Any]) -> None:
     write_json(folder / CONFIG, record)
 
 
-def _clear(folder: Path) -> None:
+def clear(folder: Path) -> None:
     """Empty a run's folder and mark it as unfinished. The folder itself may be a mounted one, and stays."""
     (folder / UNFINISHED).touch()
     (folder / CONFIG).unlink(missing_ok=True)
@@ -207,11 +207,19 @@ def _occupied(folder: Path, config: Config) -> str:
 
 
 def practised(run: Run) -> int:
-    """Env-steps that the run's policy has learnt from, those of the runs it began with or learnt from included, if these are
-    still there."""
-    rows = read_metrics(run.metrics_path) if run.metrics_path.exists() else []
-    before = [Path(source) for source in (run.config.init_from, run.config.teacher) if source]
-    return int(rows[-1]["env_steps"] if rows else 0) + sum(practised(open_run(path)) for path in before if not is_free(path))
+    """Env-steps that the run's policy has learnt from, those of the runs it began with or learnt from included as far as these
+    are still there."""
+    found: dict[Path, int] = {}
+
+    def visit(folder: Path, config: Config) -> None:
+        rows = read_metrics(folder / METRICS) if (folder / METRICS).exists() else []
+        found[folder.resolve()] = int(rows[-1]["env_steps"]) if rows else 0
+        for source in (config.init_from, config.teacher):
+            if source and Path(source).resolve() not in found and (Path(source) / CONFIG).exists():
+                visit(Path(source), open_run(Path(source)).config)
+
+    visit(run.folder, run.config)
+    return sum(found.values())
 
 
 def truncate_metrics(path: Path, iteration: int) -> None:

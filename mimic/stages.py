@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mimic.config import Config, ResetConfig
+from mimic.mdp.observations import IN_THE_WORLD
 from mimic.presets import PRESETS, make_preset
 
 SHARED = (
@@ -18,15 +19,15 @@ SHARED = (
 )  # fmt: skip
 
 
-IN_THE_WORLD = ("motion_anchor_pos_b", "motion_anchor_ori_b", "future")  # terms that show where the clip is, or faces
 UPRIGHT = 0.8  # how much gravity along the anchor's axis may differ from the clip's
 
 
 class Stage(NamedTuple):
-    """A run that comes before another. Its config, and the folder of the run it learns from, None for the first."""
+    """A run that comes before another: its config, its folder, and that of the run it learns from, None for the first."""
 
     name: str
     config: Config
+    folder: Path
     teacher: Path | None
 
 
@@ -60,15 +61,9 @@ def stages_before(config: Config, folder: Path) -> tuple[Stage, ...]:
         config, begin="scratch", follow=True, teacher=str(teacher), env_steps=config.student_steps,
         observation=replace(config.observation, critic=()), **blind,
     )  # fmt: skip
-    return Stage("tracker", tracker, None), Stage("student", student, teacher)
+    return Stage("tracker", tracker, teacher, None), Stage("student", student, folder_of(folder, "student"), teacher)
 
 
 def begun(config: Config, folder: Path) -> Config:
     """`config` as it goes on from its last stage."""
     return replace(config, begin="scratch", init_from=str(folder_of(folder, "student")))
-
-
-def total_env_steps(config: Config) -> int:
-    """Env-steps of all stages together."""
-    before = config.tracker_steps + config.student_steps if config.begin == "tracker" else 0
-    return config.env_steps + before

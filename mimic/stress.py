@@ -148,8 +148,8 @@ def sweep(
 
     Raises `InputError` for an axis that `AXES` lacks, and for a policy that follows no clip.
     """
-    if not policy.spec.follow:
-        raise InputError(f"{name} follows no clip, and completion is of a clip: mimic evaluate lets robots loose")
+    if not policy.spec.follow or policy.spec.goal is not None:
+        raise InputError(f"{name} is told what to do, or follows no clip; stress is for those that only follow: mimic evaluate")
     for axis in axes:
         if axis not in AXES:
             raise unknown_name("axis", axis, AXES)

@@ -118,6 +118,7 @@ def slower(config: Config) -> Config:
         ppo=dataclasses.replace(ppo, **halved),
         distill=dataclasses.replace(config.distill, learning_rate=config.distill.learning_rate / 2),
         search=dataclasses.replace(config.search, learning_rate=config.search.learning_rate / 2),
+        style=dataclasses.replace(config.style, learning_rate=config.style.learning_rate / 2),
     )
 
 
@@ -203,7 +204,7 @@ def _loop(
             now = time.perf_counter()
             values["rollout/falls_per_s"] = values["rollout/terminated"] / config.sim.ctrl_dt
             values["time/env_steps_per_s"] = (iteration - first) * per_iteration / (now - began)
-            evaluated = interim.take()
+            evaluated = interim.take(say)
             for line in (*watch.look(values), *([sentence(evaluated)] if evaluated else [])):
                 say(line)
             journal.write(iteration, values | evaluated)
@@ -230,7 +231,8 @@ def _loop(
 
 def _save(run: Run, checkpoints: Checkpoints, iteration: int, state: TrainState) -> None:
     """Never what has diverged: the last update of an iteration shows in the numbers of the next one only."""
-    if not bool(jax.numpy.isfinite(optax.tree.norm(state.params))):
+    learnt = (state.params, None if state.style is None else state.style.params)
+    if not bool(jax.numpy.isfinite(optax.tree.norm(learnt))):
         raise _diverged(run, "weights")
     checkpoints.save(iteration, state)
 

@@ -13,6 +13,7 @@ from flax.serialization import from_state_dict, to_state_dict
 
 from mimic.checkpoint import newest
 from mimic.config import Config, to_dict
+from mimic.learning.networks import Params
 from mimic.learning.ppo import TrainState
 from mimic.robots import Robot
 from mimic.runs import Run, differences, open_run
@@ -51,7 +52,7 @@ def warm_start(run: Run, state: TrainState, say: Callable[[str], None]) -> Train
     source = open_run(Path(run.config.init_from))
     parts = newest(source, lambda checkpoints: checkpoints.restore_parts(INHERITED, say))
     if source.config.teacher and not run.config.teacher:
-        parts = _without_critic(parts, jax.device_get(state))
+        parts = _without_critic(parts, jax.device_get(state.params))
     try:
         inherited = {name: from_state_dict(getattr(state, name), parts[name], name) for name in INHERITED}
     except ValueError as error:
@@ -64,11 +65,11 @@ def warm_start(run: Run, state: TrainState, say: Callable[[str], None]) -> Train
     return state._replace(**jax.tree.map(jnp.asarray, inherited))
 
 
-def _without_critic(parts: dict[str, Any], state: TrainState) -> dict[str, Any]:
+def _without_critic(parts: dict[str, Any], fresh: Params) -> dict[str, Any]:
     """`parts` of a student's run as one that learns by reward has them: its actor, beside a critic and a noise that are new, and
     the statistics of what the actor sees."""
     actor = parts["average"]["actor"]
     size = len(actor["params"]["Dense_0"]["kernel"])
     seen = jax.tree.map(lambda leaf: leaf[:size] if np.ndim(leaf) else leaf, parts["normalizer"])
-    params = to_state_dict(state.params) | {"actor": actor}
+    params = to_state_dict(fresh) | {"actor": actor}
     return {"params": params, "average": params, "normalizer": seen}

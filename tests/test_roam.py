@@ -12,12 +12,13 @@ from tiny_policy import exported, random_network
 from mimic import roam as roaming
 from mimic.config import ActionConfig, Config, GoalConfig, ObservationConfig, TerminationConfig
 from mimic.deploy.export import export_policy
-from mimic.deploy.sim2sim import Policy
+from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import read_spec
 from mimic.roam import ROBOTS, measure, roam
 from mimic.stress import sweep
 from motions.errors import InputError
 from motions.kinematics import KinematicState
+from motions.rotations import quat_conj, quat_rotate, yaw_quat
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
 CONFIG = Config(
@@ -40,7 +41,7 @@ def test_robots_that_stand_neither_fall_nor_get_anywhere(tmp_path: Path):
     row = found.row
     assert found.states.qpos.shape == (201, ROBOTS, 11)
     assert (row["robots"], row["seconds"], row["stood"]) == (ROBOTS, 4.0, 1.0)
-    assert row["fallen_s"] == pytest.approx(4.02)
+    assert row["fallen_s"] == pytest.approx(4.0)
     assert row["coverage"] < 0.5
     assert found.goals is not None
     speeds = np.linalg.norm(found.goals, axis=-1)
@@ -62,7 +63,7 @@ def test_who_falls_earns_nothing_from_then_on(tmp_path: Path):
     goals = np.zeros((100, 4, 2), np.float32)
     row = measure(policy, run, clip, [clip], goals)
     assert row["stood"] == 0.75
-    assert row["fallen_s"] == pytest.approx((3 * 101 + 60) * 0.02 / 4)
+    assert row["fallen_s"] == pytest.approx((3 * 100 + 60) * 0.02 / 4)
     assert row["pose_error_m"] == pytest.approx(0.0, abs=1e-5)
     assert 0.75 < row["coverage"] < 1.0, "but for the first half second"
     paid = np.exp(-2.5 * np.sum(run.qvel[1:, :, :2] ** 2, axis=-1))
@@ -102,6 +103,18 @@ def test_followers_are_sent_to_evaluate(tmp_path: Path):
     policy = Policy.load(exported(tmp_path, FOLLOWING))
     with pytest.raises(InputError, match="mimic evaluate"):
         roam(policy)
+
+
+def test_a_follower_is_told_what_its_clip_does(tmp_path: Path):
+    """Along the clip, from wherever it is; the term shows it in the robot's own heading."""
+    told = replace(CONFIG, follow=True, termination=TerminationConfig())
+    policy = still(tmp_path, told)
+    run = rollout(policy, max_steps=60)
+    clip, seen = policy.reference(MOTION), run.observations[:, -2:]
+    for frame in (0, 20, 59):
+        way = (clip.qpos[frame + 25, :2] - clip.qpos[frame, :2]) / 0.5
+        back = quat_conj(yaw_quat(clip.qpos[frame, 3:7]))
+        np.testing.assert_allclose(seen[frame], quat_rotate(back, np.array([*way, 0.0]))[:2], atol=1e-4)
 
 
 def test_stress_is_for_followers(tmp_path: Path):

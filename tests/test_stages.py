@@ -1,26 +1,30 @@
 """Trainings of several stages: what each is, and that each is done once."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiny import tiny_robot
 
+from mimic import runs
 from mimic.checks import check_config
 from mimic.commands import staged
 from mimic.commands.run_options import Cluster
 from mimic.commands.training import Train, Training
 from mimic.config import Config, RewardConfig
 from mimic.presets import make_preset
-from mimic.stages import begun, folder_of, stages_before
+from mimic.stages import begun, stages_before
 from mimic.teacher import check_student
 from motions.errors import InputError
 
+ROBOT = tiny_robot()
 STEER = replace(make_preset("humanoid_steer"), motion=("walk.npz", "run.npz"), seed=7, num_envs=64)
 
 
 def test_a_tracker_of_the_same_clips_then_its_student_with_the_eyes_of_the_last(tmp_path: Path):
     tracker, student = stages_before(STEER, tmp_path / "steer")
-    assert (tracker.name, tracker.teacher) == ("tracker", None)
+    assert (tracker.name, tracker.folder.name, tracker.teacher) == ("tracker", "steer-tracker", None)
     assert tracker.config.follow
     assert tracker.config.action == make_preset("humanoid").action
     assert "motion_anchor_pos_b" in make_preset("humanoid").observation.actor
@@ -54,6 +58,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
 
 
 def test_one_command_runs_all(ran, tmp_path: Path):
+    """Checks included; nothing is there yet."""
     assert Train(STEER, tmp_path / "steer", False, False, Cluster()).run() == 0
     assert ran == [("steer-tracker", False), ("steer-student", False), ("steer", False)]
 
@@ -63,35 +68,70 @@ def test_a_stage_that_was_stopped_ends_the_command(ran, tmp_path: Path):
     assert ran == [("stopped-tracker", False), ("stopped-student", False)]
 
 
-def made(folder: Path, config: Config, monkeypatch: pytest.MonkeyPatch, *, done: bool) -> None:
-    """A stage's folder as a run would have left it."""
-    from mimic import runs
-
+def made(folder: Path, config: Config, monkeypatch: pytest.MonkeyPatch, *, iterations: int) -> None:
+    """A stage's folder as a run would have left it after so many iterations, evaluated by somebody."""
     folder.mkdir(parents=True)
     (folder / runs.CONFIG).write_text("{}")
-    if done:
-        (folder / runs.EVALUATION).write_text("{}")
-    known = getattr(made, "known", {})
-    known[folder] = config
-    made.known = known  # type: ignore[attr-defined]
-    monkeypatch.setattr(runs, "open_run", lambda path: type("Found", (), {"config": known[path]}))
+    (folder / runs.EVALUATION).write_text("{}")
+    (folder / runs.METRICS).write_text(json.dumps({"iteration": iterations, "env_steps": 0}) + "\n")
+    found, before = runs.Run(folder, config, ROBOT, ()), runs.open_run
+    monkeypatch.setattr(runs, "open_run", lambda path: found if path == folder else before(path))
 
 
 def test_what_is_done_is_not_done_again_and_what_was_begun_goes_on(ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Step sizes that were halved on the way, and what a stage does not make use of, make it no other."""
     tracker, student = stages_before(STEER, tmp_path / "steer")
-    made(folder_of(tmp_path / "steer", "tracker"), tracker.config, monkeypatch, done=True)
-    made(folder_of(tmp_path / "steer", "student"), replace(student.config, env_steps=5), monkeypatch, done=False)
-    assert staged.run_stages(STEER, tmp_path / "steer", overwrite=False) == 0
+    slower = replace(tracker.config, ppo=replace(tracker.config.ppo, learning_rate=1e-5))
+    made(tracker.folder, slower, monkeypatch, iterations=tracker.config.num_iterations)
+    other = replace(student.config, style=replace(student.config.style, updates=9))
+    made(student.folder, other, monkeypatch, iterations=student.config.num_iterations - 1)
+    assert staged.run_stages(STEER, tmp_path / "steer") == 0
     assert ran == [("steer-student", True)]
+    longer = replace(STEER, tracker_steps=2 * STEER.tracker_steps)
+    ran.clear()
+    assert staged.run_stages(longer, tmp_path / "steer") == 0
+    assert ran == [("steer-tracker", True), ("steer-student", True)]
 
 
-def test_another_tracker_in_the_way_is_refused(ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("change", [{"motion": ("dance.npz",)}, {"seed": 8}])
+def test_another_tracker_in_the_way_is_refused(ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict):
     tracker, _ = stages_before(STEER, tmp_path / "steer")
-    made(folder_of(tmp_path / "steer", "tracker"), replace(tracker.config, motion=("dance.npz",)), monkeypatch, done=True)
-    with pytest.raises(InputError, match=r"another tracker.*motion.*--overwrite"):
-        staged.run_stages(STEER, tmp_path / "steer", overwrite=False)
-    assert staged.run_stages(STEER, tmp_path / "steer", overwrite=True) == 0
-    assert [name for name, _ in ran] == ["steer-tracker", "steer-student"]
+    made(tracker.folder, replace(tracker.config, **change), monkeypatch, iterations=1)
+    with pytest.raises(InputError, match=rf"another tracker.*{next(iter(change))}.*--overwrite"):
+        staged.run_stages(STEER, tmp_path / "steer")
+    assert not ran
+
+
+def test_overwriting_gives_up_all_stages_at_once(ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """So that what is stopped in the first of them can be gone on with."""
+    stages = stages_before(STEER, tmp_path / "steer")
+    for folder in (*(stage.folder for stage in stages), tmp_path / "steer"):
+        folder.mkdir()
+        (folder / runs.CONFIG).write_text("{}")
+    assert Train(STEER, tmp_path / "steer", False, True, Cluster()).run() == 0
+    assert ran == [("steer-tracker", False), ("steer-student", False), ("steer", False)]
+    assert all(runs.is_free(folder) for folder in (tmp_path / "steer", *(stage.folder for stage in stages)))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"init_from": "runs/x"}, "one or the other"),
+        ({"observation": replace(STEER.observation, critic=("body_pos_b",))}, "observation.critic"),
+        ({"ppo": replace(STEER.ppo, symmetry="augment")}, "symmetry"),
+    ],
+)
+def test_what_a_later_stage_would_refuse_is_refused_before_the_first(ran, tmp_path: Path, change: dict, named: str):
+    with pytest.raises(InputError, match=named):
+        Train(replace(STEER, **change), tmp_path / "steer", False, False, Cluster()).run()
+    assert not ran
+
+
+def test_a_folder_in_the_way_is_refused_before_the_first_stage(ran, tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not a run folder"):
+        Train(STEER, tmp_path, False, False, Cluster()).run()
+    assert not ran
 
 
 def test_stages_are_for_one_process(tmp_path: Path):

@@ -132,14 +132,14 @@ def test_a_policy_is_measured_beside_the_training_as_it_is_after(whole: Run):
     state = final_state(whole)
     with Interim(dataclasses.replace(whole, config=dataclasses.replace(CONFIG, evaluate_every_s=1e-9))) as interim:
         assert interim.due
-        assert not interim.take()
+        assert not interim.take(pytest.fail)
         interim.begin(state, 77)
         assert not interim.due, "one at a time"
         assert interim.pending is not None
         interim.pending.result()
-        values = interim.take()
+        values = interim.take(pytest.fail)
         assert interim.due
-        assert not interim.take(), "each once"
+        assert not interim.take(pytest.fail), "each once"
     mean = evaluate_run(whole, None, lambda _: None).mean
     assert values == {
         "evaluation/env_steps": 77.0,

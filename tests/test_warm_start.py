@@ -131,7 +131,7 @@ def test_who_goes_on_from_a_student_keeps_its_actor_and_eyes_and_gets_a_new_crit
     wide = np.arange(seen + 9, dtype=np.float32)
     count = {"hi": np.uint32(0), "lo": np.uint32(77)}
     statistics = {"mean": wide, "std": 2 * wide, "summed_variance": 3 * wide, "count": count, "std_eps": 0.0}
-    parts = _without_critic({"average": {"actor": actor}, "normalizer": statistics}, fresh)
+    parts = _without_critic({"average": {"actor": actor}, "normalizer": statistics}, fresh.params)
     for name in ("params", "average"):
         jax.tree.map(np.testing.assert_array_equal, parts[name]["actor"], actor)
         jax.tree.map(np.testing.assert_array_equal, parts[name]["critic"], fresh.params["critic"])

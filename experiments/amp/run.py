@@ -45,7 +45,7 @@ def table(rows: dict[str, Row]) -> str:
         other = "-" if again["pose_error_m"] is None else f"{again['stood']:.0%}, {again['pose_error_m']:.3f} m"
         lines.append(
             f"| {name} | {commit_of(row)} | {row['n_env_steps'] / 1e6:.1f} M | {free['stood']:.0%} | {error} "
-            f"| {CLIPS[name].paper:.3f} | {free['coverage']:.0%} | {free['speed_distance_m_s']:.2f} | {other} |"
+            f"| {CLIPS[name].paper:.3f} | {free['coverage']:.0%} | {free['speed_distance_m_s'] or float('nan'):.2f} | {other} |"
         )
     return "\n".join(lines)
 

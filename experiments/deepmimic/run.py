@@ -65,7 +65,7 @@ def table(rows: dict[str, Row]) -> str:
         lines.append(
             f"| {name} | {commit_of(row)} | {row['n_env_steps'] / 1e6:.1f} M ({skill.samples} M) "
             f"| {mean['completed_frames']:.0f}/{mean['frames']:.0f} | {nr} ({skill.nr:.3f}) "
-            f"| {_bold(mean['pose_error_m'], mean['pose_error_m'] <= (skill.pose_error or 1.0))} ({aim}) "
+            f"| {_bold(mean['pose_error_m'], mean['pose_error_m'] <= (skill.pose_error or 0.0))} ({aim}) "
             f"| {others[0]} | {others[1]} |"
         )
     return "\n".join(lines)

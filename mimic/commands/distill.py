@@ -1,6 +1,6 @@
 """`mimic distill`: from a teacher that sees everything to a student that sees what a robot measures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,8 @@ class Distill(Training):
         check_warm_start(config, taught_by.robot)
         refuse_occupied(folder, config, overwrite=self.overwrite)
         require_writable(folder)
+        if not config.weights:
+            config = replace(config, weights=taught_by.config.weights)
         teacher = trained_policy(taught_by, say)
         unlike = unlike_teacher(config, taught_by.config)
         if unlike:

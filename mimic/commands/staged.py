@@ -1,6 +1,5 @@
 """Trainings of several stages: each a run of its own, done once, gone on with where it was stopped."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,40 +9,92 @@ from mimic.config import Config, to_dict
 from motions.errors import InputError
 
 if TYPE_CHECKING:
+    from mimic.runs import Run
     from mimic.stages import Stage
 
+# what makes a stage another one than was begun before, and what of that may differ all the same
+IDENTITY = ("robot", "motion", "start_s", "end_s", "clip", "seed", "num_envs", "sim", "action", "observation", "network")
+FREE = ("sim.contacts_per_env", "sim.constraints_per_env")
 
-def run_stages(config: Config, folder: Path, *, overwrite: bool) -> int:
+
+def check_stages(config: Config, folder: Path) -> None:
+    """Raise `InputError` for what a later stage would refuse, after hours of those before it."""
+    from mimic.checks import check_config
+    from mimic.stages import begun, stages_before
+    from mimic.teacher import check_student
+
+    if config.init_from is not None:
+        raise InputError("begin is tracker and init_from is a run: it begins with one or the other (--begin scratch)")
+    if config.observation.critic:
+        raise InputError(
+            f"observation.critic is {', '.join(config.observation.critic)}, expected none: what a student did not see has no "
+            "statistics where it is gone on with"
+        )
+    tracker, student = stages_before(config, folder)
+    for one in (tracker.config, student.config, begun(config, folder)):
+        check_config(one)
+    check_student(student.config, tracker.config)
+
+
+def clear_stages(config: Config, folder: Path) -> None:
+    """Give up what is in the folders of a run and its stages, all at once: what is stopped then can be gone on with."""
+    from mimic.runs import CONFIG, clear
+    from mimic.stages import stages_before
+
+    for own in (folder, *(stage.folder for stage in stages_before(config, folder))):
+        if (own / CONFIG).exists():
+            clear(own)
+
+
+def run_stages(config: Config, folder: Path) -> int:
     """Run what must come before the run of `config` in `folder`. The exit code of the first that did not end well, else 0."""
     from mimic.stages import stages_before
 
     stages = stages_before(config, folder)
     for number, stage in enumerate(stages, start=1):
         say(f"stage {number} of {len(stages) + 1}: the {stage.name}")
-        code = _run_stage(stage, folder, overwrite=overwrite)
+        code = _run_stage(stage)
         if code:
             return code
     say(f"stage {len(stages) + 1} of {len(stages) + 1}")
     return 0
 
 
-def _run_stage(stage: "Stage", folder: Path, *, overwrite: bool) -> int:
+def _run_stage(stage: "Stage") -> int:
     from mimic.commands.distill import Distill
     from mimic.commands.training import Train
-    from mimic.runs import EVALUATION, RESUMABLE, differences, is_free, open_run
-    from mimic.stages import folder_of
+    from mimic.runs import is_free, open_run
 
-    own, resume = folder_of(folder, stage.name), False
-    if not overwrite and not is_free(own):
-        found = open_run(own).config
-        ours = replace(stage.config, weights=found.weights)
-        lines = [line for name, line in differences(to_dict(ours), to_dict(found), whose=str(own)) if name not in RESUMABLE]
-        if lines:
-            raise InputError(f"{own} holds another {stage.name}; what differs: {'; '.join(lines)}. Replace it with --overwrite")
-        if (own / EVALUATION).exists():
-            say(f"it is done: {own}")
+    resume = not is_free(stage.folder)
+    if resume:
+        found = open_run(stage.folder)
+        _require_same(stage, found.config)
+        if _is_done(stage, found):
+            say(f"it is done: {stage.folder}")
             return 0
-        resume = True
     if stage.teacher is None:
-        return Train(stage.config, own, resume, overwrite, Cluster()).run()
-    return Distill(stage.config, own, resume, overwrite, Cluster(), source=stage.teacher).run()
+        return Train(stage.config, stage.folder, resume, False, Cluster()).run()
+    return Distill(stage.config, stage.folder, resume, False, Cluster(), source=stage.teacher).run()
+
+
+def _require_same(stage: "Stage", found: Config) -> None:
+    """Raise `InputError` where the folder holds the stage of another run."""
+    from mimic.runs import differences
+
+    ours, theirs = ({name: to_dict(config)[name] for name in IDENTITY} for config in (stage.config, found))
+    lines = [line for name, line in differences(ours, theirs, whose=str(stage.folder)) if not name.startswith(FREE)]
+    if stage.config.goal.kind != found.goal.kind:
+        lines.append(f"goal.kind: {stage.config.goal.kind!r} ({stage.folder} has {found.goal.kind!r})")
+    if lines:
+        raise InputError(
+            f"{stage.folder} holds another {stage.name}; what differs: {'; '.join(lines)}. Replace it with --overwrite"
+        )
+
+
+def _is_done(stage: "Stage", found: "Run") -> bool:
+    """Whether it was trained for as long as it is to be, and measured, which comes last."""
+    from mimic.runs import EVALUATION, read_metrics
+
+    rows = read_metrics(found.metrics_path) if found.metrics_path.exists() else []
+    reached = rows[-1]["iteration"] if rows else 0
+    return reached >= stage.config.num_iterations and (found.folder / EVALUATION).exists()

@@ -19,7 +19,7 @@ from mimic.arguments import (
     write_json,
 )
 from mimic.commands.run_options import Cluster, first_argument, parse_options, run_to_resume
-from mimic.commands.staged import run_stages
+from mimic.commands.staged import check_stages, clear_stages, run_stages
 from mimic.config import Config, from_dict, to_dict
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
@@ -120,18 +120,22 @@ class Train(Training):
     """Train a controller: one that tracks a motion, or one that moves in its style."""
 
     def run(self) -> int:
-        from mimic.checks import check_config
+        from mimic.runs import refuse_occupied, require_writable
         from mimic.stages import begun
 
         if self.config.begin == "scratch" or self.resume:
             return super().run()
         if self.cluster != Cluster():
             raise InputError("stages are trained by one process: on a cluster train each by itself, and go on with --init-from")
-        check_config(self.config)
-        code = run_stages(self.config, self.folder, overwrite=self.overwrite)
+        check_stages(self.config, self.folder)
+        refuse_occupied(self.folder, self.config, overwrite=self.overwrite)
+        require_writable(self.folder)
+        if self.overwrite:
+            clear_stages(self.config, self.folder)
+        code = run_stages(self.config, self.folder)
         if code:
             return code
-        return dataclasses.replace(self, config=begun(self.config, self.folder)).run()
+        return dataclasses.replace(self, config=begun(self.config, self.folder), overwrite=False).run()
 
     def refuse(self) -> None:
         if self.config.teacher is not None and not self.resume:
@@ -317,7 +321,9 @@ class Play:
 
     def run(self) -> int:
         from mimic.play import play, play_script
+        from mimic.runs import require_picture_file
 
+        require_picture_file(self.plot, "--plot")
         if self.command is not None:
             play_script(self.policy, self.command, self.video, self.plot)
             return 0

@@ -18,6 +18,7 @@ import mimic
 from mimic.config import HEIGHT_RULE, Config
 from mimic.deploy.chain import chain_to
 from mimic.deploy.graph import Layers, policy_model, ros_model
+from mimic.deploy.shown import Shown, shown_by
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import GoalInfo, MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
 from mimic.mdp.goals import KINDS
@@ -45,16 +46,18 @@ def export_policy(
     motion: Motion,
     out: str | Path,
     provenance: dict[str, str] | None = None,
+    shown: Shown | None = None,
 ) -> Path:
     """Write the policy at `out` (.onnx) and the files beside it; returns `out`.
 
     layers: (kernel (in, out), bias (out,)) from input to output, ELU between them. mean, std (N,): the observation's
-    normalizer. provenance: more of where the policy comes from (git commit, run), for the spec. The written files are
+    normalizer. provenance: more of where the policy comes from (git commit, run), for the spec. shown: what all the clips
+    of the training show; None: `motion` is all. The written files are
     loaded again and run over the beginning of the clip; the network's actions there must equal a numpy evaluation of
     `layers` to 1e-5. Raises `InputError` where `out` cannot be written.
     """
     out = _checked_path(out)
-    spec = make_spec(config, robot, motion, provenance)
+    spec = make_spec(config, robot, motion, provenance, shown)
     if spec.observation_size != len(mean) or spec.observation_size != len(layers[0][0]):
         raise ValueError(f"observation of {spec.observation_size}, normalizer of {len(mean)}, first layer of {len(layers[0][0])}")
     files = {"network": out, "model": out.with_suffix(".xml"), "motion": out.with_suffix(".npz")}
@@ -136,8 +139,12 @@ def ros_obstacle(config: Config) -> str:
     return ""
 
 
-def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str, str] | None = None) -> PolicySpec:
+def make_spec(
+    config: Config, robot: Robot, motion: Motion, provenance: dict[str, str] | None = None, shown: Shown | None = None
+) -> PolicySpec:
     """The spec of a policy of `config`; its `files` are still empty."""
+    if shown is None and (not config.follow or config.goal.kind is not None):
+        shown = shown_by([motion], robot, config.sim.ctrl_dt)
     clip = resample(motion, 1.0 / config.sim.ctrl_dt)
     motors = config.sim.actuator == "motor"
     return PolicySpec(
@@ -160,7 +167,8 @@ def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str
         end_effectors=robot.end_effectors,
         termination=HEIGHT_RULE if config.follow else config.termination,
         follow=config.follow,
-        goal=_goal(config),
+        goal=_goal(config, shown),
+        lowest=() if config.follow or shown is None else shown.lowest,
         motion=MotionInfo(clip.name, clip.num_frames, clip.loop, clip.source, clip.licence),
         joint_lower=_limits(robot.body.joint_range[:, 0]),
         joint_upper=_limits(robot.body.joint_range[:, 1]),
@@ -169,9 +177,11 @@ def make_spec(config: Config, robot: Robot, motion: Motion, provenance: dict[str
     )
 
 
-def _goal(config: Config) -> GoalInfo | None:
+def _goal(config: Config, shown: Shown | None) -> GoalInfo | None:
     goal = config.goal
-    return None if goal.kind is None else GoalInfo(goal.kind, KINDS[goal.kind].numbers, goal.speed, goal.turn, goal.distance)
+    if goal.kind is None or shown is None:
+        return None
+    return GoalInfo(goal.kind, KINDS[goal.kind].numbers, goal.speed or shown.speed, goal.turn, goal.distance)
 
 
 def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, ...]:

@@ -4,6 +4,7 @@ A control step is: read the state, observe the reference under the cursor, run t
 position targets, hold them for one control step.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.deploy.spec import PolicySpec, read_spec, require_side_file, side_file
+from mimic.mdp.goals import AHEAD_S, KINDS, Stretch, told_by_clip
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
 from mimic.mdp.terminations import fallen
@@ -200,12 +202,33 @@ def track(
         yield ControlStep(observation, action, target, state, policy_ms)
 
 
+def told_as(policy: Policy, clip: KinematicState) -> Callable[[KinematicState], np.ndarray]:
+    """What robots are told, step by step, that are to do as `clip` does from where they are."""
+    assert policy.spec.goal is not None
+    kind, frames = KINDS[policy.spec.goal.kind], itertools.count()
+    last, ahead = len(clip.qpos) - 1, round(AHEAD_S / policy.spec.ctrl_dt)
+
+    def tell(state: KinematicState) -> np.ndarray:
+        frame = next(frames)
+        first = min(max(frame, 0), max(last - ahead, 0))
+        end = min(first + ahead, last)
+        robots = state.qpos.shape[:-1]
+        here, now, later = (
+            KinematicState(*(np.broadcast_to(part, (*robots, *part.shape)) for part in frame_of(clip, at)))
+            for at in (frame, first, end)
+        )
+        seconds = np.float32(max(end - first, 1) * policy.spec.ctrl_dt)
+        return told_by_clip(kind, Stretch(here, now, later, seconds), state)
+
+    return tell
+
+
 def rollout(
     policy: Policy, motion: Motion | None = None, *, model: mujoco.MjModel | None = None, max_steps: int | None = None
 ) -> Rollout:
     """Track `motion` (the policy's own by default) once from its first frame, deterministically, in C MuJoCo.
 
-    A policy that is told what to do is told zeros; `mimic.roam` measures those that follow no clip.
+    A policy that is told what to do is told what the clip does.
 
     `model`: another simulation model of the same robot. Stops early once the height rule has failed and the tracked
     bodies are on average `LOST_M` away, or where the physics broke (the state is then NaN).
@@ -217,8 +240,7 @@ def rollout(
     link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
     frames = len(clip.qpos)
     states, done = [simulation.state()], []
-    goal = None if policy.spec.goal is None else np.zeros((1, len(policy.spec.goal.numbers)), np.float32)
-    tell = None if goal is None else lambda _: goal
+    tell = None if policy.spec.goal is None else told_as(policy, clip)
     for step in track(policy, clip, link, frames - 1 if max_steps is None else min(max_steps, frames - 1), tell):
         states.append(step.state)
         done.append(step)

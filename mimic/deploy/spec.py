@@ -86,8 +86,8 @@ class GoalInfo:
     kind: str
     numbers: tuple[str, ...]
     """What the goal's numbers are, each with its unit."""
-    speed: tuple[float, float] | None
-    """Of heading: slowest and fastest it was trained for [m/s]; null: what its clips show."""
+    speed: tuple[float, float]
+    """Of heading: slowest and fastest it was trained for [m/s]."""
     turn: float
     """Of heading: largest angle between what it was told in training and where it faced then [rad]."""
     distance: tuple[float, float]
@@ -147,6 +147,9 @@ class PolicySpec:
     """Whether it tracks the clip; else the clip is what it was shown, and where it may start."""
     goal: GoalInfo | None = None
     """null: it is told nothing."""
+    lowest: tuple[float, ...] = ()
+    """Of a policy that follows no clip: the least height of each tracked body in the clips it was shown [m]; what is lower by
+    termination.below_clips has fallen."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Preset, versions, git commit."""
 
@@ -280,6 +283,8 @@ def _check(spec: PolicySpec, where: str) -> None:
     past = tuple((name, ago) for ago in range(1, spec.history + 1) for name in spec.history_terms)
     if tuple((term.name, term.steps_ago) for term in spec.observation) != tuple((name, 0) for name in spec.terms) + past:
         raise InputError(f"{where}: observation terms must be those of now, then the same ones for each past step")
+    if len(spec.lowest) != (0 if spec.follow else len(spec.tracked_bodies)):
+        raise InputError(f"{where}: lowest must hold a height for each tracked body of a policy that follows no clip, else none")
     for name in (spec.anchor_body, *spec.end_effectors):
         if name not in spec.tracked_bodies:
             raise InputError(f"{where}: body {name!r} is not one of the tracked: {', '.join(spec.tracked_bodies)}")

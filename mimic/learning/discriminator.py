@@ -111,10 +111,9 @@ def make_judge(config: StyleConfig, task: StyleTask) -> Judge:
     def learn(state: StyleState, shown: Array, settled: Array, key: Array) -> tuple[StyleState, dict[str, Array]]:
         key_demo, key_fresh, key_past, key_kept = jax.random.split(key, 4)
         rows = shown.reshape(-1, size)
-        half = config.batch // 2
+        half, begun = config.batch // 2, state.filled > 0
         fresh = jax.random.randint(key_fresh, (config.updates, half), 0, len(rows))
-        past = jax.random.randint(key_past, (config.updates, config.batch - half), 0, jnp.maximum(state.filled, 1))
-        begun = state.filled > 0
+        past = jax.random.randint(key_past, (config.updates, config.batch - half), 0, jnp.where(begun, state.filled, len(rows)))
         if of_differences:
             demos = jnp.zeros((config.updates, config.batch, size))
         else:
@@ -128,7 +127,7 @@ def make_judge(config: StyleConfig, task: StyleTask) -> Judge:
             params, opt_state = carry
             demo, new, old = picked
             # before anything is kept the robot's windows are all new ones
-            older = jnp.where(begun, state.replay[old], rows[old % len(rows)])
+            older = jnp.where(begun, state.replay[jnp.minimum(old, config.replay - 1)], rows[jnp.minimum(old, len(rows) - 1)])
             agent = jnp.concatenate([rows[new], older])
             grads, log = jax.grad(objective, has_aux=True)(params, seen(normalizer, demo), seen(normalizer, agent))
             updates, opt_state = optimizer.update(grads, opt_state)

@@ -18,6 +18,7 @@ from motions.rotations import Array
 
 LAST_KL = 0.05  # what is left of the desired KL divergence at the end of a training
 MOST_GROUPS = 64  # of environments whose samples are drawn apart; a power of two, and so the most devices that share nothing
+OF_STYLE = 1 << 20  # what the discriminator's keys are folded with: none that `split` gives for anything else
 LR_STEP = 1.2  # factor by which the learning rate moves when the KL divergence leaves [wanted/2, 2 wanted]
 
 
@@ -200,6 +201,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
     networks, obs_size = networks_of(config, task)
     actor_size = networks.actor_size
     groups = group_count(config.num_envs, ppo.rollout_length, ppo.num_minibatches)
+    lead = ppo.critic_lead if config.init_from else 0
     shown = task.style if config.reward.style else None
     judge = None if shown is None else make_judge(config.style, shown)
     learnt = task.mirror() if ppo.symmetry in ("augment", "loss") else None
@@ -226,7 +228,7 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
             curriculum=curriculum,
             key=key_train,
             iteration=jnp.zeros((), jnp.int32),
-            style=None if judge is None else judge.init(jax.random.fold_in(key_params, 1)),
+            style=None if judge is None else judge.init(jax.random.fold_in(key_params, OF_STYLE)),
         )
 
     def iterate(state: TrainState) -> tuple[TrainState, dict[str, Array], Offender]:
@@ -259,8 +261,10 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
         """The transitions with what the discriminator pays for them; it learns from them afterwards."""
         if judge is None or state.style is None:
             return transitions, None, {}
-        paid = judge.reward(state.style, transitions.notes.shown)
-        style, log = judge.learn(state.style, transitions.notes.shown, transitions.notes.settled, jax.random.fold_in(key, 1))
+        paid = jnp.where(transitions.notes.valid, judge.reward(state.style, transitions.notes.shown), 0.0)
+        style, log = judge.learn(
+            state.style, transitions.notes.shown, transitions.notes.settled, jax.random.fold_in(key, OF_STYLE)
+        )
         reward = transitions.reward + config.reward.scale * config.reward.style * paid
         return transitions._replace(reward=reward), style, log | {"style/reward": paid.mean()}
 
@@ -291,10 +295,10 @@ def make_learner(config: Config, task: MirrorTask) -> Learner:
             grads, log = jax.grad(ppo_loss, has_aux=True)(params, minibatch, old_log_std, networks, ppo, learnt)
             kl = log["loss/kl"]
             factor = jnp.where(kl > 2.0 * wanted_kl, 1.0 / LR_STEP, jnp.where(kl < 0.5 * wanted_kl, LR_STEP, 1.0))
-            factor = jnp.where(state.iteration > ppo.critic_lead, factor, 1.0)
+            factor = jnp.where(state.iteration > lead, factor, 1.0)
             learning_rate = jnp.clip(learning_rate * factor, ppo.min_learning_rate, ppo.max_learning_rate)
             critic_rate = learning_rate if ppo.critic_learning_rate is None else ppo.critic_learning_rate
-            actor_rate = jnp.where(state.iteration > ppo.critic_lead, learning_rate, 0.0)
+            actor_rate = jnp.where(state.iteration > lead, learning_rate, 0.0)
             rates = {"actor": actor_rate, "log_std": ppo.std_rate * actor_rate, "critic": critic_rate}
             updates, opt_state = _directions(optimizer, grads, opt_state)
             params = {name: jax.tree.map(lambda p, u: p - rates[name] * u, params[name], updates[name]) for name in params}  # noqa: B023

@@ -11,7 +11,7 @@ import numpy as np
 
 from mimic.config import GoalConfig
 from motions.kinematics import KinematicState
-from motions.rotations import Array, namespace, quat_rotate, yaw_quat
+from motions.rotations import Array, namespace, quat_conj, quat_mul, quat_rotate, yaw_quat
 
 AHEAD_S = 0.5  # [s] over which a clip's own velocity is taken for what it was told
 MARGIN_M = 0.5  # [m] a place is reached within this
@@ -36,6 +36,31 @@ def shown_speeds(places: Sequence[np.ndarray], ctrl_dt: float) -> tuple[float, f
         speeds.append(np.linalg.norm(place[over:] - place[:-over], axis=1) / (over * ctrl_dt))
     low, high = np.quantile(np.concatenate(speeds), (0.02, 0.98))
     return float(low), float(high)
+
+
+class Stretch(NamedTuple):
+    """A part of a clip that shows what it was told: the frame it is at, and two frames, so many seconds apart."""
+
+    here: KinematicState
+    now: KinematicState
+    later: KinematicState
+    seconds: Array
+
+
+def told_by_clip(kind: Kind, clip: Stretch, state: KinematicState) -> Array:
+    """What a clip was told, as if it stood where a robot at `state` does, and faced as it."""
+    turn = quat_mul(yaw_quat(state.qpos[..., 3:7]), quat_conj(yaw_quat(clip.here.qpos[..., 3:7])))
+    now, later = (_moved(frame, turn, clip.now, state) for frame in (clip.now, clip.later))
+    return kind.read(now, later, clip.seconds)
+
+
+def _moved(frame: KinematicState, turn: Array, origin: KinematicState, place: KinematicState) -> KinematicState:
+    """A frame of a clip turned about the root of `origin`, which comes to lie under that of `place`; heights stay. Of the poses
+    the root's place only."""
+    xp = namespace(turn)
+    away = quat_rotate(turn, frame.qpos[..., :3] - origin.qpos[..., :3])
+    root = xp.concatenate([place.qpos[..., :2] + away[..., :2], frame.qpos[..., 2:]], axis=-1)
+    return frame._replace(qpos=root)
 
 
 def heading_reward(goal: Array, state: KinematicState) -> Array:

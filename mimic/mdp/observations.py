@@ -217,6 +217,12 @@ TERMS: dict[str, Term] = {
 }  # fmt: skip
 
 
+IN_THE_WORLD = ("motion_anchor_pos_b", "motion_anchor_ori_b", "future")  # terms that show where the reference is, or faces
+OF_REFERENCES = (
+    *IN_THE_WORLD, "command", "joint_errors", "anchor_vel_error_b", "tracking_errors", "phase", "clip_time", "future_motion",
+)  # fmt: skip
+
+
 def observe(names: tuple[str, ...], observed: Observed, layout: BodyLayout) -> Array:
     """The terms `names`, concatenated; none: an empty vector. Raises `InputError` for a name that `TERMS` lacks."""
     for name in names:

@@ -23,6 +23,7 @@ from motions.rotations import (
 
 CLUSTERS = 64
 SPEED_QUANTILES = 32
+SETTLING_S = 0.5  # [s] from an episode's start, which is in the clips, until what the robot does is its own doing
 REACH = 1.5  # a state belongs to a cluster within so many times the distance of the farthest of its frames ...
 LEAST_REACH = 0.4  # ... or within this part of the clips' own spread: frames of one cycle may lie hardly apart
 LEAST_SCALE = 1e-3  # of any feature

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from brax.envs.base import Env, State
 
 from mimic.tasks.tracking import EnvState, Tracking
+from motions.errors import InputError
 from motions.rotations import Array
 
 
@@ -19,6 +20,8 @@ class BraxTracking(Env):
     """
 
     def __init__(self, task: Tracking) -> None:
+        if task.style is not None:
+            raise InputError("reward.style is paid by our own learner, which trains the discriminator; brax's has none")
         self.task = task
         self._curriculum = task.full_curriculum()
         self._sizes = jax.eval_shape(lambda: self._observe(task.reset(jax.random.key(0), self._curriculum)))

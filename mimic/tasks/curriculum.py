@@ -28,13 +28,14 @@ class Notes(NamedTuple):
     squared errors of `mimic.mdp.rewards.TERMS`; `varied` (K,): which kinds of differences the robot has.
 
     For a discriminator, None without: `shown` (W,): what it judges; `settled`: whether the episode has gone on for so long that
-    this is the robot's own doing."""
+    this is the robot's own doing; `valid`: whether the physics held."""
 
     place: Array
     errors: Array
     varied: Array
     shown: Array | None = None
     settled: Array | None = None
+    valid: Array | None = None
 
 
 def init_curriculum(config: Config, bins: sampling.Bins) -> Curriculum:

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mimic.config import Config, GoalConfig
-from mimic.mdp.goals import AHEAD_S, KINDS, shown_speeds
+from mimic.mdp.goals import AHEAD_S, KINDS, Stretch, shown_speeds, told_by_clip
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
-from motions.rotations import Array, quat_conj, quat_mul, quat_rotate, yaw_quat
+from motions.rotations import Array
 
+OF_GOALS = 1 << 21  # what the goals' keys are folded with: none that `split` gives for anything else
 BEYOND = (0.7, 1.3)  # of the slowest and the fastest that the clips show: a little beyond, a style carries
 
 
@@ -44,7 +45,7 @@ class Goals:
 
     def chance(self, key: Array) -> Array:
         """Whether it is told something else, and what; (5,) in [-1, 1]."""
-        return jax.random.uniform(jax.random.fold_in(key, 1), (5,), minval=-1.0)
+        return jax.random.uniform(jax.random.fold_in(key, OF_GOALS), (5,), minval=-1.0)
 
     def begun(self, key: Array, clip: Array, frame: Array, state: KinematicState) -> Array:
         """What it is told first."""
@@ -64,13 +65,4 @@ class Goals:
         first = jnp.clip(frame, 0, jnp.maximum(last - self.ahead, 0))
         now, later = (self.library.lookup(clip, at) for at in (first, jnp.minimum(first + self.ahead, last)))
         seconds = jnp.maximum(jnp.minimum(self.ahead, last), 1) * self.ctrl_dt
-        here = self.library.lookup(clip, frame)
-        turn = quat_mul(yaw_quat(state.qpos[3:7]), quat_conj(yaw_quat(here.qpos[3:7])))
-        return self.kind.read(*(_moved(frame, turn, now.qpos[:3], state.qpos[:3]) for frame in (now, later)), seconds)
-
-
-def _moved(frame: KinematicState, turn: Array, origin: Array, place: Array) -> KinematicState:
-    """A frame of a clip turned about `origin`, which comes to lie under `place`; heights stay. Of its poses the root's only."""
-    away = quat_rotate(turn, frame.qpos[:3] - origin)
-    root = jnp.concatenate([place[:2] + away[:2], frame.qpos[2:3]])
-    return frame._replace(qpos=jnp.concatenate([root, quat_mul(turn, frame.qpos[3:7]), frame.qpos[7:]]))
+        return told_by_clip(self.kind, Stretch(self.library.lookup(clip, frame), now, later, seconds), state)

@@ -4,13 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from mimic.config import Config
-from mimic.mdp.style import StyleLayout, difference, make_clusters, style_features
+from mimic.mdp.style import SETTLING_S, StyleLayout, difference, make_clusters, style_features
 from mimic.robots import Robot
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array
-
-SETTLING_S = 0.5  # [s] from an episode's start, which is in the clips, until what the robot does is its own doing
 
 
 class StyleView:

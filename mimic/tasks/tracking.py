@@ -199,7 +199,9 @@ class Tracking:
         if self.config.follow:
             over = over | (frame >= self.library.clip_length[clip] - 1)
         truncated = ~terminated & over
-        place = jnp.stack([self.library.packed(clip, frame), env_state.start])
+        # where nothing is followed the cursor says nothing of where the body is: only the start may be to blame
+        reached = self.library.packed(clip, frame) if self.config.follow else env_state.start
+        place = jnp.stack([reached, env_state.start])
         log = {f"reward/{name}": value for name, value in terms.items()}
         if self.config.follow:
             log |= self._errors(state, reference)
@@ -208,7 +210,7 @@ class Tracking:
         notes = Notes(place, jnp.stack([errors[name] for name in TERMS]), env_state.wire.episode.levels > 0)
         if self.style is not None:
             settled = next_state.step_count >= self.style.settling
-            notes = notes._replace(shown=self.style.shown(window, state, reference), settled=settled)
+            notes = notes._replace(shown=self.style.shown(window, state, reference), settled=settled, valid=~invalid)
         return next_state, StepResult(reward, terminated, truncated, invalid, notes, log)
 
     def _costs(self, physics: PhysicsState, action: Array, before: EnvState) -> dict[str, Array]:
