@@ -59,6 +59,8 @@ def faults(value: Any, schema: dict[str, Any], where: str = "") -> Iterator[str]
     if kinds and not any(isinstance(value, _KINDS[k]) and (k == "boolean" or not isinstance(value, bool)) for k in kinds):
         yield f"{where}: {str(value)[:40]!r} is not of type {' or '.join(kinds)}"
     elif isinstance(value, list):
+        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
+            yield f"{where}: {len(value)} values, expected {schema['minItems']}"
         for i, item in enumerate(value):
             yield from faults(item, schema.get("items", {}), f"{where}[{i}]")
     elif isinstance(value, dict):
@@ -94,12 +96,17 @@ def _of_type(kind: Any) -> dict[str, Any]:
     if origin is Literal:
         return {"enum": list(parts)}
     if origin is tuple:
-        if parts[1:] != (Ellipsis,):
-            raise TypeError(f"no schema for {kind}: only tuples of one type and any length")
-        return {"type": "array", "items": _of_type(parts[0])}
+        of_any_length = parts[1:] == (Ellipsis,)
+        if not of_any_length and len(set(parts)) > 1:
+            raise TypeError(f"no schema for {kind}: only tuples of one type")
+        length = {} if of_any_length else {"minItems": len(parts), "maxItems": len(parts)}
+        return {"type": "array", "items": _of_type(parts[0]), **length}
     if origin is dict:
         return {"type": "object", "additionalProperties": _of_type(parts[1])}
     if origin is types.UnionType:
+        inner = [part for part in parts if dataclasses.is_dataclass(part)]
+        if inner:
+            return _of_class(typing.cast(type, inner[0])) | {"type": ["object", "null"]}
         return {"type": [_NAMES[part] for part in parts]}
     return {"type": _NAMES[kind]}
 
