@@ -92,7 +92,8 @@ def forward_kinematics(body: Body, qpos: Array) -> tuple[Array, Array]:
 
 def forward_velocity(body: Body, qpos: Array, qvel: Array) -> tuple[Array, Array, Array, Array]:
     """`forward_kinematics` and the world velocities of body origins (..., nbody, 3) [m/s] and angular (..., nbody, 3) [rad/s]."""
-    return tuple(_frames(body, qpos, qvel))
+    frames = _frames(body, qpos, qvel)
+    return frames.pos, frames.quat, frames.linear, frames.angular
 
 
 def _frames(body: Body, qpos: Array, qvel: Array | None) -> Frames:

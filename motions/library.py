@@ -94,7 +94,10 @@ def pack(
     if poses == "kept" or (poses == "auto" and 4e-6 * len(qpos) * 13 * len(tracked_ids) <= KEPT_MB):
         chunks = (slice(at, at + CHUNK) for at in range(0, len(qpos), CHUNK))
         parts = [kinematic_state(body, qpos[chunk], qvel[chunk], tracked_ids)[2:] for chunk in chunks]
-        kept = tuple(np.concatenate(column).astype(np.float32, copy=False) for column in zip(*parts, strict=True))
+        xpos, xquat, xlinvel, xangvel = (
+            np.concatenate(column).astype(np.float32, copy=False) for column in zip(*parts, strict=True)
+        )
+        kept = xpos, xquat, xlinvel, xangvel
     weight = np.asarray(weights if len(weights) else np.ones(len(lengths)), np.float32)
     return MotionLibrary(qpos, qvel, kept, starts, lengths, weight, body, tracked_ids)
 
