@@ -66,6 +66,27 @@ def random_teacher(config: Config) -> tuple[Layers, np.ndarray, np.ndarray]:
     return layers, rng.normal(size=size).astype(np.float32), rng.uniform(0.5, 2, size).astype(np.float32)
 
 
+def test_a_student_may_act_by_another_prior_than_its_teacher():
+    """What the teacher asks for is the same target; the label is the student's own action that asks for it, and what the teacher
+    is shown as its last action is the one of its own that would have acted as the student's did."""
+    prompt = dataclasses.replace(STUDENT, randomize=RandomizeConfig())
+    own = dataclasses.replace(prompt, action=ActionConfig(prior="default", feed_forward="none", scale=0.5))
+    teacher = Teacher(SIGHT, TEACHER.action, *random_teacher(TEACHER))
+    plain, other = (Taught(make_task(config, ROBOT, (MOTION,), "native"), teacher, 1.0) for config in (prompt, own))
+    clip, frame, joints = jnp.array(0, jnp.int32), jnp.array(10, jnp.int32), 4
+    states = [taught.task.reset_to(clip, frame) for taught in (plain, other)]
+    plans = [taught.plan(state) for taught, state in zip((plain, other), states, strict=True)]
+    np.testing.assert_allclose(plans[0][:joints], plans[1][:joints], atol=1e-5)
+    np.testing.assert_allclose(plans[1][joints:-1], ROBOT.default_qpos[7:], atol=1e-6)
+    label, known = labels(plans[1][None, None], jnp.zeros((1, 1), bool), other.task.action_scale)
+    assert known.all()
+    np.testing.assert_allclose(other.task.target(clip, frame + 1, label[0, 0]), plans[0][:joints], atol=1e-5)
+    acted = states[1]._replace(step_count=jnp.array(3), last_action=jnp.full(joints, 0.2))
+    seen = other.task.observe_true(acted, ObservationConfig(actor=("actions",)), other.aim)
+    target = other.task.target(clip, frame, jnp.full(joints, 0.2))
+    np.testing.assert_allclose(other.aim.target(clip, frame, seen), target, atol=1e-5)
+
+
 def test_the_label_is_what_the_exported_teacher_would_do_in_the_true_state(tmp_path: Path):
     """By ONNX and the numpy runtime, after random steps with delays and biased encoders, which the teacher does not see; with
     `true_state` it does not in its own training either. Its last action is the one whose target acted last."""
@@ -228,7 +249,7 @@ def test_a_student_has_its_teachers_robot_and_actions_and_its_own_senses():
 @pytest.mark.parametrize(
     ("student", "teacher", "says"),
     [
-        ({"action": ActionConfig(scale=0.5)}, {}, r"what differs: action.scale: 0.5 \(the teacher has 0.25\)"),
+        ({}, {"follow": False}, "follows no clip"),
         ({"sim": dataclasses.replace(TEACHER.sim, n_substeps=2)}, {}, r"sim.n_substeps: 2 \(the teacher has 4\)"),
         ({"ppo": PPOConfig(symmetry="loss")}, {}, "ppo.symmetry is loss, expected none"),
         ({"robot": "h1"}, {}, r"robot: 'h1' \(the teacher has 'tiny'\)"),
