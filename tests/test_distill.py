@@ -410,7 +410,7 @@ def test_what_cannot_be_distilled(teacher_run: Path, tmp_path: Path, capsys: pyt
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("years of work")
     for asked, says in (
-        (["--action.scale", "0.1"], r"action.scale: 0.1 \(the teacher has 0.25\)"),
+        (["--sim.n-substeps", "2"], r"sim.n_substeps: 2 \(the teacher has 4\)"),
         (["--preset", "g2"], "unknown preset 'g2'"),
         (["--run-dir", teacher_run], "is the teacher's own folder"),
         (["--resume", "--run-dir", tmp_path / "other"], "is not a run folder"),
