@@ -154,10 +154,10 @@ def episode_of(task: Tracking, steps: int, seed: int = 3):
         return after, (
             env,
             after,
-            task.hardware.act(env.wire, env.physics, task.target(env.clip, env.frame + 1, drawn[0]), drawn[1])[2],
+            task.hardware.act(env.wire, env.physics, task.target(env.clip, env.frame + 1, drawn[0]), drawn[1].hardware)[2],
         )
 
-    return actions, chances, jax.jit(lambda e: jax.lax.scan(step, e, (actions, chances)))(env)[1]
+    return actions, chances.hardware, jax.jit(lambda e: jax.lax.scan(step, e, (actions, chances)))(env)[1]
 
 
 def test_late_targets_arrive_when_their_delay_is_over():
@@ -193,7 +193,7 @@ def test_shoves_come_as_often_and_as_hard_as_asked():
     _, _, (before, _, drives) = episode_of(task, 400)
     shoved = task.hardware
     physics = jax.tree.map(lambda leaf: leaf[0], before.physics)
-    chances = jax.vmap(task.chance)(jax.random.split(jax.random.key(4), 2000))
+    chances = jax.vmap(task.chance)(jax.random.split(jax.random.key(4), 2000)).hardware
     kicked = jax.vmap(lambda c: shoved.act(jax.tree.map(lambda x: x[0], before.wire), physics, jnp.zeros(4), c)[1])(chances)
     kicks = np.asarray(kicked.kinematics.qvel - physics.kinematics.qvel)
     hit = kicks[:, :6].any(axis=1)
