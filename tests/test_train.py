@@ -389,7 +389,9 @@ def test_learning_that_diverges_goes_on_from_before_with_smaller_steps(tmp_path:
     assert [row["iteration"] for row in read_metrics(run.metrics_path)] == list(range(1, LAST + 1))
     kept, first = open_run(run.folder).config, run.config
     assert (kept.ppo.desired_kl, kept.distill.learning_rate) == (first.ppo.desired_kl / 2, first.distill.learning_rate / 2)
-    assert dataclasses.replace(kept, ppo=first.ppo, distill=first.distill, search=first.search) == first
+    assert kept.style.learning_rate == first.style.learning_rate / 2
+    parts = {name: getattr(first, name) for name in ("ppo", "distill", "search", "style")}
+    assert dataclasses.replace(kept, **parts) == first
 
 
 @pytest.mark.slow
