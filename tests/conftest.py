@@ -52,7 +52,7 @@ def one_program() -> Iterator[None]:
     learner_of = mimic.train.learner_of
 
     def shared(run: Any, task: Any) -> Any:
-        same = replace(run.config, seed=0, save_every_s=0.0, init_from=None, motion=())
+        same = replace(run.config, seed=0, save_every_s=0.0, evaluate_every_s=None, init_from=None, motion=())
         key = (same, run.robot.model.actuator_biasprm.tobytes(), *(motion.qpos.tobytes() for motion in run.motions))
         if key not in made:
             made[key] = learner_of(run, task)
