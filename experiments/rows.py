@@ -8,7 +8,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,20 @@ def looped(source: Path, out: Path, repeat: int, robot: str) -> Path:
 
 def commit_of(row: Row) -> str:
     return row["commit"][:7] + "+" * row["commit"].endswith("+")
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    return "\n".join([_line(heads), "|---" * len(heads) + "|", *map(_line, rows)])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def bold(text: str, reached: bool) -> str:
+    """In bold what reaches its goal."""
+    return f"**{text}**" if reached else text
 
 
 def main(

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.rows import Row, commit_of, looped, main, trained
+from experiments.rows import Row, bold, commit_of, looped, main, markdown, trained
 
 
 class Clip(NamedTuple):
@@ -32,22 +32,37 @@ def measure(name: str, data: Path, out: Path) -> Row:
     return record | evaluation
 
 
+HEADS = (
+    "clip",
+    "commit",
+    "env-steps",
+    "stood 20 s",
+    "pose error, m",
+    "AMP's",
+    "coverage",
+    "speeds off by, m/s",
+    "another simulator",
+)
+
+
 def table(rows: dict[str, Row]) -> str:
-    lines = [
-        "| clip | commit | env-steps | stood 20 s | pose error, m | AMP's | coverage | speeds off by, m/s | another simulator |",
-        "|---" * 9 + "|",
+    return markdown(HEADS, (_cells(name, row) for name, row in rows.items()))
+
+
+def _cells(name: str, row: Row) -> list[str]:
+    free, again, paper = row["free"], row["sim2sim"]["free"], CLIPS[name].paper
+    error, apart, other = free["pose_error_m"], free["speed_distance_m_s"], again["pose_error_m"]
+    return [
+        name,
+        commit_of(row),
+        f"{row['n_env_steps'] / 1e6:.1f} M",
+        f"{free['stood']:.0%}",
+        "-" if error is None else bold(f"{error:.3f}", error <= paper),
+        f"{paper:.3f}",
+        f"{free['coverage']:.0%}",
+        "-" if apart is None else f"{apart:.2f}",
+        "-" if other is None else f"{again['stood']:.0%}, {other:.3f} m",
     ]
-    for name, row in rows.items():
-        free, again = row["free"], row["sim2sim"]["free"]
-        reached = free["pose_error_m"] is not None and free["pose_error_m"] <= CLIPS[name].paper
-        error = "-" if free["pose_error_m"] is None else f"{free['pose_error_m']:.3f}"
-        error = f"**{error}**" if reached else error
-        other = "-" if again["pose_error_m"] is None else f"{again['stood']:.0%}, {again['pose_error_m']:.3f} m"
-        lines.append(
-            f"| {name} | {commit_of(row)} | {row['n_env_steps'] / 1e6:.1f} M | {free['stood']:.0%} | {error} "
-            f"| {CLIPS[name].paper:.3f} | {free['coverage']:.0%} | {free['speed_distance_m_s'] or float('nan'):.2f} | {other} |"
-        )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.rows import Row, commit_of, looped, main, trained
+from experiments.rows import Row, bold, commit_of, looped, main, markdown, trained
 
 ENV_STEPS = 2_000_000
 
@@ -52,31 +52,38 @@ def measure(name: str, data: Path, out: Path) -> Row:
     return record | evaluation
 
 
+HEADS = (
+    "skill",
+    "commit",
+    "env-steps (paper)",
+    "frames",
+    "NR (paper)",
+    "pose error, m (AMP)",
+    "all collisions",
+    "another simulator",
+)
+
+
 def table(rows: dict[str, Row]) -> str:
-    lines = [
-        "| skill | commit | env-steps (paper) | frames | NR (paper) | pose error, m (AMP) | all collisions | another simulator |",
-        "|---" * 8 + "|",
+    return markdown(HEADS, (_cells(name, row) for name, row in rows.items()))
+
+
+def _cells(name: str, row: Row) -> list[str]:
+    skill, mean = SKILLS[name], row["mean"]
+    nr, error, aim = mean["nr"], mean["pose_error_m"], skill.pose_error
+    return [
+        name,
+        commit_of(row),
+        f"{row['n_env_steps'] / 1e6:.1f} M ({skill.samples} M)",
+        f"{mean['completed_frames']:.0f}/{mean['frames']:.0f}",
+        f"{bold(f'{nr:.3f}', nr >= skill.nr)} ({skill.nr:.3f})",
+        f"{error:.3f} (-)" if aim is None else f"{bold(f'{error:.3f}', error <= aim)} ({aim:.3f})",
+        *(_short(row[key]["mean"]) for key in ("all_collisions", "sim2sim")),
     ]
-    for name, row in rows.items():
-        skill, mean = SKILLS[name], row["mean"]
-        nr = _bold(mean["nr"], mean["nr"] >= skill.nr)
-        others = [_short(row[key]["mean"]) for key in ("all_collisions", "sim2sim")]
-        aim = "-" if skill.pose_error is None else f"{skill.pose_error:.3f}"
-        lines.append(
-            f"| {name} | {commit_of(row)} | {row['n_env_steps'] / 1e6:.1f} M ({skill.samples} M) "
-            f"| {mean['completed_frames']:.0f}/{mean['frames']:.0f} | {nr} ({skill.nr:.3f}) "
-            f"| {_bold(mean['pose_error_m'], mean['pose_error_m'] <= (skill.pose_error or 0.0))} ({aim}) "
-            f"| {others[0]} | {others[1]} |"
-        )
-    return "\n".join(lines)
 
 
 def _short(mean: dict[str, float]) -> str:
     return f"{mean['completed_frames']:.0f}/{mean['frames']:.0f}, {mean['nr']:.3f}"
-
-
-def _bold(value: float, reached: bool) -> str:
-    return f"**{value:.3f}**" if reached else f"{value:.3f}"
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ and goes on where it was, and the tables may grow over days and machines. Commit
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from experiments.rows import bold, commit_of, markdown, mimic
 
 RESULTS = Path(__file__).parent / "results"
 Commands = list[list[str]]
@@ -57,12 +58,6 @@ def beyondmimic(motion: list[str], folder: Path) -> tuple[Commands, Path]:
 ROWS = {"deploy": deploy, "beyondmimic": beyondmimic}
 
 
-def mimic(*argv: str) -> None:
-    """One command of ours. Raises `CalledProcessError` when it fails."""
-    print("mimic", *argv, flush=True)
-    subprocess.run([sys.executable, "-m", "mimic", *argv], check=True)
-
-
 def motion_of(clip: str, data: Path, out: Path) -> list[str]:
     """What `--motion` takes of a clip: its file and options, or the looped motion made of it."""
     name, *options = CLIPS[clip]
@@ -99,18 +94,24 @@ def measure(clip: str, row: str, data: Path, out: Path) -> dict[str, Any]:
 def tables(folder: Path) -> str:
     """All results in `folder`, as Markdown: how well the clip is tracked, and what of the goals is reached."""
     found = {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
-    tracking = ["| clip, row | commit | env-steps | as trained | all collisions | another simulator |", "|---" * 6 + "|"]
-    for name, result in found.items():
-        cells = [_tracked(result[key]) for key in ("as_trained", "all_collisions", "another_simulator")]
-        commit = result["commit"][:7] + "+" * result["commit"].endswith("+")
-        tracking.append(f"| {_name(name)} | {commit} | {result['env_steps'] / 1e6:.1f} M | {' | '.join(cells)} |")
-    heads = [f"{axis} {value:g} ({goal:.0%})" for axis, value, goal in GOALS]
-    margins = [f"| clip, row (goal) | {' | '.join(heads)} |", "|---" * (1 + len(GOALS)) + "|"]
-    for name, result in found.items():
-        by = {(part["axis"], part["value"]): part["completion"] for part in result["stress"]["axes"]}
-        cells = [_reached(by.get((axis, value)), goal) for axis, value, goal in GOALS]
-        margins.append(f"| {_name(name)} | {' | '.join(cells)} |")
-    return "\n".join([*tracking, "", *margins])
+    tracking = [
+        [
+            _name(name),
+            commit_of(result),
+            f"{result['env_steps'] / 1e6:.1f} M",
+            *(_tracked(result[key]) for key in ("as_trained", "all_collisions", "another_simulator")),
+        ]
+        for name, result in found.items()
+    ]
+    heads = ["clip, row", "commit", "env-steps", "as trained", "all collisions", "another simulator"]
+    margins = [[_name(name), *_margins(result["stress"]["axes"])] for name, result in found.items()]
+    goals = [f"{axis} {value:g} ({goal:.0%})" for axis, value, goal in GOALS]
+    return "\n".join([markdown(heads, tracking), "", markdown(["clip, row (goal)", *goals], margins)])
+
+
+def _margins(axes: list[dict[str, Any]]) -> list[str]:
+    by = {(part["axis"], part["value"]): part["completion"] for part in axes}
+    return [_reached(by.get((axis, value)), goal) for axis, value, goal in GOALS]
 
 
 def _name(stem: str) -> str:
@@ -120,7 +121,7 @@ def _name(stem: str) -> str:
 def _reached(completion: float | None, goal: float) -> str:
     if completion is None:
         return "not measured"
-    return f"**{completion:.0%}**" if completion >= goal else f"{completion:.0%}"
+    return bold(f"{completion:.0%}", completion >= goal)
 
 
 def _tracked(mean: dict[str, float] | None) -> str:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from experiments.rows import Row, commit_of, main, mimic, trained
+from experiments.rows import Row, commit_of, main, markdown, mimic, trained
 from motions.clips import shipped_clips
 
 LONG = "deepmimic/motions/long/humanoid3d_long_walk3.txt"  # walks, stops and turns for 17.7 s
@@ -22,19 +22,38 @@ def measure(name: str, data: Path, out: Path) -> Row:
     return record | evaluation
 
 
+HEADS = (
+    "row",
+    "commit",
+    "env-steps",
+    "stood",
+    "heading",
+    "DeepMimic's way",
+    "papers",
+    "pose error",
+    "coverage",
+    "another simulator",
+)
+
+
 def table(rows: dict[str, Row]) -> str:
-    lines = [
-        "| row | commit | env-steps | stood | heading | DeepMimic's way | papers | pose error | coverage | another simulator |",
-        "|---" * 10 + "|",
+    return markdown(HEADS, (_cells(name, row) for name, row in rows.items()))
+
+
+def _cells(name: str, row: Row) -> list[str]:
+    free, again = row["free"], row["sim2sim"]["free"]
+    return [
+        name,
+        commit_of(row),
+        f"{row['n_env_steps'] / 1e6:.1f} M",
+        f"{free['stood']:.0%}",
+        f"{free['heading_return']:.2f}",
+        f"{free['heading_return_deepmimic']:.2f}",
+        ROWS[name][1],
+        "-" if free["pose_error_m"] is None else f"{free['pose_error_m']:.3f} m",
+        f"{free['coverage']:.0%}",
+        f"{again['stood']:.0%}, {again['heading_return']:.2f}",
     ]
-    for name, row in rows.items():
-        free, again, steps = row["free"], row["sim2sim"]["free"], row["n_env_steps"] / 1e6
-        lines.append(
-            f"| {name} | {commit_of(row)} | {steps:.1f} M | {free['stood']:.0%} | {free['heading_return']:.2f} "
-            f"| {free['heading_return_deepmimic']:.2f} | {ROWS[name][1]} | {free['pose_error_m'] or float('nan'):.3f} m "
-            f"| {free['coverage']:.0%} | {again['stood']:.0%}, {again['heading_return']:.2f} |"
-        )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
