@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from mimic.metrics import in_heading_frame
-from motions.kinematics import KinematicState
+from motions.kinematics import KinematicState, in_heading_frame
 
 
 def aligned_error(state: KinematicState, reference: KinematicState) -> float:

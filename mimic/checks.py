@@ -238,10 +238,10 @@ def _check_goal(config: Config) -> None:
         raise InputError(f"goal.kind is {kind}, and observation.actor lacks the term {kind}: the policy would not be told")
 
 
-def tracked(config: Config) -> list[str]:
-    """The rewards of being where the reference is, each of which has a width; none where nothing is followed."""
+def _earned(config: Config) -> list[str]:
+    """Rewards that can be earned: style and goal, and where a reference is followed those of being there, which have widths."""
     fields = vars(config.reward)
-    return [name for name in fields if f"sigma_{name}" in fields and config.follow]
+    return [name for name in fields if (config.follow and f"sigma_{name}" in fields) or name in ("style", "goal")]
 
 
 def _check_together(config: Config) -> None:
@@ -249,8 +249,8 @@ def _check_together(config: Config) -> None:
     if not config.follow:
         _check_free(config)
     _check_goal(config)
-    earned = {name: value for name, value in vars(config.reward).items() if name in ("style", "goal") or name in tracked(config)}
-    if not any(value > 0.0 for value in earned.values()):
+    earned = _earned(config)
+    if not any(getattr(config.reward, name) > 0.0 for name in earned):
         raise InputError(f"no reward is above 0 ({', '.join(earned)}): there is nothing to learn")
     if config.learner == "search":
         _check_search(config)

@@ -10,9 +10,9 @@ import numpy as np
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.mdp.terminations import fallen
+from motions.edit import reset_origin
 from motions.errors import InputError
 from motions.kinematics import KinematicState
-from motions.rotations import quat_conj, quat_mul, quat_rotate, yaw_quat
 
 COLUMNS = {"heading": ("time_s", "speed_m_s", "direction_deg"), "location": ("time_s", "x_m", "y_m")}
 REST_S = 3.0  # [s] that the last command is given
@@ -71,10 +71,8 @@ def read_script(path: Path, kind: str) -> Script:
 
 def drive(policy: Policy, script: Script) -> Drive:
     """Run `policy` by `script`, from its clip's first frame turned to face along x. It goes on after a fall: that is seen."""
-    clip = policy.reference(policy.motion)
-    qpos, qvel = clip.qpos[:1].copy(), clip.qvel[:1].copy()
-    turn = yaw_quat(qpos[0, 3:7])
-    simulation = Simulation(policy.model, policy.tracked_ids, *_facing_x(qpos, qvel, turn), policy.spec.curve)
+    clip = policy.reference(reset_origin(policy.motion))
+    simulation = Simulation(policy.model, policy.tracked_ids, clip.qpos[:1], clip.qvel[:1], policy.spec.curve)
     link = Link(simulation, substeps(policy.model, policy.spec.ctrl_dt))
     told: list[np.ndarray] = []
 
@@ -88,14 +86,6 @@ def drive(policy: Policy, script: Script) -> Drive:
     spec = policy.spec
     down = fallen(run, run, spec.anchor, spec.end_effector_indices, spec.termination, lowest=np.array(spec.lowest))
     return Drive(run, np.stack(told), spec.ctrl_dt, not down.any())
-
-
-def _facing_x(qpos: np.ndarray, qvel: np.ndarray, heading: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A state (1, ...) at the origin, turned back by its heading (4,)."""
-    back = quat_conj(heading)
-    qpos[0, :2], qpos[0, 3:7] = 0.0, quat_mul(back, qpos[0, 3:7])
-    qvel[0, :3] = quat_rotate(back, qvel[0, :3])
-    return qpos, qvel
 
 
 def responses(found: Drive, kind: str) -> list[dict[str, Any]]:

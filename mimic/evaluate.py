@@ -88,9 +88,19 @@ def evaluate_policy(
 def measure(policy: Policy, run: Rollout) -> Row:
     """The row of one run; nr: DeepMimic's normalized return."""
     spec = policy.spec
-    what = run.frames, run.states, run.reference
-    rules = {"anchor": spec.anchor, "end_effectors": spec.end_effector_indices, "termination": spec.termination}
-    return clip_metrics(run.name, *what, **rules) | {"nr": normalized_return(policy.body, *what, **rules)}
+    row = clip_metrics(
+        run.name,
+        run.frames,
+        run.states,
+        run.reference,
+        anchor=spec.anchor,
+        end_effectors=spec.end_effector_indices,
+        termination=spec.termination,
+    )
+    completed = row["completed_frames"]
+    return row | {
+        "nr": normalized_return(policy.body, run.frames, completed, run.states, run.reference, spec.end_effector_indices)
+    }
 
 
 def simulated_motion(run: Rollout, robot: Robot, fps: float) -> Motion:

@@ -15,8 +15,8 @@ import numpy as np
 from mimic.config import TerminationConfig
 from mimic.mdp.anchoring import anchored_targets
 from mimic.mdp.terminations import fallen
-from motions.kinematics import KinematicState
-from motions.rotations import Array, namespace, quat_angle, quat_rotate_inv, yaw_quat
+from motions.kinematics import KinematicState, in_heading_frame
+from motions.rotations import Array, namespace, quat_angle
 
 MM = 1000.0
 
@@ -40,13 +40,6 @@ def body_error(state: KinematicState, reference: KinematicState, anchor: int) ->
 def root_relative_body_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:
     """PBHC's E_mpbpe: mean position error of the tracked bodies relative to the root [mm]; no rotation is removed."""
     return _distance_mm(state.xpos - state.qpos[..., None, :3], reference.xpos - reference.qpos[..., None, :3])
-
-
-def in_heading_frame(state: KinematicState) -> Array:
-    """Places of the tracked bodies from the root, in its heading frame; (..., K, 3) [m]."""
-    xp, away = namespace(state.qpos, state.xpos), state.xpos - state.qpos[..., None, :3]
-    heading = xp.broadcast_to(yaw_quat(state.qpos[..., 3:7])[..., None, :], (*away.shape[:-1], 4))
-    return quat_rotate_inv(heading, away)
 
 
 def pose_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:

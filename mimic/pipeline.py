@@ -107,11 +107,16 @@ def _ros_allowed(config: Config, say: Callable[[str], None]) -> bool:
     return not obstacle
 
 
-def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Evaluation:
-    """Export the run's policy into its folder and measure that file by the whole-clip protocol."""
+def _exported(run: Run, say: Callable[[str], None]) -> Policy:
+    """The run's policy as the file in its folder is, written anew."""
     out = run.folder / POLICY
     export_run(run, out, lambda text: None if text.startswith("no ROS-side") else say(text))
-    evaluation = evaluate_policy(Policy.load(out), motions or run.motions, all_collisions=_all_collisions(run, say))
+    return Policy.load(out)
+
+
+def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Evaluation:
+    """Export the run's policy into its folder and measure that file by the whole-clip protocol."""
+    evaluation = evaluate_policy(_exported(run, say), motions or run.motions, all_collisions=_all_collisions(run, say))
     if motions is None:
         write_json(run.folder / EVALUATION, evaluation.to_json())
     return evaluation
@@ -119,9 +124,7 @@ def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str]
 
 def roam_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Roaming:
     """As `evaluate_run`, for a policy that follows no clip: robots are let loose."""
-    out = run.folder / POLICY
-    export_run(run, out, lambda text: None if text.startswith("no ROS-side") else say(text))
-    roaming = roam(Policy.load(out), motions or run.motions)
+    roaming = roam(_exported(run, say), motions or run.motions)
     if motions is None:
         write_json(run.folder / EVALUATION, roaming.to_json())
     return roaming

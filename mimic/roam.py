@@ -17,7 +17,7 @@ from mimic.config import GoalConfig
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import OTHER_SIMULATOR, Simulation, other_simulator, substeps
 from mimic.mdp.goals import KINDS
-from mimic.mdp.style import SETTLING_S, StyleLayout, coverage, make_clusters, speed_distance, style_features, visited
+from mimic.mdp.style import SETTLING_S, StyleLayout, coverage, make_clusters, some_of, speed_distance, style_features, visited
 from mimic.mdp.terminations import fallen
 from motions.errors import InputError
 from motions.kinematics import KinematicState
@@ -113,7 +113,8 @@ def measure(
     settling = round(SETTLING_S / spec.ctrl_dt)
     stretches = [_robot(run, i, slice(settling, int(end))) for i, end in enumerate(upright) if end > settling]
     layout = StyleLayout(policy.body, spec.end_effector_indices)
-    shown = style_features(frames, layout)
+    some = some_of(len(frames.qpos))
+    shown = style_features(KinematicState(*(part[some] for part in frames)), layout)
     clusters = make_clusters(shown, layout.kinds)
     alive = np.concatenate([style_features(stretch, layout) for stretch in stretches] or [shown[:0]])
     errors = [min(aligned_error(stretch, clip) for clip in clips) for stretch in stretches]

@@ -14,8 +14,8 @@ from mimic.mdp.observations import IN_THE_WORLD
 from mimic.presets import PRESETS, make_preset
 
 SHARED = (
-    "robot", "motion", "weights", "poses", "quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping",
-    "seed", "num_envs", "backend", "device", "devices", "save_every_s", "evaluate_every_s", "sim",
+    "robot", "motion", "weights", "poses", "seed", "num_envs", "backend", "device", "devices", "save_every_s", "evaluate_every_s",
+    "sim",
 )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def stages_before(config: Config, folder: Path) -> tuple[Stage, ...]:
     """The stages of a run of `config` in `folder`, none unless it begins with a tracker."""
     if config.begin != "tracker":
         return ()
-    shared = {name: getattr(config, name) for name in SHARED}
+    shared = {name: getattr(config, name) for name in SHARED} | config.of_files
     base = make_preset(config.robot) if config.robot in PRESETS else Config()
     # a tracker that corrects its place or heading in the world would teach what its student cannot see a reason for
     seen = tuple(name for name in base.observation.actor if name not in IN_THE_WORLD)

@@ -13,7 +13,18 @@ import numpy as np
 
 from motions.errors import InputError
 from motions.levels import Frames, Tree, descend, tree_of
-from motions.rotations import Array, namespace, quat_conj, quat_from_axis_angle, quat_log, quat_mul, quat_rotate
+from motions.rotations import (
+    Array,
+    namespace,
+    quat_conj,
+    quat_from_axis_angle,
+    quat_log,
+    quat_mul,
+    quat_rotate,
+    quat_rotate_inv,
+    quat_to_matrix,
+    yaw_quat,
+)
 
 
 class KinematicState(NamedTuple):
@@ -114,6 +125,24 @@ def _frames(body: Body, qpos: Array, qvel: Array | None) -> Frames:
     world = world._replace(linear=world.pos, angular=world.pos)
     root = Frames(pos, quat, qvel[..., :3], quat_rotate(quat, qvel[..., 3:6]))
     return descend(body.tree, world, root, angles, of_hinges(qvel[..., 6:]))
+
+
+def to_heading(heading: Array, vectors: Array) -> Array:
+    """World vectors (..., K, 3) in the frame turned by `heading` (..., 4)."""
+    xp = namespace(heading, vectors)
+    return quat_rotate_inv(xp.broadcast_to(heading[..., None, :], (*vectors.shape[:-1], 4)), vectors)
+
+
+def in_heading_frame(state: KinematicState) -> Array:
+    """Places of the tracked bodies from the root, in its heading frame; (..., K, 3) [m]."""
+    return to_heading(yaw_quat(state.qpos[..., 3:7]), state.xpos - state.qpos[..., None, :3])
+
+
+def centre_of_mass(body: Body, xpos: np.ndarray, xquat: np.ndarray) -> np.ndarray:
+    """(F, 3) [m], of all bodies at `xpos` (F, nbody, 3) and `xquat` (F, nbody, 4)."""
+    model = body.model
+    places = xpos + np.einsum("fbij,bj->fbi", quat_to_matrix(xquat), model.body_ipos)
+    return np.einsum("b,fbi->fi", model.body_mass, places) / model.body_mass.sum()
 
 
 def origin_velocities(cvel: np.ndarray, xpos: np.ndarray, subtree_com: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,7 @@ class MotionLibrary:
     @property
     def frames(self) -> KinematicState:
         """All frames, (N, ...)."""
-        return self._complete(self.qpos, self.qvel, slice(None))
+        return self.at(slice(None))
 
     def packed(self, clip: Array, frame: Array) -> Array:
         """Where frame `frame` of clip `clip` lies; frames beyond either end are the end frame, never the next clip's."""
@@ -49,8 +49,7 @@ class MotionLibrary:
 
     def lookup(self, clip: Array, frame: Array) -> KinematicState:
         """Frame `frame` of clip `clip`, as `packed` finds it."""
-        index = self.packed(clip, frame)
-        return self._complete(self.qpos[index], self.qvel[index], index)
+        return self.at(self.packed(clip, frame))
 
     def moved(self, put: Callable[[Array], Array]) -> "MotionLibrary":
         """This library with `put` of each of its arrays: `jnp.asarray` takes them to the device."""
@@ -58,7 +57,9 @@ class MotionLibrary:
         columns = ("qpos", "qvel", "clip_start", "clip_length", "clip_weight")
         return replace(self, poses=poses, **{name: put(getattr(self, name)) for name in columns})
 
-    def _complete(self, qpos: Array, qvel: Array, index: Array | slice) -> KinematicState:
+    def at(self, index: Array | slice) -> KinematicState:
+        """The packed frames `index`, as numpy or JAX would index them."""
+        qpos, qvel = self.qpos[index], self.qvel[index]
         if self.poses is None:
             return kinematic_state(self.body, qpos, qvel, self.tracked_ids)
         return KinematicState(qpos, qvel, *(part[index] for part in self.poses))

@@ -2,11 +2,9 @@
 
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
-from motions.kinematics import Body
-from motions.rotations import quat_to_matrix
+from motions.kinematics import Body, centre_of_mass
 
 SUPPORT_BAND_M = 0.025  # points this close above the lowest one carry
 STABLE_M = 0.10  # KungfuBot's: the centre of mass at most this far outside of what carries it
@@ -32,13 +30,6 @@ def measure_balance(body: Body, xpos: np.ndarray, xquat: np.ndarray, points: np.
     carries = bottom <= bottom.min(axis=1, keepdims=True) + SUPPORT_BAND_M
     distance = distance_to_hull(com[:, :2], points[..., :2], carries)
     return Balance(distance, distance < STABLE_M)
-
-
-def centre_of_mass(body: Body, xpos: np.ndarray, xquat: np.ndarray) -> np.ndarray:
-    """(F, 3) [m]."""
-    model: mujoco.MjModel = body.model
-    places = xpos + np.einsum("fbij,bj->fbi", quat_to_matrix(xquat), model.body_ipos)
-    return np.einsum("b,fbi->fi", model.body_mass, places) / model.body_mass.sum()
 
 
 def distance_to_hull(point: np.ndarray, corners: np.ndarray, used: np.ndarray) -> np.ndarray:

@@ -7,9 +7,8 @@ import pytest
 
 import motions.clips
 from mimic.alignment import _distances, aligned_error
-from mimic.metrics import in_heading_frame
 from mimic.robots import load_robot
-from motions.kinematics import KinematicState, shifted, turned
+from motions.kinematics import KinematicState, in_heading_frame, shifted, turned
 from motions.library import pack
 from motions.motion import load_motion
 

@@ -8,6 +8,7 @@ from tiny import tiny_motion, tiny_robot
 
 from mimic.config import HEIGHT_RULE
 from mimic.deepmimic import imitation_reward, normalized_return
+from mimic.metrics import clip_metrics
 from mimic.robots import load_robot
 from motions.kinematics import KinematicState, kinematic_state
 
@@ -57,10 +58,11 @@ def test_the_reward_is_the_papers_equation():
 def test_nothing_is_earned_after_a_fall_nor_after_the_end():
     robot, motion = tiny_robot(), tiny_motion(51, 50.0)
     clip = kinematic_state(robot.body, motion.qpos, np.zeros((51, 10)), robot.body.body_ids(robot.tracked_bodies))
-    rules = {"anchor": 0, "end_effectors": (3, 4), "termination": HEIGHT_RULE}
-    assert normalized_return(robot.body, 51, clip, clip, **rules) == pytest.approx(1.0)
-    assert normalized_return(robot.body, 102, clip, clip, **rules) == pytest.approx(0.5)
+    assert normalized_return(robot.body, 51, 51, clip, clip, (3, 4)) == pytest.approx(1.0)
+    assert normalized_return(robot.body, 102, 51, clip, clip, (3, 4)) == pytest.approx(0.5)
     sunk = clip._replace(xpos=clip.xpos.copy())
     sunk.xpos[17:, 0, 2] -= 0.5
     whole = imitation_reward(robot.body, sunk, clip, (3, 4))
-    assert normalized_return(robot.body, 51, sunk, clip, **rules) == pytest.approx(whole[:17].sum() / 51)
+    row = clip_metrics("sunk", 51, sunk, clip, anchor=0, end_effectors=(3, 4), termination=HEIGHT_RULE)
+    found = normalized_return(robot.body, 51, row["completed_frames"], sunk, clip, (3, 4))
+    assert found == pytest.approx(whole[:17].sum() / 51)

@@ -17,7 +17,7 @@ from motions.library import pack
 
 ROBOT = tiny_robot()
 LIBRARY = pack([tiny_motion(121), tiny_motion(31)], ROBOT.body, ROBOT.tracked_bodies, 0.02)
-SHOWN = shown_speeds([LIBRARY.qpos[:101, :2], LIBRARY.qpos[101:, :2]], 0.02)
+SHOWN = shown_speeds(LIBRARY, 0.02)
 STATE = KinematicState(*(part[40] for part in LIBRARY.frames))
 U = np.random.default_rng(0).uniform(-1, 1, (2000, 4))
 

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from tiny import EFFORT, KP, tiny_motion, tiny_robot
 
-from mimic.config import Config, CurriculumConfig, ObservationConfig, RewardConfig, SamplingConfig
+from mimic.config import (
+    ActionConfig,
+    Config,
+    CurriculumConfig,
+    GoalConfig,
+    ObservationConfig,
+    RewardConfig,
+    SamplingConfig,
+)
 from mimic.mdp.rewards import TERMS, squared_errors, squared_widths, tracking_rewards
 from mimic.metrics import frame_errors
 from mimic.presets import PRESETS, make_preset
@@ -71,6 +79,18 @@ def frame_of(clip: int, frame: int) -> KinematicState:
     """By a slice of the clip, not by `lookup`."""
     start = int(LIBRARY.clip_start[clip])
     return KinematicState(*(part[start : start + int(LIBRARY.clip_length[clip])][frame] for part in LIBRARY.frames))
+
+
+def test_the_library_is_on_the_device_once():
+    """Hours of motion are gigabytes; whoever looks frames up shares them."""
+    config = dataclasses.replace(CONFIG, reward=RewardConfig(style=1.0), goal=GoalConfig(kind="heading"))
+    task = Tracking(config, ROBOT, NativePhysics(ROBOT, 4), LIBRARY)
+    assert task.style is not None
+    assert task.goals is not None
+    other = task.aim_of(ActionConfig(prior="default"))
+    for sharing in (task.aim, other, task.style, task.goals):
+        assert sharing.library.qpos is task.library.qpos
+        assert sharing.library.qvel is task.library.qvel
 
 
 def test_starts_are_exactly_on_the_reference():

@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from mimic.runs import Run
     from mimic.stages import Stage
 
-# what makes a stage another one than was begun before, and what of that may differ all the same
-IDENTITY = ("robot", "motion", "start_s", "end_s", "clip", "seed", "num_envs", "sim", "action", "observation", "network")
-FREE = ("sim.contacts_per_env", "sim.constraints_per_env")
-
 
 def check_stages(config: Config, folder: Path) -> None:
     """Raise `InputError` for what a later stage would refuse, after hours of those before it."""
@@ -79,10 +75,13 @@ def _run_stage(stage: "Stage") -> int:
 
 def _require_same(stage: "Stage", found: Config) -> None:
     """Raise `InputError` where the folder holds the stage of another run."""
-    from mimic.runs import differences
+    from mimic.runs import RESUMABLE_OF_SIM, differences
+    from mimic.teacher import SHARED
 
-    ours, theirs = ({name: to_dict(config)[name] for name in IDENTITY} for config in (stage.config, found))
-    lines = [line for name, line in differences(ours, theirs, whose=str(stage.folder)) if not name.startswith(FREE)]
+    identity = (*SHARED, "seed", "num_envs", "observation", "network")
+    ours, theirs = ({name: to_dict(config)[name] for name in identity} for config in (stage.config, found))
+    found_lines = differences(ours, theirs, whose=str(stage.folder))
+    lines = [line for name, line in found_lines if name.removeprefix("sim.") not in RESUMABLE_OF_SIM]
     if stage.config.goal.kind != found.goal.kind:
         lines.append(f"goal.kind: {stage.config.goal.kind!r} ({stage.folder} has {found.goal.kind!r})")
     if lines:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mimic.mdp.goals import shown_speeds
-from mimic.mdp.terminations import lowest_places
+from mimic.mdp.terminations import lowest_of
 from mimic.robots import Robot
 from motions.library import pack
 from motions.motion import Motion
@@ -20,6 +20,4 @@ class Shown(NamedTuple):
 def shown_by(motions: Sequence[Motion], robot: Robot, ctrl_dt: float) -> Shown:
     """Of all of `motions`, at the control rate."""
     library = pack(motions, robot.body, robot.tracked_bodies, ctrl_dt)
-    ends = zip(library.clip_start, library.clip_length, strict=True)
-    speed = shown_speeds([library.qpos[start : start + length, :2] for start, length in ends], ctrl_dt)
-    return Shown(tuple(float(height) for height in lowest_places(library.frames)), speed)
+    return Shown(tuple(float(height) for height in lowest_of(library)), shown_speeds(library, ctrl_dt))

@@ -17,7 +17,7 @@ import numpy as np
 
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.deploy.spec import PolicySpec, read_spec, require_side_file, side_file
-from mimic.mdp.goals import AHEAD_S, KINDS, Stretch, told_by_clip
+from mimic.mdp.goals import KINDS, told_by_clip
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
 from mimic.mdp.terminations import fallen
@@ -206,19 +206,12 @@ def told_as(policy: Policy, clip: KinematicState) -> Callable[[KinematicState], 
     """What robots are told, step by step, that are to do as `clip` does from where they are."""
     assert policy.spec.goal is not None
     kind, frames = KINDS[policy.spec.goal.kind], itertools.count()
-    last, ahead = len(clip.qpos) - 1, round(AHEAD_S / policy.spec.ctrl_dt)
 
     def tell(state: KinematicState) -> np.ndarray:
-        frame = next(frames)
-        first = min(max(frame, 0), max(last - ahead, 0))
-        end = min(first + ahead, last)
-        robots = state.qpos.shape[:-1]
-        here, now, later = (
-            KinematicState(*(np.broadcast_to(part, (*robots, *part.shape)) for part in frame_of(clip, at)))
-            for at in (frame, first, end)
-        )
-        seconds = np.float32(max(end - first, 1) * policy.spec.ctrl_dt)
-        return told_by_clip(kind, Stretch(here, now, later, seconds), state)
+        def at(frame: int) -> KinematicState:
+            return KinematicState(*(np.broadcast_to(part, (len(state.qpos), *part.shape)) for part in frame_of(clip, frame)))
+
+        return told_by_clip(kind, at, next(frames), len(clip.qpos) - 1, policy.spec.ctrl_dt, state)
 
     return tell
 

@@ -4,13 +4,14 @@ A kind of goal is a `Kind`: its numbers, how they are drawn, read off a clip, an
 observation term of the same name (`mimic.mdp.observations`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from mimic.config import GoalConfig
 from motions.kinematics import KinematicState
+from motions.library import MotionLibrary
 from motions.rotations import Array, namespace, quat_conj, quat_mul, quat_rotate, yaw_quat
 
 AHEAD_S = 0.5  # [s] over which a clip's own velocity is taken for what it was told
@@ -28,30 +29,29 @@ class Kind(NamedTuple):
     reward: Callable[[Array, KinematicState], Array]
 
 
-def shown_speeds(places: Sequence[np.ndarray], ctrl_dt: float) -> tuple[float, float]:
-    """The slowest and the fastest that roots at `places` (F, 2) [m] of clips move for `AHEAD_S`, but for one in fifty [m/s]."""
+def shown_speeds(library: MotionLibrary, ctrl_dt: float) -> tuple[float, float]:
+    """The slowest and the fastest that the clips' roots move over the ground for `AHEAD_S`, but for one in fifty [m/s]."""
     speeds = []
-    for place in places:
-        over = min(round(AHEAD_S / ctrl_dt), len(place) - 1)
+    for start, length in zip(library.clip_start, library.clip_length, strict=True):
+        place, over = library.qpos[start : start + length, :2], min(round(AHEAD_S / ctrl_dt), int(length) - 1)
         speeds.append(np.linalg.norm(place[over:] - place[:-over], axis=1) / (over * ctrl_dt))
     low, high = np.quantile(np.concatenate(speeds), (0.02, 0.98))
     return float(low), float(high)
 
 
-class Stretch(NamedTuple):
-    """A part of a clip that shows what it was told: the frame it is at, and two frames, so many seconds apart."""
-
-    here: KinematicState
-    now: KinematicState
-    later: KinematicState
-    seconds: Array
-
-
-def told_by_clip(kind: Kind, clip: Stretch, state: KinematicState) -> Array:
-    """What a clip was told, as if it stood where a robot at `state` does, and faced as it."""
-    turn = quat_mul(yaw_quat(state.qpos[..., 3:7]), quat_conj(yaw_quat(clip.here.qpos[..., 3:7])))
-    now, later = (_moved(frame, turn, clip.now, state) for frame in (clip.now, clip.later))
-    return kind.read(now, later, clip.seconds)
+def told_by_clip(
+    kind: Kind, at: Callable[[Array], KinematicState], frame: Array, last: Array, ctrl_dt: float, state: KinematicState
+) -> Array:
+    """What a clip that is at `frame` of its frames 0 .. `last` was told, as if it stood where a robot at `state` does, and faced
+    as it: what it does in the next `AHEAD_S`; near its end, what it did just before. at: the clip's frames, by number."""
+    xp = namespace(state.qpos)
+    ahead = round(AHEAD_S / ctrl_dt)
+    first = xp.clip(frame, 0, xp.maximum(last - ahead, 0))
+    after = xp.minimum(first + ahead, last)
+    now, later = at(first), at(after)
+    turn = quat_mul(yaw_quat(state.qpos[..., 3:7]), quat_conj(yaw_quat(at(frame).qpos[..., 3:7])))
+    begin, end = (_moved(place, turn, now, state) for place in (now, later))
+    return kind.read(begin, end, xp.maximum(after - first, 1) * ctrl_dt)
 
 
 def _moved(frame: KinematicState, turn: Array, origin: KinematicState, place: KinematicState) -> KinematicState:

@@ -102,12 +102,12 @@ def actions(o: Observed, layout: BodyLayout) -> Array:
 def body_pos_b(o: Observed, layout: BodyLayout) -> Array:
     """Tracked body positions in the robot's anchor frame [m]; (3 K,)."""
     a = layout.anchor
-    return _flat(quat_rotate_inv(_anchor(o.state.xquat, a), o.state.xpos - _anchor(o.state.xpos, a)))
+    return flat(quat_rotate_inv(_anchor(o.state.xquat, a), o.state.xpos - _anchor(o.state.xpos, a)))
 
 
 def body_ori_b(o: Observed, layout: BodyLayout) -> Array:
     """Tracked body orientations in the robot's anchor frame, 6D; (6 K,)."""
-    return _flat(quat_to_rot6d(quat_mul(quat_conj(_anchor(o.state.xquat, layout.anchor)), o.state.xquat)))
+    return flat(quat_to_rot6d(quat_mul(quat_conj(_anchor(o.state.xquat, layout.anchor)), o.state.xquat)))
 
 
 def phase(o: Observed, layout: BodyLayout) -> Array:
@@ -134,7 +134,7 @@ def anchor_vel_error_b(o: Observed, layout: BodyLayout) -> Array:
     xp, a = namespace(o.state.qpos), layout.anchor
     linear, angular = o.reference.xlinvel - o.state.xlinvel, o.reference.xangvel - o.state.xangvel
     errors = xp.stack([linear[..., a, :], angular[..., a, :]], axis=-2)
-    return _flat(quat_rotate_inv(_anchor(o.state.xquat, a), errors))
+    return flat(quat_rotate_inv(_anchor(o.state.xquat, a), errors))
 
 
 def tracking_errors(o: Observed, layout: BodyLayout) -> Array:
@@ -145,7 +145,7 @@ def tracking_errors(o: Observed, layout: BodyLayout) -> Array:
     turn = quat_log(quat_mul(xquat, quat_conj(o.state.xquat)))
     linear, angular = o.reference.xlinvel - o.state.xlinvel, o.reference.xangvel - o.state.xangvel
     errors = xp.concatenate([xpos - o.state.xpos, turn, linear, angular], axis=-2)
-    return _flat(quat_rotate_inv(_anchor(o.state.xquat, layout.anchor), errors))
+    return flat(quat_rotate_inv(_anchor(o.state.xquat, layout.anchor), errors))
 
 
 def future(o: Observed, layout: BodyLayout) -> Array:
@@ -155,7 +155,7 @@ def future(o: Observed, layout: BodyLayout) -> Array:
     xpos, xquat = _anchor(o.state.xpos, a), _anchor(o.state.xquat, a)
     offset = quat_rotate_inv(xquat, o.future.xpos[..., a, :] - xpos)
     turn = quat_to_rot6d(quat_mul(quat_conj(xquat), o.future.xquat[..., a, :]))
-    return _flat(xp.concatenate([o.future.qpos[..., 7:], offset, turn], axis=-1))
+    return flat(xp.concatenate([o.future.qpos[..., 7:], offset, turn], axis=-1))
 
 
 def future_motion(o: Observed, layout: BodyLayout) -> Array:
@@ -166,7 +166,7 @@ def future_motion(o: Observed, layout: BodyLayout) -> Array:
     anchor = _anchor(o.state.xquat, a)
     way = quat_rotate_inv(anchor, o.future.xpos[..., a, :] - _anchor(o.reference.xpos, a))
     turn = quat_to_rot6d(quat_mul(quat_conj(anchor), o.future.xquat[..., a, :]))
-    return _flat(xp.concatenate([o.future.qpos[..., 7:], way, turn], axis=-1))
+    return flat(xp.concatenate([o.future.qpos[..., 7:], way, turn], axis=-1))
 
 
 def randomization(o: Observed, layout: BodyLayout) -> Array:
@@ -176,17 +176,19 @@ def randomization(o: Observed, layout: BodyLayout) -> Array:
 
 def heading(o: Observed, layout: BodyLayout) -> Array:
     """Horizontal velocity asked for [m/s], in the root's heading frame; (2,)."""
-    xp, goal = namespace(o.state.qpos), _told(o)
-    flat = xp.concatenate([goal, xp.zeros_like(goal[..., :1])], axis=-1)
-    return quat_rotate_inv(yaw_quat(o.state.qpos[..., 3:7]), flat)[..., :2]
+    return _as_it_faces(_told(o), o)
 
 
 def location(o: Observed, layout: BodyLayout) -> Array:
     """Way to the place asked for, in the root's heading frame, shortened to 5 m where it is longer [m]; (2,)."""
-    xp, way = namespace(o.state.qpos), _told(o) - o.state.qpos[..., :2]
-    flat = xp.concatenate([way, xp.zeros_like(way[..., :1])], axis=-1)
-    way = quat_rotate_inv(yaw_quat(o.state.qpos[..., 3:7]), flat)[..., :2]
+    xp, way = namespace(o.state.qpos), _as_it_faces(_told(o) - o.state.qpos[..., :2], o)
     return way * (5.0 / xp.maximum(5.0, xp.sqrt(xp.sum(way * way, axis=-1, keepdims=True))))
+
+
+def _as_it_faces(horizontal: Array, o: Observed) -> Array:
+    """A horizontal vector (..., 2) of the world in the root's heading frame; (..., 2)."""
+    upright = namespace(horizontal).concatenate([horizontal, 0.0 * horizontal[..., :1]], axis=-1)
+    return quat_rotate_inv(yaw_quat(o.state.qpos[..., 3:7]), upright)[..., :2]
 
 
 def _told(o: Observed) -> Array:
@@ -200,7 +202,7 @@ def _anchor(parts: Array, anchor: int) -> Array:
     return parts[..., anchor : anchor + 1, :]
 
 
-def _flat(parts: Array) -> Array:
+def flat(parts: Array) -> Array:
     """(..., K, n) to (..., K n)."""
     return parts.reshape(*parts.shape[:-2], -1)
 

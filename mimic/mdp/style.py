@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from motions.kinematics import Body, KinematicState, joint_rotations
+from mimic.mdp.observations import flat
+from motions.kinematics import Body, KinematicState, joint_rotations, to_heading
 from motions.rotations import (
     Array,
     namespace,
@@ -61,9 +62,9 @@ def style_features(state: KinematicState, layout: StyleLayout) -> Array:
         quat_to_rot6d(tilt),
         quat_rotate_inv(heading, state.qvel[..., :3]),
         quat_rotate(tilt, state.qvel[..., 3:6]),
-        _flat(quat_to_rot6d(joint_rotations(layout.body, state.qpos))),
+        flat(quat_to_rot6d(joint_rotations(layout.body, state.qpos))),
         state.qvel[..., 6:],
-        _flat(_turned_back(heading, effectors)),
+        flat(to_heading(heading, effectors)),
     ]
     return xp.concatenate(parts, axis=-1)
 
@@ -79,7 +80,7 @@ def difference(state: KinematicState, reference: KinematicState) -> Array:
     pairs = ((reference.xlinvel, state.xlinvel), (reference.xangvel, state.xangvel))
     world = [reference.xpos - state.xpos, turn, *(theirs - ours for theirs, ours in pairs)]
     joints = reference.qpos[..., 7:] - state.qpos[..., 7:], reference.qvel[..., 6:] - state.qvel[..., 6:]
-    return xp.concatenate([_flat(_turned_back(heading, xp.concatenate(world, axis=-2))), *joints], axis=-1)
+    return xp.concatenate([flat(to_heading(heading, xp.concatenate(world, axis=-2))), *joints], axis=-1)
 
 
 def speed(features: Array) -> Array:
@@ -100,6 +101,11 @@ class Clusters(NamedTuple):
     speeds: Array
 
 
+def some_of(count: int) -> np.ndarray | slice:
+    """Which of `count` frames to cluster: all, or `MOST_FRAMES` drawn from them."""
+    return slice(None) if count <= MOST_FRAMES else np.sort(np.random.default_rng(0).choice(count, MOST_FRAMES, replace=False))
+
+
 def make_clusters(features: np.ndarray, kinds: np.ndarray, seed: int = 0) -> Clusters:
     """k-means of the frames' features (N, P); fewer than `CLUSTERS` where there are few frames.
 
@@ -107,20 +113,18 @@ def make_clusters(features: np.ndarray, kinds: np.ndarray, seed: int = 0) -> Clu
     """
     from scipy.cluster.vq import kmeans2
 
-    rng = np.random.default_rng(seed)
-    some = features if len(features) <= MOST_FRAMES else features[rng.choice(len(features), MOST_FRAMES, replace=False)]
-    origin = some.mean(axis=0)
-    variance = np.array([some[:, kinds == kind].var(axis=0).mean() for kind in range(kinds.max() + 1)])
+    origin = features.mean(axis=0)
+    variance = np.array([features[:, kinds == kind].var(axis=0).mean() for kind in range(kinds.max() + 1)])
     scale = np.maximum(np.sqrt(variance), LEAST_SCALE)[kinds]
-    scaled = (some - origin) / scale
-    count = max(1, min(CLUSTERS, len(some) // 10))
-    centres, member = kmeans2(scaled, count, iter=ITERATIONS, minit="++", rng=rng)
+    scaled = (features - origin) / scale
+    count = max(1, min(CLUSTERS, len(features) // 10))
+    centres, member = kmeans2(scaled, count, iter=ITERATIONS, minit="++", rng=np.random.default_rng(seed))
     used = np.unique(member)
     distance = np.linalg.norm(scaled - centres[member], axis=1)
     spread = np.sqrt(np.mean(np.sum(scaled**2, axis=1)))
     reach = np.array([max(REACH * distance[member == k].max(), LEAST_REACH * spread) for k in used])
     share = np.array([(member == k).mean() for k in used])
-    speeds = np.quantile(speed(some), (np.arange(SPEED_QUANTILES) + 0.5) / SPEED_QUANTILES)
+    speeds = np.quantile(speed(features), (np.arange(SPEED_QUANTILES) + 0.5) / SPEED_QUANTILES)
     return Clusters(*(part.astype(np.float32) for part in (centres[used], origin, scale, reach, share, speeds)))
 
 
@@ -150,14 +154,3 @@ def speed_distance(clusters: Clusters, features: Array) -> Array:
     xp = namespace(features)
     quantiles = xp.quantile(speed(features), (xp.arange(SPEED_QUANTILES) + 0.5) / SPEED_QUANTILES)
     return xp.mean(xp.abs(quantiles - clusters.speeds))
-
-
-def _turned_back(heading: Array, vectors: Array) -> Array:
-    """World vectors (..., K, 3) in the heading frame."""
-    xp = namespace(heading, vectors)
-    return quat_rotate_inv(xp.broadcast_to(heading[..., None, :], (*vectors.shape[:-1], 4)), vectors)
-
-
-def _flat(parts: Array) -> Array:
-    """(..., K, n) to (..., K n)."""
-    return parts.reshape(*parts.shape[:-2], -1)

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from mimic.config import TerminationConfig
 from motions.kinematics import KinematicState
+from motions.library import CHUNK, MotionLibrary
 from motions.rotations import Array, namespace, quat_angle
 
 
@@ -44,6 +47,12 @@ def fallen(
 def lowest_places(frames: KinematicState) -> Array:
     """The least height of each tracked body in frames (N, ...); (K,) [m]."""
     return frames.xpos[..., 2].min(axis=0)
+
+
+def lowest_of(library: MotionLibrary) -> np.ndarray:
+    """`lowest_places` of all frames of `library`, one of numpy, a part at a time."""
+    parts = (slice(at, at + CHUNK) for at in range(0, len(library.qpos), CHUNK))
+    return np.min([lowest_places(library.at(part)) for part in parts], axis=0)
 
 
 def _gravity_z(quat: Array) -> Array:

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from mimic.config import ActionConfig, Config
+from mimic.config import Config
 from mimic.mdp.prior_table import offset_table
 from mimic.mdp.priors import Prior
 from mimic.robots import Robot
@@ -12,13 +12,11 @@ from motions.rotations import Array
 
 
 class Aim:
-    """Of actions as `config.action` says, for the clips of `library`, one of numpy; `scale` (J,): the offset of an action of one
-    [rad]."""
+    """Of actions as `config.action` says, for the clips of `library`; `scale` (J,): the offset of an action of one [rad]."""
 
     def __init__(self, config: Config, robot: Robot, library: MotionLibrary) -> None:
-        self.action: ActionConfig = config.action
         self.library = library.moved(jnp.asarray)
-        self.offsets = jnp.asarray(offset_table(library, Prior.of(robot, config)))
+        self.offsets = jnp.asarray(offset_table(library.moved(np.asarray), Prior.of(robot, config)))
         self.scale = (config.action.scale * robot.effort / robot.kp).astype(np.float32)
 
     def target(self, clip: Array, frame: Array, action: Array) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mimic.config import Config, GoalConfig
-from mimic.mdp.goals import AHEAD_S, KINDS, Stretch, shown_speeds, told_by_clip
+from mimic.mdp.goals import KINDS, shown_speeds, told_by_clip
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array
@@ -36,10 +36,8 @@ class Goals:
     def __init__(self, config: Config, library: MotionLibrary) -> None:
         assert config.goal.kind is not None
         self.kind, self.follow, self.library = KINDS[config.goal.kind], config.follow, library.moved(jnp.asarray)
-        self.ctrl_dt, self.ahead = config.sim.ctrl_dt, round(AHEAD_S / config.sim.ctrl_dt)
-        starts = zip(np.asarray(library.clip_start), np.asarray(library.clip_length), strict=True)
-        places = [np.asarray(library.qpos[start : start + length, :2]) for start, length in starts]
-        shown = shown_speeds(places, self.ctrl_dt)
+        self.ctrl_dt = config.sim.ctrl_dt
+        shown = shown_speeds(library.moved(np.asarray), self.ctrl_dt)
         self.config = replace(config.goal, speed=config.goal.speed or shown)
         self.doubt = _doubt(config.goal, shown)
 
@@ -59,10 +57,7 @@ class Goals:
         return jnp.where(new, self.kind.draw(chance[1:], state, self.config), goal)
 
     def _of_clip(self, clip: Array, frame: Array, state: KinematicState) -> Array:
-        """What the clip does from `frame` on, as if it stood where a robot at `state` does and faced as it; near the clip's end,
-        what it did just before."""
-        last = self.library.clip_length[clip] - 1
-        first = jnp.clip(frame, 0, jnp.maximum(last - self.ahead, 0))
-        now, later = (self.library.lookup(clip, at) for at in (first, jnp.minimum(first + self.ahead, last)))
-        seconds = jnp.maximum(jnp.minimum(self.ahead, last), 1) * self.ctrl_dt
-        return told_by_clip(self.kind, Stretch(self.library.lookup(clip, frame), now, later, seconds), state)
+        def at(frame: Array) -> KinematicState:
+            return self.library.lookup(clip, frame)
+
+        return told_by_clip(self.kind, at, frame, self.library.clip_length[clip] - 1, self.ctrl_dt, state)

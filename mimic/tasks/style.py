@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mimic.config import Config
-from mimic.mdp.style import SETTLING_S, StyleLayout, difference, make_clusters, style_features
+from mimic.mdp.style import SETTLING_S, Clusters, StyleLayout, difference, make_clusters, some_of, style_features
 from mimic.robots import Robot
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
@@ -12,7 +13,7 @@ from motions.rotations import Array
 
 
 class StyleView:
-    """Of one robot and the clips of `library` (numpy), as `config.style` says: pure functions of one environment.
+    """Of one robot and the clips of `library`, as `config.style` says: pure functions of one environment.
 
     style_size: W, of what is shown; clusters: of all the clips' frames, None for differences.
     """
@@ -24,9 +25,11 @@ class StyleView:
         self.length = 1 if self.of_differences else config.style.window
         self.settling = round(SETTLING_S / config.sim.ctrl_dt)
         self.style_size = jax.eval_shape(lambda: self._shown_at(jnp.zeros((), int), jnp.zeros((), int))).shape[0]
-        self.clusters = (
-            None if self.of_differences else make_clusters(style_features(library.frames, self.layout), self.layout.kinds)
-        )
+        self.clusters = None if self.of_differences else self._clusters(library.moved(np.asarray))
+
+    def _clusters(self, library: MotionLibrary) -> Clusters:
+        frames = library.at(some_of(len(library.qpos)))
+        return make_clusters(style_features(frames, self.layout), self.layout.kinds)
 
     def demo(self, key: Array) -> Array:
         """What a discriminator would be shown at a random moment of the clips; (W,). Clips weigh by length and weight."""

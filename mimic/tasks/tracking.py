@@ -25,7 +25,7 @@ from mimic.mdp.rewards import (
     tracking_rewards,
 )
 from mimic.mdp.symmetry import Mirror
-from mimic.mdp.terminations import fallen, lowest_places
+from mimic.mdp.terminations import fallen, lowest_of
 from mimic.robots import Robot
 from mimic.robots.contacts import sensed_bodies
 from mimic.sim.physics import Physics, PhysicsState
@@ -96,8 +96,7 @@ class Tracking:
         self.anchor = robot.tracked_bodies.index(robot.anchor_body)
         self.end_effectors = [robot.tracked_bodies.index(name) for name in robot.end_effectors]
         self.layout = BodyLayout(self.anchor, robot.default_qpos[7:].astype(np.float32))
-        self.made_of = config, robot, library
-        self.aim = Aim(*self.made_of)
+        self.aim = Aim(config, robot, self.library)
         self.action_scale = self.aim.scale
         self.action_size = len(robot.joint_names)
         self.max_steps = round(config.sampling.episode_s / config.sim.ctrl_dt)
@@ -112,9 +111,9 @@ class Tracking:
                 f"reward.undesired_contacts is {config.reward.undesired_contacts:g}, but the model of {robot.name!r} measures no "
                 f"contact forces: load it with sim.contact_forces"
             )
-        self.lowest = jnp.asarray(lowest_places(library.frames)) if config.termination.below_clips is not None else None
-        self.style = StyleView(config, robot, library) if config.reward.style else None
-        self.goals = Goals(config, library) if config.goal.kind else None
+        self.lowest = jnp.asarray(lowest_of(library)) if config.termination.below_clips is not None else None
+        self.style = StyleView(config, robot, self.library) if config.reward.style else None
+        self.goals = Goals(config, self.library) if config.goal.kind else None
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
@@ -230,8 +229,8 @@ class Tracking:
 
     def aim_of(self, action: ActionConfig) -> Aim:
         """What actions of another kind ask for, such as a teacher's."""
-        config, robot, library = self.made_of
-        return self.aim if action == config.action else Aim(replace(config, action=action), robot, library)
+        same = action == self.config.action
+        return self.aim if same else Aim(replace(self.config, action=action), self.robot, self.library)
 
     def intended(self, env_state: EnvState, action: Array, ahead: Array | float = 0.0, aim: Aim | None = None) -> Array:
         """Joint targets (J,) [rad] of `action`, one of this task or of `aim`, were it sent `ahead` control steps from now;
