@@ -9,34 +9,21 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
-from tiny_run import CONFIG, LAST, PER_ITERATION, new_run
+from tiny_run import CONFIG, LAST, PER_ITERATION, final_state, leaves, new_run
 
 from mimic.checkpoint import Checkpoints
 from mimic.interim import Interim
 from mimic.learning.networks import actor_layers
-from mimic.learning.ppo import TrainState, make_learner
+from mimic.learning.ppo import TrainState
 from mimic.pipeline import evaluate_run, trained_policy
 from mimic.progress import Progress
 from mimic.runs import Run, open_run, read_metrics, resume_run
-from mimic.train import make_task, restore_state, train
+from mimic.train import train
 from motions.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_program")
-
-
-def final_state(run: Run) -> TrainState:
-    config = open_run(run.folder).config
-    learner = make_learner(config, make_task(config, run.robot, run.motions, "native"))
-    state = restore_state(open_run(run.folder), learner, pytest.fail)
-    assert state is not None
-    return state
-
-
-def leaves(state: TrainState) -> list[np.ndarray]:
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from tiny_run import LAST, PER_ITERATION, ROBOT, new_run
+from tiny_run import LAST, PER_ITERATION, ROBOT, final_state, leaves, new_run
 
 import mimic.train
 from mimic.checkpoint import Checkpoints

@@ -3,6 +3,9 @@
 import dataclasses
 from pathlib import Path
 
+import jax
+import numpy as np
+import pytest
 from tiny import tiny_motion, tiny_robot
 
 from mimic.config import (
@@ -16,7 +19,9 @@ from mimic.config import (
     SamplingConfig,
     StyleConfig,
 )
-from mimic.runs import Run, create_run
+from mimic.learning.ppo import TrainState, make_learner
+from mimic.runs import Run, create_run, open_run
+from mimic.train import make_task, restore_state
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
 PER_ITERATION, LAST = 16 * 8, 10
@@ -43,3 +48,15 @@ CONFIG = Config(
 
 def new_run(folder: Path, **changes) -> Run:
     return create_run(folder, dataclasses.replace(CONFIG, **changes), ROBOT, (MOTION,))
+
+
+def final_state(run: Run) -> TrainState:
+    config = open_run(run.folder).config
+    learner = make_learner(config, make_task(config, run.robot, run.motions, "native"))
+    state = restore_state(open_run(run.folder), learner, pytest.fail)
+    assert state is not None
+    return state
+
+
+def leaves(state: TrainState) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))]
