@@ -21,9 +21,11 @@ from mimic.learning.ppo import TrainState
 from mimic.learning.rollout import collect
 from mimic.robots import Robot
 from mimic.runs import Run
+from mimic.sim.buffers import shortage
 from mimic.sim.physics import choose_backend
 from mimic.teacher import FOLDER, TaughtBy, at_nominal, load_teacher
 from mimic.train import learner_of, make_task, restore_state
+from motions.errors import InputError
 from motions.motion import Motion
 
 COMPARISON = "comparison.json"
@@ -69,8 +71,11 @@ def _practised(run: Run, taught_by: TaughtBy, say: Callable[[str], None]) -> dic
         task = make_task(judging_config(run.config, longest_s), run.robot, run.motions, backend)
         taught, steps = Taught(task, taught_by.actor, 0.0), int(np.asarray(task.library.clip_length).max()) - 1
         whole = jax.jit(lambda state, led: _whole_clips(taught, learner.networks, state, led, steps))
-        found = {who: whole(state, jnp.asarray(led)) for who, led in (("teacher", 1.0), ("student", 0.0))}
-    return {who: (float(success), float(error_mm)) for who, (success, error_mm) in found.items()}
+        found = {who: jax.device_get(whole(state, jnp.asarray(led))) for who, led in (("teacher", 1.0), ("student", 0.0))}
+    for _, log in found.values():
+        if short := shortage(log):
+            raise InputError(f"teacher and student cannot be compared in these environments: {short}")
+    return {who: (float(success), float(log["error/e_mpbpe_mm"])) for who, (success, log) in found.items()}
 
 
 def judging_config(config: Config, longest_s: float) -> Config:
@@ -85,8 +90,10 @@ def judging_config(config: Config, longest_s: float) -> Config:
     )
 
 
-def _whole_clips(taught: Taught, networks: Any, state: TrainState, led: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
-    """`steps` control steps of every environment, from a clip's first frame: share that reaches its last, E_mpbpe [mm]."""
+def _whole_clips(
+    taught: Taught, networks: Any, state: TrainState, led: jax.Array, steps: int
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """`steps` control steps of every environment, from a clip's first frame: share that reaches its last, and the log."""
     task = taught.task
     lesson = Lesson(task.init_curriculum(), led)
     params = state.average | {"log_std": jnp.full(task.action_size, STILL)}
@@ -97,7 +104,7 @@ def _whole_clips(taught: Taught, networks: Any, state: TrainState, led: jax.Arra
         length=steps, obs_clip=task.config.observation.clip,
     )  # fmt: skip
     terminated, truncated = rollout.transitions.terminated, rollout.transitions.truncated
-    return completed(terminated, truncated).mean(), rollout.log["error/e_mpbpe_mm"]
+    return completed(terminated, truncated).mean(), rollout.log
 
 
 def completed(terminated: jax.Array, truncated: jax.Array) -> jax.Array:

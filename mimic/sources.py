@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from mimic.config import Config
 from mimic.presets import make_preset
 from mimic.robots import Robot, load_robot
 from motions.clips import demo_bvh
+from motions.cores import on_all_cores
 from motions.errors import InputError
 from motions.formats import ReadResult, read_motion_file
 from motions.motion import Motion
@@ -20,6 +22,8 @@ from retarget.catalogue import CATALOGUE, listed_clips
 from retarget.curate import Tally, curate
 from retarget.mapping import load_map
 from retarget.propose import map_to_toml, propose_map
+
+WORTH_SHARING = 1000  # files, a few seconds of reading: fewer are read by this process alone
 
 Say = Callable[[str], None]
 
@@ -47,8 +51,10 @@ def read_motions(
     """
     mapping = mapping_for(robot, mapping, say)
     found = []
-    for path in paths:
-        one = read_motion_file(path, robot=robot.body, quat_order=quat_order, fps=fps, skeleton=skeleton, scale=scale, clip=clip)
+    asked = {"robot": robot.body, "quat_order": quat_order, "fps": fps, "skeleton": skeleton, "scale": scale, "clip": clip}
+    read = partial(read_motion_file, **asked)
+    results = on_all_cores(read, paths) if len(paths) >= WORTH_SHARING else map(read, paths)
+    for path, one in zip(paths, results, strict=True):
         for note in one.notes:
             say(f"{path}: {note}")
         if isinstance(one.motion, SkeletonMotion):

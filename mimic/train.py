@@ -194,14 +194,18 @@ def _loop(
     iteration = first = int(state.iteration)
     last = config.num_iterations
     began = saved = time.perf_counter()
+    inside = 0.0  # seconds in the compiled iteration
     stopped: signal.Signals | None = None
     watch = Watch()
     with _stops() as received, Journal(run) as journal, Interim(run) as interim, checkpoints.awaited():
         while iteration < last and stopped is None:
+            called = time.perf_counter()
             state, log, offender = iterate(state)
             values = {name: float(value) for name, value in jax.device_get(log).items()}
             iteration += 1
             now = time.perf_counter()
+            inside += now - called
+            values["time/host_share"] = 1.0 - inside / (now - began)
             values["rollout/falls_per_s"] = values["rollout/terminated"] / config.sim.ctrl_dt
             values["time/env_steps_per_s"] = (iteration - first) * per_iteration / (now - began)
             evaluated = interim.take(say)

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
+from motions.cores import on_all_cores
 from motions.errors import InputError
 from motions.kinematics import Body, KinematicState, finite_difference_qvel, kinematic_state
 from motions.motion import Motion, frames_at, resample
@@ -14,6 +16,8 @@ from motions.rotations import Array
 Poses = Literal["auto", "kept", "recomputed"]
 KEPT_MB = 256  # of body poses, beyond which they are recomputed: two hours at 50 Hz of a G1 with 14 tracked bodies
 CHUNK = 20_000  # frames whose poses are computed together: fewer cost more each, more need memory
+
+WORTH_SHARING = 500  # motions, a few seconds of resampling: fewer are done by this process alone
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,11 @@ def pack(
     require_trackable(motions, body, ctrl_dt)
     tracked_ids = body.body_ids(tracked_bodies)
     fps = 1.0 / ctrl_dt
-    columns: tuple[list[np.ndarray], list[np.ndarray]] = [], []
-    for motion in motions:
-        clip = resample(motion, fps).qpos
-        for column, part in zip(columns, (clip, finite_difference_qvel(clip, fps)), strict=True):
-            column.append(part.astype(np.float32))  # at once: twice the precision of hours of motion would not fit the memory
-    lengths = np.array([len(clip) for clip in columns[0]], dtype=np.int32)
+    at_rate = partial(_at_rate, fps=fps)
+    clips = list(on_all_cores(at_rate, motions) if len(motions) >= WORTH_SHARING else map(at_rate, motions))
+    lengths = np.array([len(clip) for clip, _ in clips], dtype=np.int32)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int32)
-    qpos, qvel = map(np.concatenate, columns)
+    qpos, qvel = map(np.concatenate, zip(*clips, strict=True))
     kept = None
     if poses == "kept" or (poses == "auto" and 4e-6 * len(qpos) * 13 * len(tracked_ids) <= KEPT_MB):
         chunks = (slice(at, at + CHUNK) for at in range(0, len(qpos), CHUNK))
@@ -101,6 +102,12 @@ def pack(
         kept = xpos, xquat, xlinvel, xangvel
     weight = np.asarray(weights if len(weights) else np.ones(len(lengths)), np.float32)
     return MotionLibrary(qpos, qvel, kept, starts, lengths, weight, body, tracked_ids)
+
+
+def _at_rate(motion: Motion, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """qpos and qvel at `fps`, float32 at once: twice the precision of hours of motion would not fit the memory."""
+    qpos = resample(motion, fps).qpos
+    return qpos.astype(np.float32), finite_difference_qvel(qpos, fps).astype(np.float32)
 
 
 def require_trackable(motions: Sequence[Motion], body: Body, ctrl_dt: float) -> None:

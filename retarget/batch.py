@@ -1,7 +1,6 @@
 """Many clips onto one robot: on a CPU one clip per core, on an accelerator in vmapped batches of like length."""
 
 import itertools
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import jax
 
+from motions.cores import workers
 from motions.kinematics import Body
 from motions.motion import Motion
 from motions.skeleton import SkeletonMotion
@@ -48,11 +48,6 @@ def retarget_many(
     else:
         for some in itertools.batched(sources, BATCH):
             yield from solve_together(list(some), body, mapping, fps, weights, iterations)
-
-
-def workers() -> int:
-    """Clips that are solved at the same time on a CPU: one per core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _one_per_core(

@@ -38,7 +38,7 @@ class Ridge(Toy):
         place, steps = state.place + 0.1 * (state.wind + action), state.steps + 1
         fell = jnp.abs(place).max() > 1.0
         reward = 1.0 - jnp.abs(place).max()
-        log = {"error/place": jnp.abs(place).max()}
+        log = {"error/place": jnp.abs(place).max(), "max/action": jnp.abs(action).max()}
         return RidgeState(place, state.wind, steps), Result(reward, fell, ~fell & (steps >= 60), fell & False, jnp.zeros(()), log)
 
     def observe(self, state: RidgeState) -> tuple[jax.Array, jax.Array]:
@@ -139,8 +139,9 @@ def test_a_way_out_is_found_shown_and_remembered():
         )
         if found.solved.any():
             solved_at.append(int(search.generation[0]))
-            obs, action, valid = (np.asarray(part[0]) for part in found[2:])
+            obs, action, valid = (np.asarray(part[0]) for part in (found.obs, found.action, found.valid))
             assert valid.any()
+            assert found.most["max/action"] > 2 * np.abs(action).max()  # of all samples, not their mean
             place = library.offsets[int(library.count) - 1]
             way = np.asarray(hats(SEARCH.horizon, knots, SEARCH.spacing)) @ np.asarray(place)
             for o, a in zip(obs[valid.all(axis=1)], action[valid.all(axis=1)], strict=True):
@@ -173,6 +174,7 @@ def test_a_policy_that_falls_learns_not_to():
         logs.append(jax.device_get(log))
     falls = np.array([log["rollout/terminated"] for log in logs])
     assert falls[0] > 0.03
+    assert logs[0]["max/action"] > 4 * RIDGE.search.spread > 10 * RIDGE.search.noise  # the samples', whose offsets are the larger
     assert falls[-1] < 0.2 * falls[0]
     assert sum(log["search/avoided"] for log in logs) == logs[-1]["search/known"] > 5
     assert logs[-1]["loss/found"] < logs[1]["loss/found"]

@@ -45,7 +45,7 @@ def test_metrics_have_a_row_per_iteration(whole: Run):
     assert all(math.isfinite(value) for row in rows for value in row.values())
     assert rows[-1].keys() >= {
         "loss/policy", "loss/value", "loss/kl", "loss/learning_rate", "rollout/reward", "rollout/falls_per_s",
-        "error/e_mpbpe_mm", "reward/body_pos", "time/env_steps_per_s", "rollout/invalid",
+        "error/e_mpbpe_mm", "reward/body_pos", "time/env_steps_per_s", "time/host_share", "rollout/invalid",
     }  # fmt: skip
     assert rows[-1]["rollout/falls_per_s"] == rows[-1]["rollout/terminated"] * 50
 

@@ -169,7 +169,7 @@ def make_hardener(config: Config, task: MirrorTask) -> Learner:
         key_practice, key_search, key_update, key_next = jax.random.split(state.key, 4)
         seen = first_of(state.normalizer, actor_size)
         env_state, practice, notes, log, offender = _practise(state, key_practice)
-        yard, memory, counts = _search(state, practice, seen, key_search)
+        yard, memory, counts, most = _search(state, practice, seen, key_search)
         stood = normalize(seen, practice.obs, config.observation.clip)
         action = actor({"actor": memory.first, "log_std": state.params["log_std"]}, stood)
         alike = jnp.mean(jnp.square(action - practice.action), axis=-1) < search.otherwise**2
@@ -179,6 +179,7 @@ def make_hardener(config: Config, task: MirrorTask) -> Learner:
         params, average, memory, losses = _update(state, memory, learning_rate, key_update)
         curriculum = task.update_curriculum(state.curriculum, notes, practice.terminated)
         log |= task.curriculum_log(curriculum) | losses | counts
+        log |= {name: jnp.maximum(log[name], value) for name, value in most.items()}
         log |= {"rollout/terminated": practice.terminated.mean(), "loss/learning_rate": learning_rate}
         next_state = TrainState(
             params, average, memory, learning_rate, state.normalizer, yard._replace(env_state=env_state), curriculum, key_next,
@@ -215,7 +216,7 @@ def make_hardener(config: Config, task: MirrorTask) -> Learner:
 
     def _search(
         state: TrainState, practice: Practice, normalizer: Normalizer, key: Array
-    ) -> tuple[Yard, Memory, dict[str, Array]]:
+    ) -> tuple[Yard, Memory, dict[str, Array], dict[str, Array]]:
         key_order, key_generations = jax.random.split(key)
         falls = falls_of(practice, search.before, search.horizon)
         order = jnp.argsort(jax.random.uniform(key_order, falls.real.shape) - falls.real)  # the real ones first
@@ -231,13 +232,13 @@ def make_hardener(config: Config, task: MirrorTask) -> Learner:
             working = doing.falls.real.mean()
             doing, library, result = advance(task, act, doing, library, state.curriculum, key, search)
             return (doing, library, remember(found, result.obs, result.action, result.valid), taken), (
-                working, result.solved.sum(), result.over.sum(),
+                working, result.solved.sum(), result.over.sum(), result.most,
             )  # fmt: skip
 
         yard: Yard = state.env_state
         keys = jax.random.split(key_generations, search.generations_per_practice)
         carry = (yard.search, yard.library, state.opt_state.found, jnp.zeros((), jnp.int32))
-        (doing, library, found, _), (working, solved, over) = jax.lax.scan(generation, carry, keys)
+        (doing, library, found, _), (working, solved, over, most) = jax.lax.scan(generation, carry, keys)
         counts = {
             "search/falls": falls.real.sum(),
             "search/working": working.mean(),
@@ -245,7 +246,7 @@ def make_hardener(config: Config, task: MirrorTask) -> Learner:
             "search/given_up": over.sum(),
             "search/known": library.count,
         }
-        return yard._replace(search=doing, library=library), state.opt_state._replace(found=found), counts
+        return yard._replace(search=doing, library=library), state.opt_state._replace(found=found), counts, reduced(most)
 
     def _update(
         state: TrainState, memory: Memory, learning_rate: Array, key: Array

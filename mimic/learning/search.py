@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from mimic.config import SearchConfig
-from mimic.learning.rollout import Chance, Curriculum, EnvState, Task, choose
+from mimic.learning.rollout import Chance, Curriculum, EnvState, Task, choose, reduced
 from motions.rotations import Array
 
 GUESSES = 8  # places where the first generation is drawn: about the policy itself, and about earlier findings
@@ -56,13 +56,15 @@ class Library(NamedTuple):
 class Found(NamedTuple):
     """One generation's results. solved, over (S,): whether a fall need be searched no more, and whether no way was found in all
     generations. Of the best `SHOWN` samples of each: what was observed (S, E, H, A), what the policy does there with the mean of
-    the best offsets (S, E, H, J), and whether it is to be learnt from (S, E, H)."""
+    the best offsets (S, E, H, J), and whether it is to be learnt from (S, E, H). most: the largest of what the task logs as
+    such (max/...), which says whether the physics had room."""
 
     solved: Array
     over: Array
     obs: Array
     action: Array
     valid: Array
+    most: dict[str, Array]
 
 
 def hats(horizon: int, knots: int, spacing: int) -> Array:
@@ -116,7 +118,7 @@ def advance(
     mean, spread = _centres(search, library, seen, config)
     group = jnp.arange(samples) * GUESSES // samples
     offsets = mean[:, group] + spread[:, group] * jax.random.normal(key, (slots, samples, knots, joints))
-    score, stands, obs, policys, going = _play(task, act, search.falls, offsets, curriculum, config)
+    score, stands, obs, policys, going, most = _play(task, act, search.falls, offsets, curriculum, config)
     # of a first generation only the best guess is followed
     by_guess = jnp.stack([jnp.where(group == g, score, -jnp.inf).max(axis=1) for g in range(GUESSES)], axis=1)
     chosen = (search.generation[:, None] > 0) | (group == by_guess.argmax(axis=1)[:, None])
@@ -141,7 +143,7 @@ def advance(
     over = search.falls.real & ~solved & (generation >= config.generations)
     valid = (solved[:, None] & (stands & chosen)[rows, shown])[..., None] & going[rows, shown]
     way = jnp.einsum("hk,skj->shj", hats(config.horizon, knots, config.spacing), mean)
-    found = Found(solved, over, obs[rows, shown], policys[rows, shown] + way[:, None], valid)
+    found = Found(solved, over, obs[rows, shown], policys[rows, shown] + way[:, None], valid, most)
     falls = search.falls._replace(real=search.falls.real & ~solved & ~over)
     return Search(falls, mean, spread, elite, elite_score, generation), library, found
 
@@ -169,9 +171,10 @@ def _play(
     offsets: Array,
     curriculum: Curriculum,
     config: SearchConfig,
-) -> tuple[Array, Array, Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array, Array, dict[str, Array]]:
     """The falls again with `offsets` (S, N, K, J): reward until the end (S, N), whether it stood to the last (S, N), what was
-    observed (S, N, H, A), what the policy alone would have done (S, N, H, J), and before the end of the episode (S, N, H)."""
+    observed (S, N, H, A), what the policy alone would have done (S, N, H, J), before the end of the episode (S, N, H), and the
+    largest of what the task logs as such."""
     slots, samples, knots, _ = offsets.shape
     batch = slots * samples
     states = jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, axis=0), falls.start)
@@ -189,7 +192,8 @@ def _play(
         )
         score = score + jnp.where(ended, 0.0, result.reward)
         fell = fell | (result.terminated & ~ended)
-        return (states, score, fell, ended | result.terminated | result.truncated), (seen, action, ~ended)
+        most = {name: value for name, value in result.log.items() if name.startswith("max/")}
+        return (states, score, fell, ended | result.terminated | result.truncated), (seen, action, ~ended, most)
 
     zero = jnp.zeros(batch, bool)
     chances = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), falls.chances)
@@ -198,5 +202,6 @@ def _play(
     def by_fall(part: Array) -> Array:
         return part.reshape(slots, samples, *part.shape[1:])
 
+    *record, most = record
     obs, action, going = (by_fall(jnp.swapaxes(part, 0, 1)) for part in record)
-    return by_fall(score), by_fall(~fell), obs, action, going
+    return by_fall(score), by_fall(~fell), obs, action, going, reduced(most)

@@ -1,12 +1,9 @@
 """The prior of every frame of a library. What takes long is kept on disk, clip by clip, and made by all cores."""
 
 import hashlib
-import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import mujoco
@@ -15,13 +12,13 @@ import numpy as np
 from mimic.compile_cache import cache_folder
 from mimic.mdp import inverse_dynamics, priors
 from mimic.mdp.priors import Prior
+from motions.cores import on_all_cores
 from motions.errors import InputError
 from motions.files import whole
 from motions.library import MotionLibrary
 
 WORTH_KEEPING = 5_000  # frames, two seconds of work: of fewer nothing is kept on disk
 WORTH_SHARING = 20_000  # frames still to do, before other processes are begun for them
-TOGETHER = 32  # clips that one process takes at a time
 
 type Clip = tuple[np.ndarray, np.ndarray]  # qpos, qvel
 
@@ -81,8 +78,7 @@ def _made(prior: Prior, clips: list[Clip]) -> Iterator[np.ndarray]:
     if sum(len(qpos) for qpos, _ in clips) < WORTH_SHARING:
         yield from (_offsets(prior, clip) for clip in clips)
         return
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(_offsets, prior), clips, chunksize=TOGETHER)
+    yield from on_all_cores(partial(_offsets, prior), clips)
 
 
 def _digest(prior: Prior) -> bytes:
