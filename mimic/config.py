@@ -326,6 +326,9 @@ class Config:
     """Motion files, or the catalogue of `mimic motions curate`; none: the preset's own clip."""
     weights: tuple[float, ...] = ()
     """How often each of these is drawn, for its length; none: all alike, or as the catalogue says."""
+    led_s: float = 0.0
+    """Beside each motion that walks or runs, so many seconds of its best cycle led over the ground, at paces and through turns
+    that it does not have: for a controller to be steered. 0: none."""
     poses: Literal["auto", "kept", "recomputed"] = "auto"
     """Body poses of the reference: kept for every frame, or recomputed from the joints at each look-up, which takes a third of
     the memory. auto: kept up to 256 MB, two hours of motion."""

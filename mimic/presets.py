@@ -146,6 +146,7 @@ def humanoid_steer() -> Config:
     return replace(
         config,
         preset="humanoid_steer",
+        led_s=120.0,
         env_steps=4_000_000,
         tracker_steps=5_000_000,
         observation=replace(config.observation, actor=(*config.observation.actor, "heading")),

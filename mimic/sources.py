@@ -12,6 +12,7 @@ from mimic.presets import make_preset
 from mimic.robots import Robot, load_robot
 from motions.clips import demo_bvh
 from motions.cores import on_all_cores
+from motions.edit import led
 from motions.errors import InputError
 from motions.formats import ReadResult, read_motion_file
 from motions.motion import Motion
@@ -114,7 +115,28 @@ def motions_of(config: Config, robot: Robot, say: Say) -> tuple[Config, list[Mot
     if not config.weights and len(set(weights)) > 1:
         config = replace(config, weights=tuple(weights))
     motions, reports = read_motions(paths, robot, say, **config.of_files)
+    if config.led_s:
+        config, ways = _led(config, motions, robot, say)
+        motions, reports = motions + ways, reports + [None] * len(ways)
     return config, motions, reports
+
+
+def _led(config: Config, motions: list[Motion], robot: Robot, say: Say) -> tuple[Config, list[Motion]]:
+    """What is led of the motions, as `config.led_s` says, and `config` with its weights; which cannot be led is said."""
+    ways: list[Motion] = []
+    weights: list[float] = []
+    for motion, weight in zip(motions, config.weights or [1.0] * len(motions), strict=True):
+        try:
+            pieces = led(motion, robot.body, config.led_s)
+        except InputError as error:
+            say(f"not led: {error}")
+            continue
+        say(f"{motion.name}: led over the ground in {len(pieces)} ways, {config.led_s:g} s in all")
+        ways += pieces
+        weights += [weight] * len(pieces)
+    if not ways:
+        raise InputError(f"led_s is {config.led_s:g}, but none of the motions can be led: give one that walks, or --led-s 0")
+    return replace(config, weights=(*config.weights, *weights) if config.weights else ()), ways
 
 
 def bench_retargeting(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Edit(FileOptions):
-    """Edit a motion, in this order: join, trim, resample, speed, mirror, ground, smooth, loop, repeat, reset origin, split."""
+    """Edit a motion, in the order of the options below: joined first, split last."""
 
     source: Annotated[str, POSITIONAL]
     """A motion file of any kind; a captured skeleton is retargeted to the robot first."""
@@ -42,6 +42,10 @@ class Edit(FileOptions):
     """Cut out the best cycle and close it."""
     repeat: int | None = None
     """So many cycles of a loop, one after the other, each going on where the last one ended."""
+    wander: float | None = None
+    """Lead a loop over the ground for so long [s]: turns and paces that it does not have, for a controller to be steered."""
+    seed: int = 0
+    """Of where it wanders."""
     reset_origin: bool = False
     """Start at x = y = 0, facing +x."""
     split: bool = False
@@ -111,6 +115,8 @@ class Edit(FileOptions):
             motion = edit.close_cycle(motion, cycle, blend_s=min(self.blend_s, (cycle.end - cycle.start) / motion.fps))
         if self.repeat is not None:
             motion = edit.repeat(motion, self.repeat)
+        if self.wander is not None:
+            motion = edit.wander(motion, self.wander, seed=self.seed)
         return edit.reset_origin(motion) if self.reset_origin else motion
 
 

@@ -11,6 +11,7 @@ from motions.edit.join import concatenate
 from motions.edit.mirror import MirrorMap, mirror, mirror_map
 from motions.edit.timing import smooth, speed, trim
 from motions.edit.travel import Travel, move, reset_origin, travel_between
+from motions.edit.wander import led, wander
 
 __all__ = [
     "Cut",
@@ -22,6 +23,7 @@ __all__ = [
     "cut_captured",
     "find_cuts",
     "find_cycle",
+    "led",
     "loop",
     "mirror",
     "mirror_captured",
@@ -35,4 +37,5 @@ __all__ = [
     "split_at_cuts",
     "travel_between",
     "trim",
+    "wander",
 ]
