@@ -90,7 +90,7 @@ RULES: dict[str, dict[str, Rule]] = {
     | _each(COUNT, "library", "kept", "trusted", "updates")
     | _each(POSITIVE, "spread", "least_spread", "otherwise", "noise", "learning_rate")
     | {"samples": Rule("at least 8, and whole", lambda v: _whole(v) and v >= 8), "enough": SPREAD},
-    "goal": {"interval_s": POSITIVE, "speed": SPEEDS, "distance": SPEEDS, "turn": AMOUNT},
+    "goal": {"interval_s": POSITIVE, "speed": SPEEDS, "distance": SPEEDS, "height": SPEEDS, "turn": AMOUNT},
     "style": _each(COUNT, "window", "updates", "replay")
     | _each(AMOUNT, "grad_penalty", "logit_reg", "weight_decay")
     | {"learning_rate": POSITIVE, "clip": POSITIVE, "batch": Rule("at least 2, and whole", lambda v: _whole(v) and v >= 2)},
@@ -234,6 +234,8 @@ def _check_goal(config: Config) -> None:
     shown = [name for name in _all_terms(config) if name in KINDS and name != kind]
     if shown:
         raise InputError(f"the observation has {', '.join(shown)}, and goal.kind is {kind}: there is no such goal to be seen")
+    if kind is not None and KINDS[kind].read is None and not config.follow:
+        raise InputError(f"goal.kind is {kind} and follow is false: what a clip does once is for policies that follow one")
     if kind is not None and kind not in config.observation.actor:
         raise InputError(f"goal.kind is {kind}, and observation.actor lacks the term {kind}: the policy would not be told")
 
@@ -246,9 +248,9 @@ def _earned(config: Config) -> list[str]:
 
 def _check_together(config: Config) -> None:
     """What fields owe each other."""
+    _check_goal(config)
     if not config.follow:
         _check_free(config)
-    _check_goal(config)
     earned = _earned(config)
     if not any(getattr(config.reward, name) > 0.0 for name in earned):
         raise InputError(f"no reward is above 0 ({', '.join(earned)}): there is nothing to learn")

@@ -138,16 +138,22 @@ class GoalConfig:
     """What the robot is told to do, anew at random times; `reward.goal` is what it earns by it, and the observation term of the
     same name shows it. Where the clips are followed, it is told what they do."""
 
-    kind: Literal["heading", "location"] | None = None
-    """heading: to move with a horizontal velocity; location: to be at a place. None: nothing."""
+    kind: Literal["heading", "location", "strike"] | None = None
+    """heading: to move with a horizontal velocity; location: to be at a place; strike: to hit a target, where a clip is followed
+    that strikes. None: nothing."""
     interval_s: float = 3.0
     """Mean time [s] until it is told something else."""
     speed: Range | None = None
     """Of heading: speeds [m/s]; None: what the clips show."""
     turn: float = 1.6
-    """Of heading: largest angle between the velocity asked for and where the robot faces then [rad]."""
+    """Of heading: largest angle between the velocity asked for and where the robot faces then; of strike: between the target and
+    where the clip strikes [rad]."""
     distance: Range = (1.0, 5.0)
-    """Of location: how far the place is [m]."""
+    """Of location: how far the place is; of strike: how far the target is from over the root [m]."""
+    height: Range = (0.8, 1.25)
+    """Of strike: how high the target is [m]."""
+    striker: str | None = None
+    """Of strike: the tracked body that is to hit it; None: the end effector that the clips move fastest."""
 
 
 @dataclass(frozen=True)

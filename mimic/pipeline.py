@@ -56,7 +56,7 @@ _SHOWN: dict[Path, Shown] = {}  # by run folder: of a large library it takes lon
 
 def _shown(run: Run) -> Shown:
     if run.folder not in _SHOWN:
-        _SHOWN[run.folder] = shown_by(run.motions, run.robot, run.config.sim.ctrl_dt)
+        _SHOWN[run.folder] = shown_by(run.motions, run.robot, run.config)
     return _SHOWN[run.folder]
 
 

@@ -155,6 +155,21 @@ def humanoid_steer() -> Config:
     )
 
 
+def humanoid_strike() -> Config:
+    """Our humanoid, following a clip that strikes, and hitting a target with it (DeepMimic's task)."""
+    config = humanoid()
+    return replace(
+        config,
+        preset="humanoid_strike",
+        motion=(str(shipped_clips()["martial_arts"]),),
+        env_steps=6_000_000,
+        goal=GoalConfig(kind="strike", distance=(0.6, 0.8), turn=1.0),
+        observation=replace(config.observation, actor=(*config.observation.actor, "strike")),
+        reward=replace(config.reward, goal=2.0, anchor_pos=0.0, anchor_ori=0.0),  # it must turn to the target
+        termination=TerminationConfig(anchor_angle=None, anchor_gravity=0.8, end_effector_height=0.5),
+    )
+
+
 def g1_deploy() -> Config:
     """Unitree G1 for the real robot: no state estimation, randomized bodies, motors, delays, noise and shoves."""
     config = g1()
@@ -246,6 +261,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
         humanoid,
         humanoid_style,
         humanoid_steer,
+        humanoid_strike,
     )
 }
 

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 
 from mimic.alignment import aligned_error
-from mimic.config import GoalConfig
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import OTHER_SIMULATOR, Simulation, other_simulator, substeps
 from mimic.mdp.goals import KINDS
@@ -51,14 +50,14 @@ class Teller:
     def __init__(self, policy: Policy, seed: int) -> None:
         told = policy.spec.goal
         assert told is not None
-        self.kind, self.config = KINDS[told.kind], GoalConfig(speed=told.speed, turn=told.turn, distance=told.distance)
+        self.kind, self.terms = KINDS[told.kind], policy.goals
         self.rng, self.every = np.random.default_rng(seed), round(COMMANDS_S / policy.spec.ctrl_dt)
         self.step, self.goal, self.told = 0, np.zeros(0), []
 
     def __call__(self, state: KinematicState) -> np.ndarray:
         if self.step % self.every == 0:
             u = self.rng.uniform(-1.0, 1.0, (len(state.qpos), 4)).astype(np.float32)
-            self.goal = self.kind.draw(u, state, self.config)
+            self.goal = self.kind.draw(u, state, self.terms)
         self.step += 1
         self.told.append(self.goal)
         return self.goal
@@ -129,7 +128,7 @@ def measure(
     }
     if goals is not None and spec.goal is not None:
         after = KinematicState(*(part[1:] for part in run))
-        paid = np.where(np.arange(1, len(down))[:, None] < upright, KINDS[spec.goal.kind].reward(goals, after), 0.0)
+        paid = np.where(np.arange(1, len(down))[:, None] < upright, KINDS[spec.goal.kind].reward(goals, after, policy.goals), 0.0)
         row[f"{spec.goal.kind}_return"] = float(paid.mean())
         if spec.goal.kind == "heading":
             slow = np.maximum(0.0, np.linalg.norm(goals, axis=-1) - _along(goals, after))

@@ -9,9 +9,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 from tiny import tiny_motion, tiny_robot
 
-from mimic.config import Config, GoalConfig
-from mimic.mdp.goals import KINDS, shown_speeds
+from mimic.checks import check_config
+from mimic.config import Config, GoalConfig, RewardConfig, TerminationConfig
+from mimic.mdp.goals import HIT_M, KINDS, Terms, find_terms, shown_speeds, strike_moment, swiftest
+from mimic.presets import make_preset
 from mimic.tasks.goals import Goals
+from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.library import pack
 
@@ -19,6 +22,7 @@ ROBOT = tiny_robot()
 LIBRARY = pack([tiny_motion(121), tiny_motion(31)], ROBOT.body, ROBOT.tracked_bodies, 0.02)
 SHOWN = shown_speeds(LIBRARY, 0.02)
 STATE = KinematicState(*(part[40] for part in LIBRARY.frames))
+TERMS = Terms((0.5, 2.0), 0.6, (1.0, 4.0), (0.2, 0.5), 1)
 U = np.random.default_rng(0).uniform(-1, 1, (2000, 4))
 
 
@@ -27,17 +31,16 @@ def many(state: KinematicState) -> KinematicState:
 
 
 def test_headings_are_drawn_within_speeds_and_turns():
-    config = GoalConfig(kind="heading", speed=(0.5, 2.0), turn=0.6)
     turned = STATE._replace(qpos=STATE.qpos.copy())
     turned.qpos[3:7] = Rotation.from_euler("ZYX", [2.0, 0.3, -0.2]).as_quat(scalar_first=True)
-    goals = KINDS["heading"].draw(U, many(turned), config)
+    goals = KINDS["heading"].draw(U, many(turned), TERMS)
     speed, angle = np.linalg.norm(goals, axis=1), np.arctan2(goals[:, 1], goals[:, 0]) - 2.0
     assert (speed.min(), speed.max()) == pytest.approx((0.5, 2.0), abs=0.02)
     assert (angle.min(), angle.max()) == pytest.approx((-0.6, 0.6), abs=0.02)
 
 
 def test_places_are_drawn_all_around():
-    goals = KINDS["location"].draw(U, many(STATE), GoalConfig(kind="location", distance=(1.0, 4.0))) - STATE.qpos[:2]
+    goals = KINDS["location"].draw(U, many(STATE), TERMS) - STATE.qpos[:2]
     distance = np.linalg.norm(goals, axis=1)
     assert (distance.min(), distance.max()) == pytest.approx((1.0, 4.0), abs=0.02)
     assert np.abs(goals.mean(axis=0)).max() < 0.1
@@ -47,12 +50,12 @@ def test_places_are_drawn_all_around():
 def test_rewards_are_whole_at_the_goal(kind: str, rate: float):
     there = STATE.qvel[:2] if kind == "heading" else STATE.qpos[:2]
     reward = KINDS[kind].reward
-    assert reward(there, STATE) == 1.0
-    assert reward(there + np.array([0.3, -0.4]), STATE) == pytest.approx(np.exp(-rate * 0.25), rel=1e-6)
+    assert reward(there, STATE, TERMS) == 1.0
+    assert reward(there + np.array([0.3, -0.4]), STATE, TERMS) == pytest.approx(np.exp(-rate * 0.25), rel=1e-6)
 
 
 def test_a_clip_was_told_what_it_does_next():
-    goals = Goals(Config(goal=GoalConfig(kind="heading")), LIBRARY)  # half a second is 25 frames
+    goals = Goals(Config(goal=GoalConfig(kind="heading")), ROBOT, LIBRARY)  # half a second is 25 frames
     place = np.asarray(LIBRARY.qpos[:, :2])
     for frame, first in ((0, 0), (30, 30), (75, 75), (90, 75)):
         here = goals.library.lookup(jnp.array(0), jnp.array(frame))
@@ -65,7 +68,7 @@ def test_a_clip_was_told_what_it_does_next():
 
 @pytest.mark.parametrize("kind", ["heading", "location"])
 def test_a_robot_that_stands_and_faces_elsewhere_was_told_the_same_from_there(kind):
-    goals = Goals(Config(goal=GoalConfig(kind=kind)), LIBRARY)
+    goals = Goals(Config(goal=GoalConfig(kind=kind)), ROBOT, LIBRARY)
     clip, frame = jnp.array(0), jnp.array(30)
     here = goals.library.lookup(clip, frame)
     turn, shift = Rotation.from_euler("z", 0.9), np.array([2.0, -1.0, 0.0])
@@ -85,7 +88,7 @@ def test_a_robot_that_stands_and_faces_elsewhere_was_told_the_same_from_there(ki
 
 def test_free_robots_are_told_something_else_at_random_times():
     config = Config(follow=False, goal=GoalConfig(kind="heading", interval_s=0.5, speed=(1.0, 1.0)))
-    goals = Goals(config, LIBRARY)
+    goals = Goals(config, ROBOT, LIBRARY)
     state, clip = jax.tree.map(jnp.asarray, STATE), jnp.array(0)
 
     def one(goal: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -103,8 +106,8 @@ def test_speeds_are_what_the_clips_show():
     speeds = [np.linalg.norm(place[i + 25] - place[i]) / 0.5 for i in (*range(76), 101)]
     low, high = SHOWN
     assert (low, high) == pytest.approx(tuple(np.quantile(speeds, (0.02, 0.98))), rel=1e-5)
-    assert not Goals(replace(Config(), goal=GoalConfig(kind="heading")), LIBRARY).doubt
-    asked = Goals(replace(Config(), goal=GoalConfig(kind="heading")), LIBRARY).config.speed
+    assert not Goals(replace(Config(), goal=GoalConfig(kind="heading")), ROBOT, LIBRARY).doubt
+    asked = Goals(replace(Config(), goal=GoalConfig(kind="heading")), ROBOT, LIBRARY).terms.speed
     assert asked == pytest.approx((low, high))
 
 
@@ -114,7 +117,67 @@ def test_speeds_are_what_the_clips_show():
 def test_speeds_beyond_the_clips_are_doubted_with_what_they_show(factors: tuple[float, float], doubted: bool):
     low, high = SHOWN
     goal = GoalConfig(kind="heading", speed=(factors[0] * low, factors[1] * high))
-    doubt = Goals(replace(Config(), goal=goal), LIBRARY).doubt
+    doubt = Goals(replace(Config(), goal=goal), ROBOT, LIBRARY).doubt
     assert bool(doubt) == doubted
     if doubted:
         assert f"from {low:.2f} to {high:.2f}" in doubt
+
+
+FREE = TerminationConfig(None, None, None, None, below_clips=0.1)
+STYLE = RewardConfig(0, 0, 0, 0, 0, 0, style=1.0, goal=1.0)
+STRIKE = Config(goal=GoalConfig(kind="strike", distance=(0.1, 0.3), height=(0.2, 0.5), turn=0.5))
+
+
+def test_targets_are_drawn_about_where_the_clip_strikes():
+    terms = TERMS._replace(distance=(0.1, 0.3), turn=0.5)
+    goals = KINDS["strike"].draw(U, many(STATE), terms)
+    way, hand = goals[:, :2] - STATE.qpos[:2], STATE.xpos[1, :2] - STATE.qpos[:2]
+    distance = np.linalg.norm(way, axis=1)
+    assert (distance.min(), distance.max()) == pytest.approx((0.1, 0.3), abs=0.01)
+    assert (goals[:, 2].min(), goals[:, 2].max()) == pytest.approx((0.2, 0.5), abs=0.01)
+    turn = np.angle((way[:, 0] + 1j * way[:, 1]) / (hand[0] + 1j * hand[1]))
+    assert (turn.min(), turn.max()) == pytest.approx((-0.5, 0.5), abs=0.01)
+    assert not goals[:, 3].any()
+
+
+def test_a_target_is_struck_once_and_pays_in_full_from_then_on():
+    kind, target = KINDS["strike"], np.r_[STATE.xpos[1], 0.0]
+    near, far, hit = np.array([0.8 * HIT_M, 0, 0, 0]), np.array([0, 0, 1.1 * HIT_M, 0]), np.array([0, 0, 0, 1.0])
+    near, far = target + near, target + far
+    assert kind.met(near, STATE, TERMS)[3] == 1.0
+    assert kind.met(far, STATE, TERMS)[3] == 0.0
+    assert kind.met(far + hit, STATE, TERMS)[3] == 1.0
+    assert kind.reward(far, STATE, TERMS) == pytest.approx(np.exp(-4 * (1.1 * HIT_M) ** 2), rel=1e-5)
+    assert kind.reward(far + hit, STATE, TERMS) == 1.0
+
+
+def test_who_strikes_and_when_is_what_the_clips_show():
+    frames = LIBRARY.frames
+    speed = np.linalg.norm(frames.xlinvel - frames.qvel[:, None, :3], axis=-1)
+    assert swiftest(frames, [1, 2]) == 1 + int(speed[:, 1:3].max(axis=0).argmax())
+    assert strike_moment(frames, 2) == int(speed[:, 2].argmax())
+    named = GoalConfig(kind="strike", striker=ROBOT.tracked_bodies[2])
+    assert find_terms(named, LIBRARY, ROBOT.tracked_bodies, ROBOT.end_effectors, 0.02).striker == 2
+    with pytest.raises(InputError, match="striker"):
+        find_terms(replace(named, striker="tail"), LIBRARY, ROBOT.tracked_bodies, ROBOT.end_effectors, 0.02)
+
+
+def test_an_episode_keeps_its_target_and_begins_with_it_struck_where_the_clip_has_struck():
+    goals = Goals(STRIKE, ROBOT, LIBRARY)
+    clip, key = jnp.array(0), jax.random.key(3)
+    moment = int(goals.moments[0])
+    assert moment == strike_moment(LIBRARY.at(slice(0, int(LIBRARY.clip_length[0]))), goals.terms.striker)
+    before, after = (goals.begun(key, clip, jnp.array(frame), STATE) for frame in (moment, moment + 1))
+    np.testing.assert_array_equal(before[:3], after[:3])
+    assert (before[3], after[3]) == (0.0, 1.0)
+    away = STATE._replace(xpos=STATE.xpos + 9.0)
+    kept = goals.next(before, goals.chance(jax.random.key(5)), clip, jnp.array(0), away)
+    np.testing.assert_array_equal(kept, before)
+    there = STATE._replace(xpos=jnp.broadcast_to(before[:3], STATE.xpos.shape))
+    assert goals.next(before, goals.chance(key), clip, jnp.array(0), there)[3] == 1.0
+    assert goals.reward(before, there) == 1.0
+
+
+def test_a_strike_is_for_followers():
+    with pytest.raises(InputError, match="for policies that follow"):
+        check_config(replace(make_preset("humanoid_strike"), follow=False, termination=FREE, reward=STYLE))

@@ -26,7 +26,7 @@ def observed(seed: int = 0) -> Observed:
         phase=rng.uniform(size=()),
         time=rng.uniform(0.0, 10.0, size=()),
         drawn=rng.normal(size=5),
-        goal=rng.normal(size=2),
+        goal=rng.normal(size=4),
     )
 
 
@@ -70,8 +70,9 @@ def by_hand(o: Observed) -> dict[str, list[float]]:
         "future_motion": future_motion,
         "randomization": list(o.drawn),
         "root_height": [s.qpos[2]],
-        "heading": list(towards(root, o.goal)),
-        "location": list(towards(root, o.goal - s.qpos[:2])),
+        "heading": list(towards(root, o.goal[:2])),
+        "location": list(towards(root, o.goal[:2] - s.qpos[:2])),
+        "strike": [*towards(root, o.goal[:2] - s.qpos[:2]), o.goal[2] - s.qpos[2], o.goal[3]],
     }
 
 
@@ -140,17 +141,19 @@ def test_no_term_knows_where_in_the_world_it_is(name: str):
         state=moved(o.state, turn, shift),
         reference=moved(o.reference, turn, shift),
         future=type(o.state)(*(np.stack(parts) for parts in zip(*future))),
-        goal=(turn.apply([*o.goal, 0.0]) + (shift if name == "location" else 0.0))[:2],
+        goal=np.array([*(turn.apply(o.goal[:3]) + (shift if name in ("location", "strike") else 0.0)), o.goal[3]]),
     )
     np.testing.assert_allclose(TERMS[name](elsewhere, LAYOUT), TERMS[name](o, LAYOUT), atol=1e-12)
 
 
 def test_a_place_far_away_is_shown_five_metres_away():
     o = observed()
-    far = o._replace(goal=o.state.qpos[:2] + 100.0 * o.goal)
+    far = o._replace(goal=o.state.qpos[:2] + 100.0 * o.goal[:2])
     way = TERMS["location"](far, LAYOUT)
     assert np.linalg.norm(way) == pytest.approx(5.0)
-    np.testing.assert_allclose(way / 5.0, towards(rotation(o.state.qpos[3:7]), o.goal) / np.linalg.norm(o.goal), atol=1e-12)
+    np.testing.assert_allclose(
+        way / 5.0, towards(rotation(o.state.qpos[3:7]), o.goal[:2]) / np.linalg.norm(o.goal[:2]), atol=1e-12
+    )
 
 
 def test_a_goal_that_is_not_there_is_named():

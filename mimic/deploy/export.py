@@ -144,7 +144,7 @@ def make_spec(
 ) -> PolicySpec:
     """The spec of a policy of `config`; its `files` are still empty."""
     if shown is None and (not config.follow or config.goal.kind is not None):
-        shown = shown_by([motion], robot, config.sim.ctrl_dt)
+        shown = shown_by([motion], robot, config)
     clip = resample(motion, 1.0 / config.sim.ctrl_dt)
     motors = config.sim.actuator == "motor"
     return PolicySpec(
@@ -167,7 +167,7 @@ def make_spec(
         end_effectors=robot.end_effectors,
         termination=HEIGHT_RULE if config.follow else config.termination,
         follow=config.follow,
-        goal=_goal(config, shown),
+        goal=_goal(config, robot, shown),
         lowest=() if config.follow or shown is None else shown.lowest,
         motion=MotionInfo(clip.name, clip.num_frames, clip.loop, clip.source, clip.licence),
         joint_lower=_limits(robot.body.joint_range[:, 0]),
@@ -177,11 +177,13 @@ def make_spec(
     )
 
 
-def _goal(config: Config, shown: Shown | None) -> GoalInfo | None:
-    goal = config.goal
-    if goal.kind is None or shown is None:
+def _goal(config: Config, robot: Robot, shown: Shown | None) -> GoalInfo | None:
+    kind = config.goal.kind
+    if kind is None or shown is None:
         return None
-    return GoalInfo(goal.kind, KINDS[goal.kind].numbers, goal.speed or shown.speed, goal.turn, goal.distance)
+    terms = shown.goals
+    striker = None if terms.striker is None else robot.tracked_bodies[terms.striker]
+    return GoalInfo(kind, KINDS[kind].numbers, terms.speed, terms.turn, terms.distance, terms.height, striker)
 
 
 def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, ...]:

@@ -1,9 +1,10 @@
-"""What clips show that a policy which follows none must still know: how low bodies come, how fast roots go."""
+"""What clips show that an exported policy must still know: how low bodies come, and what its goals are drawn between."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mimic.mdp.goals import shown_speeds
+from mimic.config import Config
+from mimic.mdp.goals import Terms, find_terms
 from mimic.mdp.terminations import lowest_of
 from mimic.robots import Robot
 from motions.library import pack
@@ -11,13 +12,15 @@ from motions.motion import Motion
 
 
 class Shown(NamedTuple):
-    """lowest: the least height of each tracked body [m]; speed: slowest and fastest of the root over the ground [m/s]."""
+    """lowest: the least height of each tracked body [m]; goals: what goals are drawn between."""
 
     lowest: tuple[float, ...]
-    speed: tuple[float, float]
+    goals: Terms
 
 
-def shown_by(motions: Sequence[Motion], robot: Robot, ctrl_dt: float) -> Shown:
+def shown_by(motions: Sequence[Motion], robot: Robot, config: Config) -> Shown:
     """Of all of `motions`, at the control rate."""
+    ctrl_dt = config.sim.ctrl_dt
     library = pack(motions, robot.body, robot.tracked_bodies, ctrl_dt)
-    return Shown(tuple(float(height) for height in lowest_of(library)), shown_speeds(library, ctrl_dt))
+    goals = find_terms(config.goal, library, robot.tracked_bodies, robot.end_effectors, ctrl_dt)
+    return Shown(tuple(float(height) for height in lowest_of(library)), goals)

@@ -17,7 +17,7 @@ import numpy as np
 
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.deploy.spec import PolicySpec, read_spec, require_side_file, side_file
-from mimic.mdp.goals import KINDS, told_by_clip
+from mimic.mdp.goals import KINDS, Terms, strike_moment, told_by_clip
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
 from mimic.mdp.terminations import fallen
@@ -64,6 +64,14 @@ class Policy:
     @cached_property
     def layout(self) -> BodyLayout:
         return BodyLayout(self.spec.anchor, np.array(self.spec.default_joints, np.float32))
+
+    @cached_property
+    def goals(self) -> Terms:
+        """What the goals it was told in training were drawn between; of a policy that is told anything."""
+        told = self.spec.goal
+        assert told is not None
+        striker = None if told.striker is None else self.spec.tracked_bodies.index(told.striker)
+        return Terms(told.speed, told.turn, told.distance, told.height, striker)
 
     @cached_property
     def _gains(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -202,10 +210,30 @@ def track(
         yield ControlStep(observation, action, target, state, policy_ms)
 
 
+class Once:
+    """What robots are told that have a goal for the whole of `clip`, drawn from u (B, 4) in [-1, 1]; `goal` (B, G): as it is."""
+
+    def __init__(self, policy: Policy, clip: KinematicState, u: np.ndarray) -> None:
+        assert policy.spec.goal is not None
+        assert policy.goals.striker is not None
+        self.kind, self.terms = KINDS[policy.spec.goal.kind], policy.goals
+        strikes = frame_of(clip, strike_moment(clip, policy.goals.striker))
+        self.goal = self.kind.draw(
+            u, KinematicState(*(np.broadcast_to(part, (len(u), *part.shape)) for part in strikes)), self.terms
+        )
+
+    def __call__(self, state: KinematicState) -> np.ndarray:
+        self.goal = self.kind.met(self.goal, state, self.terms)
+        return self.goal
+
+
 def told_as(policy: Policy, clip: KinematicState) -> Callable[[KinematicState], np.ndarray]:
-    """What robots are told, step by step, that are to do as `clip` does from where they are."""
+    """What robots are told, step by step, that are to do as `clip` does from where they are; where that is drawn once, the middle
+    of what may be drawn."""
     assert policy.spec.goal is not None
     kind, frames = KINDS[policy.spec.goal.kind], itertools.count()
+    if kind.read is None:
+        return Once(policy, clip, np.zeros((1, 4), np.float32))
 
     def tell(state: KinematicState) -> np.ndarray:
         def at(frame: int) -> KinematicState:

@@ -89,9 +89,14 @@ class GoalInfo:
     speed: tuple[float, float]
     """Of heading: slowest and fastest it was trained for [m/s]."""
     turn: float
-    """Of heading: largest angle between what it was told in training and where it faced then [rad]."""
+    """Of heading: largest angle between what it was told in training and where it faced then; of strike: between the target and
+    where the clip strikes [rad]."""
     distance: tuple[float, float]
-    """Of location: how far away it was told to go in training [m]."""
+    """Of location: how far away it was told to go in training; of strike: how far from over the root the target was [m]."""
+    height: tuple[float, float] = (0.0, 0.0)
+    """Of strike: how high the target was in training [m]."""
+    striker: str | None = None
+    """Of strike: the tracked body that hits the target."""
 
 
 @dataclass(frozen=True)

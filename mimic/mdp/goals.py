@@ -2,31 +2,48 @@
 
 A kind of goal is a `Kind`: its numbers, how they are drawn, read off a clip, and paid for. What the robot sees of them is an
 observation term of the same name (`mimic.mdp.observations`).
+
+A strike is not read off a clip but drawn once in an episode, about where the clip strikes: at the moment when the striking
+body is fastest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from mimic.config import GoalConfig
+from mimic.config import GoalConfig, Range
+from motions.errors import unknown_name
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array, namespace, quat_conj, quat_mul, quat_rotate, yaw_quat
 
 AHEAD_S = 0.5  # [s] over which a clip's own velocity is taken for what it was told
-MARGIN_M = 0.5  # [m] a place is reached within this
+HIT_M = 0.2  # [m] a target is struck by a body whose centre comes so near (Peng et al. 2018)
+
+
+class Terms(NamedTuple):
+    """What goals are drawn between: `GoalConfig`, with what it leaves to the clips. striker: the tracked body that strikes, where
+    one does."""
+
+    speed: Range
+    turn: float
+    distance: Range
+    height: Range
+    striker: int | None
 
 
 class Kind(NamedTuple):
-    """numbers: what the goal's numbers are, for people and files. draw(u, state, config): a goal for a robot at `state`, from
-    u (4,) uniform in [-1, 1]. read(now, later, seconds): the goal of a clip that is at `now`, and at `later` `seconds` after.
-    reward(goal, state)."""
+    """numbers: what the goal's numbers are, for people and files. draw(u, state, terms): a goal for a robot at `state`, from
+    u (4,) uniform in [-1, 1]; where `read` is None, drawn once, about a clip that is at `state` where it strikes.
+    reward(goal, state, terms). read(now, later, seconds): the goal of a clip that is at `now`, and at `later` `seconds` after.
+    met(goal, state, terms): the goal after a step that led to `state`."""
 
     numbers: tuple[str, ...]
-    draw: Callable[[Array, KinematicState, GoalConfig], Array]
-    read: Callable[[KinematicState, KinematicState, Array], Array]
-    reward: Callable[[Array, KinematicState], Array]
+    draw: Callable[[Array, KinematicState, Terms], Array]
+    reward: Callable[[Array, KinematicState, Terms], Array]
+    read: Callable[[KinematicState, KinematicState, Array], Array] | None
+    met: Callable[[Array, KinematicState, Terms], Array] = lambda goal, state, terms: goal
 
 
 def shown_speeds(library: MotionLibrary, ctrl_dt: float) -> tuple[float, float]:
@@ -37,6 +54,37 @@ def shown_speeds(library: MotionLibrary, ctrl_dt: float) -> tuple[float, float]:
         speeds.append(np.linalg.norm(place[over:] - place[:-over], axis=1) / (over * ctrl_dt))
     low, high = np.quantile(np.concatenate(speeds), (0.02, 0.98))
     return float(low), float(high)
+
+
+def swiftness(frames: KinematicState, bodies: Sequence[int]) -> np.ndarray:
+    """How fast tracked bodies move past the root; (F, B) [m/s]."""
+    return np.linalg.norm(np.asarray(frames.xlinvel)[:, list(bodies)] - np.asarray(frames.qvel)[:, None, :3], axis=-1)
+
+
+def swiftest(frames: KinematicState, end_effectors: Sequence[int]) -> int:
+    """The end effector that strikes, unless another is named: the one that is ever fastest."""
+    return int(end_effectors[int(swiftness(frames, end_effectors).max(axis=0).argmax())])
+
+
+def strike_moment(frames: KinematicState, striker: int) -> int:
+    """The frame in which a clip strikes."""
+    return int(swiftness(frames, [striker])[:, 0].argmax())
+
+
+def find_terms(
+    goal: GoalConfig, library: MotionLibrary, tracked_bodies: Sequence[str], end_effectors: Sequence[str], ctrl_dt: float
+) -> Terms:
+    """What goals are drawn between, with what the clips of a library of numpy arrays show.
+
+    Raises `InputError` for a `goal.striker` that is not tracked.
+    """
+    striker = None
+    if goal.kind == "strike":
+        if goal.striker is not None and goal.striker not in tracked_bodies:
+            raise unknown_name("tracked body (goal.striker)", goal.striker, tracked_bodies)
+        ends = [tracked_bodies.index(name) for name in end_effectors]
+        striker = tracked_bodies.index(goal.striker) if goal.striker else swiftest(library.frames, ends)
+    return Terms(goal.speed or shown_speeds(library, ctrl_dt), goal.turn, goal.distance, goal.height, striker)
 
 
 def told_by_clip(
@@ -51,6 +99,7 @@ def told_by_clip(
     now, later = at(first), at(after)
     turn = quat_mul(yaw_quat(state.qpos[..., 3:7]), quat_conj(yaw_quat(at(frame).qpos[..., 3:7])))
     begin, end = (_moved(place, turn, now, state) for place in (now, later))
+    assert kind.read is not None
     return kind.read(begin, end, xp.maximum(after - first, 1) * ctrl_dt)
 
 
@@ -63,18 +112,20 @@ def _moved(frame: KinematicState, turn: Array, origin: KinematicState, place: Ki
     return frame._replace(qpos=root)
 
 
-def heading_reward(goal: Array, state: KinematicState) -> Array:
+def heading_reward(goal: Array, state: KinematicState, terms: Terms) -> Array:
     """exp(-2.5 |v* - v|^2) of the horizontal velocities v* wanted and v of the root [m/s]: DeepMimic's, but that what is too
     fast, or sideways, costs as much as what is too slow. (Peng et al. 2018, section 8.2)"""
     return _exp_square(2.5, goal - state.qvel[..., :2])
 
 
-def _draw_heading(u: Array, state: KinematicState, config: GoalConfig) -> Array:
-    """A speed in `config.speed`, in a direction up to `config.turn` from where the robot faces."""
+def _between(span: Range, u: Array) -> Array:
+    return span[0] + (span[1] - span[0]) * 0.5 * (u + 1.0)
+
+
+def _draw_heading(u: Array, state: KinematicState, terms: Terms) -> Array:
+    """A speed in `terms.speed`, in a direction up to `terms.turn` from where the robot faces."""
     xp = namespace(u)
-    low, high = config.speed or (0.0, 0.0)
-    speed = low + (high - low) * 0.5 * (u[..., 0] + 1.0)
-    angle = config.turn * u[..., 1]
+    speed, angle = _between(terms.speed, u[..., 0]), terms.turn * u[..., 1]
     along = xp.stack([xp.cos(angle), xp.sin(angle), xp.zeros_like(angle)], axis=-1)
     return speed[..., None] * quat_rotate(yaw_quat(state.qpos[..., 3:7]), along)[..., :2]
 
@@ -83,22 +134,42 @@ def _read_heading(now: KinematicState, later: KinematicState, seconds: Array) ->
     return (later.qpos[..., :2] - now.qpos[..., :2]) / seconds
 
 
-def location_reward(goal: Array, state: KinematicState) -> Array:
+def location_reward(goal: Array, state: KinematicState, terms: Terms) -> Array:
     """exp(-|x* - x|^2 / 2) of the horizontal place x* wanted and x of the root [m]. (the first part
     of AMP's, Peng et al. 2021)"""
     return _exp_square(0.5, goal - state.qpos[..., :2])
 
 
-def _draw_location(u: Array, state: KinematicState, config: GoalConfig) -> Array:
+def _draw_location(u: Array, state: KinematicState, terms: Terms) -> Array:
     xp = namespace(u)
-    low, high = config.distance
-    distance = low + (high - low) * 0.5 * (u[..., 0] + 1.0)
-    angle = np.pi * u[..., 1]
+    distance, angle = _between(terms.distance, u[..., 0]), np.pi * u[..., 1]
     return state.qpos[..., :2] + distance[..., None] * xp.stack([xp.cos(angle), xp.sin(angle)], axis=-1)
 
 
 def _read_location(now: KinematicState, later: KinematicState, seconds: Array) -> Array:
     return later.qpos[..., :2]
+
+
+def strike_reward(goal: Array, state: KinematicState, terms: Terms) -> Array:
+    """1 once the target is struck, before exp(-4 |x* - x|^2) of its place x* and the striking body's x [m]. (Peng et al. 2018,
+    section 8.2)"""
+    xp = namespace(state.xpos)
+    return xp.maximum(goal[..., 3], _exp_square(4.0, goal[..., :3] - state.xpos[..., terms.striker, :]))
+
+
+def _draw_strike(u: Array, state: KinematicState, terms: Terms) -> Array:
+    """A target within `terms.distance` of the root and `terms.height`, up to `terms.turn` from where the clip strikes."""
+    xp = namespace(u)
+    root, way = state.qpos[..., :2], state.xpos[..., terms.striker, :2] - state.qpos[..., :2]
+    angle = xp.arctan2(way[..., 1], way[..., 0]) + terms.turn * u[..., 1]
+    place = root + _between(terms.distance, u[..., 0])[..., None] * xp.stack([xp.cos(angle), xp.sin(angle)], axis=-1)
+    return xp.concatenate([place, xp.stack([_between(terms.height, u[..., 2]), 0.0 * u[..., 0]], axis=-1)], axis=-1)
+
+
+def _struck(goal: Array, state: KinematicState, terms: Terms) -> Array:
+    xp = namespace(state.xpos)
+    near = xp.sum((goal[..., :3] - state.xpos[..., terms.striker, :]) ** 2, axis=-1) < HIT_M**2
+    return xp.concatenate([goal[..., :3], xp.maximum(goal[..., 3], near.astype(goal.dtype))[..., None]], axis=-1)
 
 
 def _exp_square(rate: float, error: Array) -> Array:
@@ -107,6 +178,9 @@ def _exp_square(rate: float, error: Array) -> Array:
 
 
 KINDS: dict[str, Kind] = {
-    "heading": Kind(("world x velocity [m/s]", "world y velocity [m/s]"), _draw_heading, _read_heading, heading_reward),
-    "location": Kind(("world x [m]", "world y [m]"), _draw_location, _read_location, location_reward),
+    "heading": Kind(("world x velocity [m/s]", "world y velocity [m/s]"), _draw_heading, heading_reward, _read_heading),
+    "location": Kind(("world x [m]", "world y [m]"), _draw_location, location_reward, _read_location),
+    "strike": Kind(
+        ("world x [m]", "world y [m]", "world z [m]", "1 once it is struck, before 0"), _draw_strike, strike_reward, None, _struck
+    ),
 }

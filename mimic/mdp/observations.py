@@ -176,13 +176,20 @@ def randomization(o: Observed, layout: BodyLayout) -> Array:
 
 def heading(o: Observed, layout: BodyLayout) -> Array:
     """Horizontal velocity asked for [m/s], in the root's heading frame; (2,)."""
-    return _as_it_faces(_told(o), o)
+    return _as_it_faces(_told(o)[..., :2], o)
 
 
 def location(o: Observed, layout: BodyLayout) -> Array:
     """Way to the place asked for, in the root's heading frame, shortened to 5 m where it is longer [m]; (2,)."""
-    xp, way = namespace(o.state.qpos), _as_it_faces(_told(o) - o.state.qpos[..., :2], o)
+    xp, way = namespace(o.state.qpos), _as_it_faces(_told(o)[..., :2] - o.state.qpos[..., :2], o)
     return way * (5.0 / xp.maximum(5.0, xp.sqrt(xp.sum(way * way, axis=-1, keepdims=True))))
+
+
+def strike(o: Observed, layout: BodyLayout) -> Array:
+    """Way from the root to the target, in the root's heading frame [m], and whether it was struck; (4,)."""
+    goal = _told(o)
+    way = quat_rotate_inv(yaw_quat(o.state.qpos[..., 3:7]), goal[..., :3] - o.state.qpos[..., :3])
+    return namespace(way).concatenate([way, goal[..., 3:]], axis=-1)
 
 
 def _as_it_faces(horizontal: Array, o: Observed) -> Array:
@@ -214,7 +221,7 @@ TERMS: dict[str, Term] = {
         command, motion_anchor_pos_b, motion_anchor_ori_b, root_height, base_lin_vel, base_ang_vel, projected_gravity,
         joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, clip_time,
         joint_errors, anchor_vel_error_b, tracking_errors, future, future_motion, randomization,
-        heading, location,
+        heading, location, strike,
     )
 }  # fmt: skip
 

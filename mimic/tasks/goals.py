@@ -1,13 +1,12 @@
 """What a task tells the robot to do, and when something else: for free robots at random, for followers what the clip does."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mimic.config import Config, GoalConfig
-from mimic.mdp.goals import KINDS, shown_speeds, told_by_clip
+from mimic.mdp.goals import KINDS, find_terms, shown_speeds, strike_moment, told_by_clip
+from mimic.robots import Robot
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array
@@ -33,13 +32,16 @@ class Goals:
     """Goals of one kind as `config.goal` says: pure functions of one environment. doubt: what is to be said of them, empty if
     nothing."""
 
-    def __init__(self, config: Config, library: MotionLibrary) -> None:
+    def __init__(self, config: Config, robot: Robot, library: MotionLibrary) -> None:
         assert config.goal.kind is not None
         self.kind, self.follow, self.library = KINDS[config.goal.kind], config.follow, library.moved(jnp.asarray)
-        self.ctrl_dt = config.sim.ctrl_dt
-        shown = shown_speeds(library.moved(np.asarray), self.ctrl_dt)
-        self.config = replace(config.goal, speed=config.goal.speed or shown)
-        self.doubt = _doubt(config.goal, shown)
+        self.ctrl_dt, self.interval_s = config.sim.ctrl_dt, config.goal.interval_s
+        shown = library.moved(np.asarray)
+        self.terms = find_terms(config.goal, shown, robot.tracked_bodies, robot.end_effectors, self.ctrl_dt)
+        self.doubt = _doubt(config.goal, shown_speeds(shown, self.ctrl_dt))
+        striker, clips = self.terms.striker, zip(shown.clip_start, shown.clip_length, strict=True)
+        if striker is not None:
+            self.moments = jnp.asarray([strike_moment(shown.at(slice(first, first + n)), striker) for first, n in clips])
 
     def chance(self, key: Array) -> Array:
         """Whether it is told something else, and what; (5,) in [-1, 1]."""
@@ -47,14 +49,28 @@ class Goals:
 
     def begun(self, key: Array, clip: Array, frame: Array, state: KinematicState) -> Array:
         """What it is told first."""
-        return self._of_clip(clip, frame, state) if self.follow else self.kind.draw(self.chance(key)[1:], state, self.config)
+        if self.kind.read is None:
+            return self._once(key, clip, frame)
+        return self._of_clip(clip, frame, state) if self.follow else self.kind.draw(self.chance(key)[1:], state, self.terms)
 
     def next(self, goal: Array, chance: Array, clip: Array, frame: Array, state: KinematicState) -> Array:
         """What it is told after a control step that led to `frame` and `state`."""
+        if self.kind.read is None:
+            return self.kind.met(goal, state, self.terms)
         if self.follow:
             return self._of_clip(clip, frame, state)
-        new = 0.5 * (chance[0] + 1.0) < self.ctrl_dt / self.config.interval_s
-        return jnp.where(new, self.kind.draw(chance[1:], state, self.config), goal)
+        new = 0.5 * (chance[0] + 1.0) < self.ctrl_dt / self.interval_s
+        return jnp.where(new, self.kind.draw(chance[1:], state, self.terms), goal)
+
+    def reward(self, goal: Array, state: KinematicState) -> Array:
+        """What it earns at `state`, told `goal`."""
+        return self.kind.reward(goal, state, self.terms)
+
+    def _once(self, key: Array, clip: Array, frame: Array) -> Array:
+        """A target about where the clip strikes; whoever begins later has struck it."""
+        moment = self.moments[clip]
+        goal = self.kind.draw(self.chance(key)[1:], self.library.lookup(clip, moment), self.terms)
+        return goal.at[-1].set(jnp.where(frame > moment, 1.0, goal[-1]))
 
     def _of_clip(self, clip: Array, frame: Array, state: KinematicState) -> Array:
         def at(frame: Array) -> KinematicState:

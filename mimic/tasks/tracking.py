@@ -113,7 +113,7 @@ class Tracking:
             )
         self.lowest = jnp.asarray(lowest_of(library)) if config.termination.below_clips is not None else None
         self.style = StyleView(config, robot, self.library) if config.reward.style else None
-        self.goals = Goals(config, self.library) if config.goal.kind else None
+        self.goals = Goals(config, robot, self.library) if config.goal.kind else None
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
@@ -189,7 +189,7 @@ class Tracking:
         width_sq = self.width_sq if curriculum.tolerance is None else curriculum.tolerance.width_sq
         terms = (tracking_rewards(errors, width_sq) if self.config.follow else {}) | self._costs(physics, action, env_state)
         if self.goals is not None:
-            terms["goal"] = self.goals.kind.reward(env_state.goal, state)
+            terms["goal"] = self.goals.reward(env_state.goal, state)
         reward = jnp.where(invalid, 0.0, total_reward(terms, self.config.reward))
         looseness = 1.0 if curriculum.looseness is None else curriculum.looseness
         rules = self.config.termination
