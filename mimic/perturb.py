@@ -19,10 +19,12 @@ from mimic.mdp.sensors import measured, noise_size
 from mimic.sim.variation import Variation, variable_model, varied_fields
 from motions.errors import InputError
 from motions.kinematics import KinematicState
-from motions.rotations import quat_exp, quat_mul
+from motions.rotations import quat_exp, quat_mul, quat_rotate, yaw_quat
 
+ROOT = 1  # body of the model
 START_RAD = 0.02  # every start differs a little, or all seeds of a deterministic setting would be one
 PUSH_EVERY_S = 2.0
+FORCE_S, AFTER_S = 0.2, 1.0  # how long a force acts, and what is left of the clip at least when it begins
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Perturbation:
     """Sensor noise, in multiples of BeyondMimic's."""
     push_m_s: float = 0.0
     """Sudden change of the root's horizontal velocity, in a random direction every 2 s [m/s]."""
+    forward_n: float = 0.0
+    """Force on the root for .2 s [N], to where it faces, once, at a moment of each robot's own. (DeepMimic's, section 10.5)"""
+    sideways_n: float = 0.0
+    """The same to its left or right [N]."""
     encoder_bias_rad: float = 0.0
     """Largest constant error of each joint sensor [rad]; the motors hold their targets by the same sensors."""
     start_rad: float = START_RAD
@@ -108,7 +114,7 @@ def start_states(policy: Policy, clip: KinematicState, count: int, radians: floa
 class PerturbedLink(Link):
     """The robots of one setting: delays and losses on the line, sensors that err, and pushes."""
 
-    def __init__(self, policy: Policy, setting: Perturbation, simulation: Simulation, seed: int) -> None:
+    def __init__(self, policy: Policy, setting: Perturbation, simulation: Simulation, frames: int, seed: int) -> None:
         model = simulation.batch.model
         super().__init__(simulation, substeps(model, policy.spec.ctrl_dt))
         self.setting = setting
@@ -124,6 +130,11 @@ class PerturbedLink(Link):
         self.states = deque([start] * (late + 1), maxlen=late + 1)
         self.push_period = round(PUSH_EVERY_S / policy.spec.ctrl_dt)
         self.push_phase = self.rng_push.integers(1, self.push_period + 1, count)
+        if setting.forward_n > 0 or setting.sideways_n > 0:
+            self.forces = simulation.batch.bind("xfrc_applied")
+            rng, left = _rng(seed, "force"), frames - 1 - round(AFTER_S / policy.spec.ctrl_dt)
+            self.force_begins = rng.integers(0, max(left, (frames - 1) // 2) + 1, count)
+            self.side, self.force_steps = rng.choice((-1.0, 1.0), count), round(FORCE_S / policy.spec.ctrl_dt)
         self.control_steps = 0
         self.arrived: KinematicState | None = None
 
@@ -143,6 +154,8 @@ class PerturbedLink(Link):
         """One control step; the target in force changes, and the state is taken, in the middle of it where a delay says so."""
         if self.setting.push_m_s > 0:
             self._push()
+        if self.setting.forward_n > 0 or self.setting.sideways_n > 0:
+            self._force()
         self.targets.append(target)
         taken = self.n_substeps - self.state_remainder
         for begin, end in pairwise(sorted({0, self.action_remainder, taken, self.n_substeps})):
@@ -174,6 +187,14 @@ class PerturbedLink(Link):
         kick = self.setting.push_m_s * _horizontal(self.rng_push, len(now))
         self.simulation.batch.qvel[now, :2] += kick[now]
 
+    def _force(self) -> None:
+        now = (self.control_steps >= self.force_begins) & (self.control_steps < self.force_begins + self.force_steps)
+        along = np.stack(
+            [np.full(len(now), self.setting.forward_n), self.setting.sideways_n * self.side, 0.0 * self.side], axis=1
+        )
+        force = quat_rotate(yaw_quat(self.simulation.batch.qpos[:, 3:7]), along)
+        self.forces[:, ROOT, :3] = np.where(now[:, None], force, 0.0)
+
 
 def perturbed_link(policy: Policy, clip: KinematicState, setting: Perturbation, count: int, seed: int = 0) -> PerturbedLink:
     """`count` robots of `setting` at the beginning of `clip`."""
@@ -190,7 +211,7 @@ def perturbed_link(policy: Policy, clip: KinematicState, setting: Perturbation, 
         simulation.batch.expand("body_ipos")[:] = varied["body_ipos"]
         simulation.batch.set_const()
         simulation.place(qpos, qvel)
-    return PerturbedLink(policy, setting, simulation, seed)
+    return PerturbedLink(policy, setting, simulation, len(clip.qpos), seed)
 
 
 def _rng(seed: int, use: str) -> np.random.Generator:

@@ -196,6 +196,31 @@ def test_pushes_come_every_two_seconds_at_the_size_asked_for(policy: Policy, mon
     assert len(np.unique(np.argmax(pushed, axis=0))) > 20, "seeds are pushed at different moments"
 
 
+@pytest.mark.parametrize(("setting", "axis"), [({"forward_n": 40.0}, 0), ({"sideways_n": 40.0}, 1)])
+def test_a_force_acts_once_for_a_fifth_of_a_second_as_the_robot_faces(policy: Policy, setting: dict[str, float], axis: int):
+    link, free = linked(policy, 50, **setting), linked(policy, 50)
+    steps, hold = 2 * (MOTION.num_frames // 2), policy.reference(MOTION).qpos[0, 7:]
+    acted, first_change = np.zeros((steps, 50), bool), np.full((50, 2), np.nan)
+    for step in range(steps):
+        facing = Rotation.from_quat(link.simulation.batch.qpos[:, 3:7], scalar_first=True).as_euler("ZYX")[:, 0]
+        for one in (link, free):
+            one.drive(np.broadcast_to(hold, (50, 4)))
+        force = link.simulation.batch.xfrc_applied[:, 1, :3]
+        acted[step] = np.abs(force).max(axis=1) > 0
+        assert not link.simulation.batch.xfrc_applied[:, 2:].any()
+        along = np.stack([np.cos(facing + axis * np.pi / 2), np.sin(facing + axis * np.pi / 2), 0.0 * facing], axis=1)
+        size = np.sum(force * along, axis=1)
+        np.testing.assert_allclose(np.abs(size[acted[step]]), 40.0, rtol=1e-5)
+        if axis == 0:
+            assert (size[acted[step]] > 0).all()
+        new = acted[step] & np.isnan(first_change[:, 0])
+        first_change[new] = (link.simulation.batch.qvel - free.simulation.batch.qvel)[new, :2]
+    assert (acted.sum(axis=0) == 10).all()
+    assert (np.diff(acted.astype(int), axis=0) == 1).sum(axis=0).max() <= 1, "in one stretch"
+    assert len(np.unique(acted.argmax(axis=0))) > 20
+    assert (np.linalg.norm(first_change, axis=1) > 0.005).all(), "it moves the body"
+
+
 def test_starts_differ_within_bounds_and_stand_on_the_ground(policy: Policy):
     clip = policy.reference(MOTION)
     qpos = linked(policy, 300, start_rad=0.2).simulation.state().qpos
