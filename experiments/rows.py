@@ -29,14 +29,6 @@ def trained(folder: Path, *argv: str) -> tuple[Row, Row]:
     return evaluation, {"commit": record["git_commit"], "cpu": record["machine"]["cpu"]}
 
 
-def looped(source: Path, out: Path, repeat: int, robot: str) -> Path:
-    """`source` closed to a cycle and repeated, on `robot`."""
-    if not out.exists():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        mimic("motions", "edit", str(source), str(out), "--robot", robot, "--loop", "--repeat", str(repeat))
-    return out
-
-
 def commit_of(row: Row) -> str:
     return row["commit"][:7] + "+" * row["commit"].endswith("+")
 

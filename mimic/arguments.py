@@ -31,6 +31,8 @@ class FileOptions:
     """The .asf of an .amc, where it is not beside it; the body model (npz) of an AMASS or SMPL file."""
     scale: float | None = None
     """Metres per unit of the file, where it cannot be recognised."""
+    cycles: int = 1
+    """So many of a clip that loops, one after the other; of a captured one before it is retargeted."""
     mapping: Path | None = None
     """TOML file that says how the robot stands for a person or an animal; see `mimic robot init`."""
 

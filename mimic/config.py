@@ -352,6 +352,8 @@ class Config:
     """The .asf of an .amc, where it is not beside it; the body model (npz) of an AMASS or SMPL file."""
     scale: float | None = None
     """Metres per unit of the files, where it cannot be recognised."""
+    cycles: int = 1
+    """So many of a clip that loops, one after the other; of a captured one before it is retargeted."""
     mapping: str | None = None
     """TOML file that says how the robot stands for a person or an animal; see `mimic robot init`."""
     seed: int = 0
@@ -403,7 +405,7 @@ class Config:
     @property
     def of_files(self) -> dict[str, Any]:
         """What was said of the motion files, as `mimic.sources.read_motions` takes it."""
-        names = ("quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping")
+        names = ("quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "cycles", "mapping")
         return {name: getattr(self, name) for name in names}
 
     @property

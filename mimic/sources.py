@@ -12,7 +12,7 @@ from mimic.presets import make_preset
 from mimic.robots import Robot, load_robot
 from motions.clips import demo_bvh
 from motions.cores import on_all_cores
-from motions.edit import led
+from motions.edit import led, repeat, repeat_captured
 from motions.errors import InputError
 from motions.formats import ReadResult, read_motion_file
 from motions.motion import Motion
@@ -38,6 +38,7 @@ def read_motions(
     fps: float | None = None,
     skeleton: str | Path | None = None,
     scale: float | None = None,
+    cycles: int = 1,
     start_s: float = 0.0,
     end_s: float | None = None,
     clip: str | None = None,
@@ -46,14 +47,15 @@ def read_motions(
 ) -> tuple[list[Motion], list[QualityReport | None]]:
     """Read motion files for `robot`; captured skeletons are retargeted, which is said. The reports are None for the others.
 
-    Of each motion the part from `start_s` to `end_s` [s] is kept. clip: which one of files that hold several. sheets: folder for
-    a contact sheet of what was retargeted. mapping: how the robot stands for a person or an animal, a TOML file; by default the
-    one beside the robot's model, if there is one, else a shipped or a guessed one.
+    cycles: so many of each, one after the other; of what comes of that the part from `start_s` to `end_s` [s] is kept. clip:
+    which one of files that hold several. sheets: folder for a contact sheet of what was retargeted. mapping: how the robot
+    stands for a person or an animal, a TOML file; by default the one beside the robot's model, if there is one, else a shipped
+    or a guessed one.
     """
     mapping = mapping_for(robot, mapping, say)
     found = []
     asked = {"robot": robot.body, "quat_order": quat_order, "fps": fps, "skeleton": skeleton, "scale": scale, "clip": clip}
-    read = partial(read_motion_file, **asked)
+    read = partial(_read, cycles=cycles, **asked)
     results = on_all_cores(read, paths) if len(paths) >= WORTH_SHARING else map(read, paths)
     for path, one in zip(paths, results, strict=True):
         for note in one.notes:
@@ -86,6 +88,15 @@ def read_motions(
     if len(measured) > 1:
         say(spell_means(measured))
     return motions, reports
+
+
+def _read(path: str, cycles: int, **asked: Any) -> ReadResult:
+    """A motion file, as `read_motion_file` takes what is asked, and so many cycles of what it holds."""
+    found = read_motion_file(path, **asked)
+    if cycles == 1:
+        return found
+    motion = found.motion
+    return replace(found, motion=repeat(motion, cycles) if isinstance(motion, Motion) else repeat_captured(motion, cycles))
 
 
 def clips_of(paths: Sequence[str], robot: Robot, say: Say, *, split: str = "train") -> tuple[list[str], list[float]]:
@@ -144,13 +155,13 @@ def bench_retargeting(
 ) -> dict[str, Any]:
     """Speed and quality of retargeting captured motion files, as `retarget.bench` measures them, for JSON.
 
-    mapping: as `read_motions` takes it. asked: what else `read_motion_file` takes.
+    mapping: as `read_motions` takes it. asked: what else `_read` takes.
     """
     from retarget.bench import bench_retarget
 
     sources = []
     for path in paths:
-        motion = read_motion_file(path, robot=robot.body, **asked).motion
+        motion = _read(path, robot=robot.body, **asked).motion
         if not isinstance(motion, SkeletonMotion):
             raise InputError(f"{path}: already a robot's motion; this measures retargeting, give captured ones")
         sources.append(motion)

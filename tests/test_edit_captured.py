@@ -5,10 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mimic.robots import load_robot
+from mimic.sources import read_motions
+from motions.clips import FOLDER as CLIPS
 from motions.clips import demo_bvh
-from motions.edit import cut_captured, mirror_captured, speed_captured
+from motions.edit import cut_captured, mirror_captured, repeat_captured, speed_captured
 from motions.errors import InputError
 from motions.formats import read_amc, read_bvh, read_motion_file, write_bvh
+from motions.rotations import quat_mul
 from motions.skeleton import SkeletonMotion
 
 
@@ -79,3 +83,54 @@ def test_refusals(dance: SkeletonMotion):
     crooked = dataclasses.replace(dance, skeleton=dataclasses.replace(dance.skeleton, parents=tuple(parents)))
     with pytest.raises(InputError, match="'LeftHand' and 'RightHand' hang on"):
         mirror_captured(crooked)
+
+
+def turning(dance: SkeletonMotion, lack: float = 0.0) -> SkeletonMotion:
+    """A second of it played there and back while it walks on and turns, so that it loops; but for an elbow."""
+    part = cut_captured(dance, 1.0, 1.5)
+    quat, root = (np.concatenate([column, column[-2::-1]]) for column in (part.local_quat, part.root_pos))
+    share = np.linspace(0.0, 1.0, len(root))
+    half = 0.25 * share
+    zero = 0.0 * share
+    quat[:, 0] = quat_mul(np.stack([np.cos(half), zero, zero, np.sin(half)], axis=1), quat[:, 0])
+    elbow = dance.skeleton.index("LeftForeArm")
+    half = 0.5 * lack * share
+    quat[:, elbow] = quat_mul(quat[:, elbow], np.stack([np.cos(half), np.sin(half), zero, zero], axis=1))
+    return dataclasses.replace(dance, root_pos=root + share[:, None] * [0.6, 0.1, 0.0], local_quat=quat)
+
+
+@pytest.mark.parametrize("lack", [0.0, 0.5])
+def test_cycles_go_on_from_where_the_last_one_ended(dance: SkeletonMotion, lack: float):
+    once = turning(dance, lack)
+    steps = once.num_frames - 1
+    thrice = repeat_captured(once, 3)
+    assert thrice.num_frames == 3 * steps + 1
+    pos = thrice.forward_kinematics()[0]
+    turn = np.array([[np.cos(0.5), -np.sin(0.5), 0.0], [np.sin(0.5), np.cos(0.5), 0.0], [0.0, 0.0, 1.0]])
+    for cycle in (1, 2):  # the same moves, seen from where each cycle begins
+        before, now = (pos[c * steps : (c + 1) * steps + 1] for c in (cycle - 1, cycle))
+        level = [1.0, 1.0, 0.0]
+        np.testing.assert_allclose(now - now[0, 0] * level, (before - before[0, 0] * level) @ turn.T, atol=1e-9)
+    jumps = np.linalg.norm(np.diff(pos, axis=0), axis=-1).max(axis=1)
+    assert jumps[steps - 1 : steps + 2].max() < 1.5 * np.sort(jumps)[-10], "no jump at the seam"
+    np.testing.assert_allclose(thrice.root_pos[: steps // 2], once.root_pos[: steps // 2])
+    np.testing.assert_array_equal(repeat_captured(once, 1).local_quat, once.local_quat)
+
+
+def test_what_does_not_loop_is_not_repeated(dance: SkeletonMotion):
+    with pytest.raises(InputError, match=r"LeftForeArm turns by 52 degrees and the root moves by 0 cm"):
+        repeat_captured(turning(dance, 0.9), 2)
+    with pytest.raises(InputError, match="0 cycles"):
+        repeat_captured(turning(dance), 0)
+
+
+def test_cycles_of_a_file_are_retargeted_together(shared_data):
+    """DeepMimic's walk lacks half a radian of a shoulder; and a robot's motion that loops goes on by itself."""
+    robot, said = load_robot("humanoid"), []
+    path = str(shared_data / "motions" / "deepmimic" / "motions" / "humanoid3d_walk.txt")
+    (motion,), (report,) = read_motions([path], robot, said.append, cycles=2)
+    assert motion.num_frames == 2 * 38 + 1
+    assert report is not None
+    assert report.passed
+    with pytest.raises(InputError, match="no loop"):
+        read_motions([str(CLIPS / "walk.npz")], robot, said.append, cycles=2)

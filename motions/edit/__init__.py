@@ -4,7 +4,7 @@ Each returns a new motion and leaves the given one as it was. `Motion.trimmed` a
 too; putting feet on the ground is a solve and lives in `retarget.pipeline.ground`.
 """
 
-from motions.edit.captured import cut_captured, mirror_captured, speed_captured
+from motions.edit.captured import cut_captured, mirror_captured, repeat_captured, speed_captured
 from motions.edit.cuts import Cut, find_cuts, split_at_cuts
 from motions.edit.cycle import Cycle, close_cycle, find_cycle, loop, repeat
 from motions.edit.join import concatenate
@@ -30,6 +30,7 @@ __all__ = [
     "mirror_map",
     "move",
     "repeat",
+    "repeat_captured",
     "reset_origin",
     "smooth",
     "speed",

@@ -1,6 +1,6 @@
-"""Editing of captured motions, before they are retargeted: cut, play faster, mirror. Pure functions of `SkeletonMotion`.
+"""Editing of captured motions, before they are retargeted: cut, play faster, repeat, mirror. Pure functions of `SkeletonMotion`.
 
-The skeleton's own rate and joints are kept; nothing is interpolated.
+The skeleton's own rate and joints are kept.
 """
 
 from dataclasses import replace
@@ -10,8 +10,10 @@ import numpy as np
 from motions.edit.mirror import opposite_name
 from motions.errors import InputError
 from motions.motion import MIN_FRAMES
+from motions.rotations import quat_conj, quat_exp, quat_log, quat_mul, quat_rotate, yaw_quat
 from motions.skeleton import Skeleton, SkeletonMotion
 
+SEAM_RAD, SEAM_M = 0.6, 0.05  # at most between a loop's last pose and its first
 _SWAPPED_LETTER = {"l": "r", "r": "l", "L": "R", "R": "L"}
 
 
@@ -36,6 +38,50 @@ def speed_captured(motion: SkeletonMotion, factor: float) -> SkeletonMotion:
     if not (np.isfinite(factor) and factor > 0):
         raise InputError(f"speed: the factor is {factor}, expected a number above 0, as 1.2 for a fifth faster")
     return replace(motion, fps=motion.fps * factor)
+
+
+def repeat_captured(motion: SkeletonMotion, count: int) -> SkeletonMotion:
+    """`count` cycles of a clip that loops: whose last frame is its first one, moved over the ground. Each goes on from where the
+    last one ended, facing as it did then.
+
+    What the last pose lacks is bent in over the last third of the cycle. Raises `InputError` for less than one cycle, and where
+    the two poses are too far apart for that.
+    """
+    if count < 1:
+        raise InputError(f"{count} cycles, expected at least 1")
+    if count == 1:
+        return motion
+    turn = quat_mul(yaw_quat(motion.local_quat[-1, 0]), quat_conj(yaw_quat(motion.local_quat[0, 0])))
+    root, quat = _closed(motion, turn)
+    roots, quats = [root], [quat]
+    for _ in range(count - 1):
+        begin, end = (place * [1.0, 1.0, 0.0] for place in (root[0], root[-1]))
+        root, quat = quat_rotate(turn, root - begin) + end, quat.copy()
+        quat[:, 0] = quat_mul(turn, quat[:, 0])
+        roots.append(root[1:])
+        quats.append(quat[1:])
+    translations = motion.translations
+    if translations is not None:
+        translations = np.concatenate([translations, *[translations[1:]] * (count - 1)])
+    return replace(motion, root_pos=np.concatenate(roots), local_quat=np.concatenate(quats), translations=translations)
+
+
+def _closed(motion: SkeletonMotion, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Root positions (F, 3) and rotations (F, J, 4) that end in the first pose, turned by `turn`."""
+    wanted, last = motion.local_quat[0].copy(), motion.local_quat[-1]
+    wanted[0] = quat_mul(turn, wanted[0])
+    lack, rise_m = quat_log(quat_mul(wanted, quat_conj(last))), float(motion.root_pos[0, 2] - motion.root_pos[-1, 2])
+    angles = np.linalg.norm(lack, axis=-1)
+    if angles.max() > SEAM_RAD or abs(rise_m) > SEAM_M:
+        worst = motion.skeleton.joint_names[int(angles.argmax())]
+        raise InputError(
+            f"captured motion {motion.name!r} does not loop: from its last frame to its first {worst} turns by "
+            f"{np.degrees(angles.max()):.0f} degrees and the root moves by {100 * abs(rise_m):.0f} cm in height"
+        )
+    u = np.clip(1.0 - 3.0 * (1.0 - np.linspace(0.0, 1.0, motion.num_frames)), 0.0, 1.0)
+    share = u**2 * (3.0 - 2.0 * u)
+    root = motion.root_pos + share[:, None] * [0.0, 0.0, rise_m]
+    return root, quat_mul(quat_exp(share[:, None, None] * lack), motion.local_quat)
 
 
 def mirror_captured(motion: SkeletonMotion) -> SkeletonMotion:

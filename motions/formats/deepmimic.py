@@ -67,7 +67,7 @@ def read_deepmimic(path: str | Path, fps: float | None = None, scale: float | No
         root_pos, local_quat, said = _to_one_rate(rows[:, 0], root_pos, local_quat, path, notes)
     fps = choose_fps(path, fps, said, notes)
     if clip.get("Loop") == "wrap":
-        notes.append("the file says that the clip loops; it is read once, as it stands")
+        notes.append("the file says that the clip loops; it is read once, as it stands: more by --cycles")
     names = tuple(_TREE)
     skeleton = Skeleton(
         names,
