@@ -47,14 +47,16 @@ def trained_policy(run: Run, say: Callable[[str], None]) -> TaughtBy:
 def write_policy(trained: TaughtBy, run: Run, out: Path) -> Path:
     """`trained` as a file, as it acts on the nominal model."""
     parts = _parts(at_nominal(trained, run.robot, run.motions[0]), run)
-    needed = not run.config.follow or run.config.goal.kind is not None
-    return export_policy(*parts, out, _provenance(run), _shown(run) if needed else None)
+    return export_policy(*parts, out, _provenance(run), _shown(run))
 
 
 _SHOWN: dict[Path, Shown] = {}  # by run folder: of a large library it takes long
 
 
-def _shown(run: Run) -> Shown:
+def _shown(run: Run) -> Shown | None:
+    """What a policy must know of its clips that follows none, or is told what to do."""
+    if run.config.follow and run.config.goal.kind is None:
+        return None
     if run.folder not in _SHOWN:
         _SHOWN[run.folder] = shown_by(run.motions, run.robot, run.config)
     return _SHOWN[run.folder]
@@ -85,15 +87,10 @@ def _parts(policy: TaughtBy, run: Run) -> tuple[Layers, np.ndarray, np.ndarray, 
 
 def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]:
     """Write the run's policy as a bundle: everything that a robotics team needs, in one folder."""
-    if not run.config.follow or run.config.goal.kind is not None:
-        raise InputError(
-            f"{run.folder}: a bundle's runtime follows a clip and is told nothing, which this policy does not fit: "
-            f"mimic export {run.folder} --out POLICY.onnx"
-        )
     require_bundle_folder(folder)
     policy = trained_policy(run, say)
     _ros_allowed(run.config, say)
-    return write_bundle(*_parts(policy, run), folder, _provenance(run))
+    return write_bundle(*_parts(policy, run), folder, _provenance(run), _shown(run))
 
 
 def _provenance(run: Run) -> dict[str, str]:

@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from commands import refusal
 from tiny import tiny_motion
 from tiny_policy import CONFIG, MOTION, ROBOT, random_network
 
-from mimic.config import ActionConfig, Config, ObservationConfig, SimConfig
+from mimic.config import ActionConfig, Config, GoalConfig, ObservationConfig, SimConfig, TerminationConfig
 from mimic.deploy.bundle import FILES, write_bundle
 from mimic.deploy.check import Check, check_bundle, print_checks
 from mimic.deploy.schema import faults, policy_schema
@@ -52,6 +53,37 @@ CONFIGS = {
     ),
     "no estimate": Config(observation=ObservationConfig(actor=("command", "motion_anchor_ori_b", "base_ang_vel", "joint_pos"))),
 }
+
+
+TOLD = {
+    "free": Config(
+        follow=False, action=ActionConfig(prior="default", feed_forward="none"), goal=GoalConfig(kind="heading"),
+        observation=ObservationConfig(actor=("projected_gravity", "base_ang_vel", "joint_pos", "actions", "heading")),
+        termination=TerminationConfig(None, None, None, None, below_clips=0.1),
+    ),
+    "strike": Config(goal=GoalConfig(kind="strike"), observation=ObservationConfig(actor=("command", "joint_pos", "strike"))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_what_is_told_comes_with_graphs_that_take_it(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """But without a runtime, which follows clips: that is refused where it would be needed."""
+    folder = bundle_of(tmp_path / "bundle", TOLD[name])
+    assert failed(folder) == {}
+    spec, kind = read_spec(folder / "policy.json"), TOLD[name].goal.kind
+    assert spec.goal is not None
+    inputs = {i.name: i.shape for i in onnxruntime.InferenceSession(folder / "raw.onnx").get_inputs()}
+    assert inputs["goal"] == [len(spec.goal.numbers)]
+    assert ("root_pos" in inputs) == (kind == "strike")
+    with np.load(folder / "test_vectors.npz") as data:
+        assert data["goal"].shape == (len(data["frame"]), len(spec.goal.numbers))
+    text = (folder / "README.txt").read_text()
+    assert f"goal, what it is told: {'; '.join(spec.goal.numbers)}." in text
+    assert ("follows nothing" in text) == (name == "free")
+    assert "policy.py" not in text
+    assert not (folder / "policy.py").exists()
+    for command in ("serve", "rehearse"):
+        assert "the runtime knows neither" in refusal(capsys, command, folder)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from stick import random_qpos, stick_body, stick_walk
 from tiny import tiny_robot
 
-from mimic.config import Config, ObservationConfig
+from mimic.config import Config, GoalConfig, ObservationConfig
 from mimic.deploy import recorded
 from mimic.deploy.export import make_spec
 from mimic.deploy.graph import assemble, policy_model
@@ -19,6 +19,7 @@ from mimic.deploy.raw import raw_model
 from mimic.deploy.sim2sim import frame_of
 from mimic.deploy.simulation import read_state
 from mimic.deploy.spec import PolicySpec
+from mimic.mdp.goals import KINDS
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
 from mimic.robots import Robot
 from motions import rotations
@@ -46,7 +47,8 @@ IDS = BODY.body_ids(ROBOT.tracked_bodies)
 
 
 def spec_of(*terms: str, **more) -> PolicySpec:
-    return make_spec(Config(observation=ObservationConfig(actor=terms, future_frames=AHEAD, **more)), ROBOT, WALK)
+    goal = GoalConfig(kind=next((term for term in terms if term in KINDS), None))  # type: ignore[arg-type]
+    return make_spec(Config(observation=ObservationConfig(actor=terms, future_frames=AHEAD, **more), goal=goal), ROBOT, WALK)
 
 
 def mirror_network(size: int) -> onnx.ModelProto:
@@ -100,19 +102,19 @@ def expected_terms(names: tuple[str, ...], raw: dict, state: KinematicState, fra
         phase=np.float32(min(frame, last) / last),
         time=np.float32(frame * 0.02),
         drawn=np.zeros(0, np.float32),
+        goal=raw.get("goal"),
     )
     return observe(names, observed, BodyLayout(1, ROBOT.default_qpos[7:].astype(np.float32)))
 
 
-WITHOUT = ("randomization", "heading", "location")  # what no robot can know; what a bundle's runtime is not told
-
-
-@pytest.mark.parametrize("term", [name for name in TERMS if name not in WITHOUT])
+@pytest.mark.parametrize("term", [name for name in TERMS if name != "randomization"])  # no robot can know that
 def test_every_term_is_built_from_raw_state(term: str):
     graph = RawGraph(spec_of(term, "actions"), CLIP.qpos[:, 7:])
     last = len(CLIP.qpos) - 1
     for seed, frame in enumerate((0, 5, last - 1, last, last + 30)):
         raw, state = random_raw(seed)
+        if term in KINDS:
+            raw["goal"] = np.random.default_rng(seed).normal(size=len(KINDS[term].numbers)).astype(np.float32)
         out = graph(**raw, frame=frame)
         np.testing.assert_allclose(out["obs"][0], expected_terms((term, "actions"), raw, state, frame), atol=2e-5)
 

@@ -1,5 +1,6 @@
 """`mimic serve | sim-robot | rehearse`: an exported policy in control of a robot, and the robot to rehearse it with."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,20 @@ from motions.errors import InputError
 
 PORT, NETWORK = 9870, "policy.onnx"
 MAX_LATENCY_MS, MAX_PORT = 1000.0, 65535
+
+
+def require_follower(bundle: Path) -> None:
+    """Raise `InputError` for the bundle of a policy that the runtime cannot run; any other fault is left to the runtime."""
+    try:
+        spec = json.loads((bundle / "policy.json").read_text())
+        told = bool(spec.get("goal")) or not spec.get("follow", True)
+    except (OSError, ValueError, AttributeError):
+        return
+    if told:
+        raise InputError(
+            f"{bundle}: the policy follows no clip or is told what to do; the runtime knows neither: run its raw.onnx, or "
+            f"mimic play {bundle / 'policy.onnx'}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +79,7 @@ class Serve:
             require_writable_file(file)
         require_above(duration=self.duration, blend_s=self.blend_s)
         check_address(self.port)
+        require_follower(self.bundle)
         try:
             controller = Controller(self.bundle, Safety(blend_s=self.blend_s), repeat=self.repeat)
             with (
@@ -146,6 +162,7 @@ class Rehearse(RobotOptions):
         self.check_link()
         require_above(duration=self.duration, blend_s=self.blend_s)
         require_writable(self.out)
+        require_follower(self.bundle)
         try:
             spec, _, clip = read_bundle(self.bundle)  # damage is told before two processes start
         except BundleError as error:

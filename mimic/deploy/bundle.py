@@ -15,6 +15,7 @@ from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.graph import Layers
 from mimic.deploy.raw import raw_model
 from mimic.deploy.schema import policy_schema
+from mimic.deploy.shown import Shown
 from mimic.deploy.sim2sim import Policy
 from mimic.deploy.spec import PolicySpec, SideFile, side_file, write_spec
 from mimic.robots import Robot
@@ -27,16 +28,21 @@ FILES = {
     "network": "policy.onnx", "model": "policy.xml", "motion": "policy.npz", "raw": "raw.onnx", "ros": "policy_ros.onnx",
     "test_vectors": "test_vectors.npz", "runtime": "policy.py", "schema": "schema.json", "readme": "README.txt",
 }  # fmt: skip
-OPTIONAL = ("ros",)
 
-README = """A policy for the robot {robot} that tracks {motion}. Start with policy.json: its fields are explained in schema.json.
+
+def optional(spec: PolicySpec) -> tuple[str, ...]:
+    """Which of `FILES` a bundle of this policy may lack: the runtime follows a clip, and knows no goals."""
+    return ("ros",) if spec.follow and spec.goal is None else ("ros", "runtime")
+
+
+README = """A policy for the robot {robot} {what}. Start with policy.json: its fields are explained in schema.json.
 Before anything moves: `mimic check-bundle .` replays test_vectors.npz through every graph here.
 
 raw.onnx: for those who want to write no observation code.
   In: what the robot measures, {inputs}.
   Out: target [rad] to send to the joints in the order of policy.json's joint_names, and action, to be given back as last_action.
   Feed last_action of zeros at the start and frame 0, 1, 2, ... at {rate:g} Hz. The clip is inside.
-  The torque law, its gains and limits are in policy.json: conventions.torque, kp, kd, effort, joint_lower, joint_upper.
+{goal}  The torque law, its gains and limits are in policy.json: conventions.torque, kp, kd, effort, joint_lower, joint_upper.
   target is not bounded: a policy may aim beyond a joint's limit to ask for torque. Whoever bounds it must give that back:
     sent = clip(target, joint_lower, joint_upper), extra = kp (target - sent)
     torque = clip(kp (sent - q) - kd qdot + extra, -effort, effort)
@@ -53,12 +59,7 @@ policy_ros.onnx: for the ROS 2 motion_tracking_controller and what reads the sam
   Its actions mean target = default_joint_pos + action_scale * actions.
   It is absent if the policy observes what that contract does not know.
 
-policy.py: for those who drive the robot from Python. It needs numpy and onnxruntime, nothing of Mimic.
-  It reads this folder, reorders joints, builds the observation and steps the network.
-  It bounds targets to the joint limits, adds the extra torque, starts gently, and stops safely when something is wrong.
-  It is a copy of mimic/deploy/policy.py of the version that made this bundle.
-
-policy.xml, policy.npz: for simulation. The robot as it was trained, and the clip at the control rate.
+{runtime}policy.xml, policy.npz: for simulation. The robot as it was trained, and the clip at the control rate.
   policy.xml is MJCF and needs no other file; its actuators are the torque law of policy.json.
   policy.npz: qpos, qvel, and xpos, xquat, xlinvel, xangvel of body_names, by frame; prior_targets [rad], by frame.
   `mimic play policy.onnx` runs the policy in it.
@@ -72,6 +73,14 @@ test_vectors.npz: for whoever rewrites any of this. {steps} steps of a simulated
 """
 
 
+RUNTIME = """policy.py: for those who drive the robot from Python. It needs numpy and onnxruntime, nothing of Mimic.
+  It reads this folder, reorders joints, builds the observation and steps the network.
+  It bounds targets to the joint limits, adds the extra torque, starts gently, and stops safely when something is wrong.
+  It is a copy of mimic/deploy/policy.py of the version that made this bundle.
+
+"""
+
+
 def write_bundle(
     layers: Layers,
     mean: np.ndarray,
@@ -81,6 +90,7 @@ def write_bundle(
     motion: Motion,
     folder: Path,
     provenance: dict[str, str] | None = None,
+    shown: Shown | None = None,
 ) -> list[Path]:
     """Write the bundle into `folder`, over an older one if there is; returns its files. Arguments as of `export_policy`.
 
@@ -90,7 +100,7 @@ def write_bundle(
     for old in folder.iterdir():
         old.unlink()
     paths = {key: folder / name for key, name in FILES.items()}
-    network = export_policy(layers, mean, std, config, robot, motion, paths["network"], provenance)
+    network = export_policy(layers, mean, std, config, robot, motion, paths["network"], provenance, shown)
     policy = Policy.load(network)
     clip = policy.reference(policy.motion)
     metadata = {"mimic": json.dumps(_without_files(policy.spec))}
@@ -103,7 +113,8 @@ def write_bundle(
         vectors = raw_vectors(policy.spec, dict(data))
     recorded.unlink()
     np.savez(paths["test_vectors"], **vectors)
-    shutil.copyfile(runtime.__file__, paths["runtime"])
+    if "runtime" not in optional(policy.spec):
+        shutil.copyfile(runtime.__file__, paths["runtime"])
     paths["schema"].write_text(json.dumps(policy_schema(), indent=1) + "\n")
     paths["readme"].write_text(_readme(policy.spec, raw, len(vectors["frame"])))
     written = {key: path for key, path in paths.items() if path.is_file()}
@@ -125,7 +136,8 @@ def raw_vectors(spec: PolicySpec, vectors: dict[str, np.ndarray]) -> dict[str, A
     past = min((term.start for term in spec.observation if term.steps_ago), default=spec.observation_size)
     if past < spec.observation_size:
         named |= {"history": obs[:, past:], "first": vectors["frame"] == 0}
-    named |= {name: vectors[name].astype(np.float32) for name in ("last_action", "action", "target")}
+    numbers = ("last_action", "action", "target", *(["goal"] if "goal" in vectors else []))
+    named |= {name: vectors[name].astype(np.float32) for name in numbers}
     return named | {"obs": obs}
 
 
@@ -150,7 +162,11 @@ def require_bundle_folder(folder: Path) -> None:
 def _readme(spec: PolicySpec, raw: onnx.ModelProto, steps: int) -> str:
     return README.format(
         robot=spec.robot,
-        motion=spec.motion.name,
+        what=f"that tracks {spec.motion.name}" if spec.follow else f"that moves as {spec.motion.name} and follows nothing",
+        goal=""
+        if spec.goal is None
+        else f"  goal, what it is told: {'; '.join(spec.goal.numbers)}. More in policy.json's goal.\n",
+        runtime="" if "runtime" in optional(spec) else RUNTIME,
         inputs=", ".join(value.name for value in raw.graph.input),
         rate=1.0 / spec.ctrl_dt,
         size=spec.observation_size,

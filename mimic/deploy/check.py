@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from mimic.deploy import policy as runtime
-from mimic.deploy.bundle import FILES, OPTIONAL, SPEC
+from mimic.deploy.bundle import FILES, SPEC, optional
 from mimic.deploy.export import AGREEMENT
 from mimic.deploy.schema import faults, policy_schema
 from mimic.deploy.sim2sim import open_session
@@ -45,7 +45,7 @@ def check_bundle(folder: Path) -> list[Check]:
     except InputError as error:
         return [Check(SPEC, False, str(error).removeprefix(f"{folder / SPEC}: "))]
     checks = [_spec_check(folder, table, spec), *(_file_check(folder, key, spec) for key in FILES if key in spec.files)]
-    absent = [name for key, name in FILES.items() if key not in spec.files and key not in OPTIONAL]
+    absent = [name for key, name in FILES.items() if key not in spec.files and key not in optional(spec)]
     checks += [Check(name, False, f"{SPEC} does not list it: this is not a bundle, or not a whole one") for name in absent]
     broken = {check.what for check in checks if not check.passed and check.says.startswith(("missing", "damaged"))}
     whole = all(check.passed for check in checks)

@@ -245,6 +245,7 @@ def _write_test_vectors(policy: Policy, layers: Layers, mean: np.ndarray, std: n
         obs=run.observations,
         action=run.actions,
         target=run.targets,
+        **({} if run.goals is None else {"goal": run.goals}),
     )
 
 

@@ -21,7 +21,7 @@ class RawObserver:
     """The observation of one policy as a function of raw robot state; numpy or `Recorded`, without batch axes.
 
     Raw state, by name: joint_pos (J,) [rad], joint_vel (J,) [rad/s], root_quat (4,) wxyz, root_angvel (3,) [rad/s] in the
-    root's frame, root_pos (3,) [m] and root_linvel (3,) [m/s] in the world, last_action (J,).
+    root's frame, root_pos (3,) [m] and root_linvel (3,) [m/s] in the world, last_action (J,); goal (G,), where it is told one.
     """
 
     def __init__(self, spec: PolicySpec, body: Body, clip: KinematicState):
@@ -36,7 +36,11 @@ class RawObserver:
         joints = len(self.spec.joint_names)
         needed = {"joint_pos": (joints,), "joint_vel": (joints,), "root_quat": (4,), "root_angvel": (3,)}
         needed |= {name: (3,) for name in ESTIMATED if self._depends_on(name)}
-        return needed | {"last_action": (joints,)}
+        return needed | {"last_action": (joints,)} | self._told
+
+    @property
+    def _told(self) -> dict[str, tuple[int, ...]]:
+        return {} if self.spec.goal is None else {"goal": (len(self.spec.goal.numbers),)}
 
     def __call__(self, raw: dict[str, Array], frame: Array) -> tuple[Array, Array]:
         """The terms of now (N,), and those of them that are remembered (H,), with the cursor at `frame` (integer, ())."""
@@ -55,6 +59,7 @@ class RawObserver:
             phase=xp.take(np.float32(np.arange(last + 1) / max(last, 1)), now, axis=0),
             drawn=np.zeros(0, np.float32),
             time=(frame.astype(np.float64) * self.spec.ctrl_dt).astype(np.float32),
+            goal=raw.get("goal"),
         )
         return observe(self.spec.terms, observed, self._layout), observe(self.spec.history_terms, observed, self._layout)
 
@@ -68,7 +73,7 @@ class RawObserver:
         rng = np.random.default_rng(0)
         joints = len(self.spec.joint_names)
         sizes = {"joint_pos": joints, "joint_vel": joints, "root_quat": 4, "root_angvel": 3, "last_action": joints}
-        raw = {key: rng.normal(size=size) for key, size in (sizes | dict.fromkeys(ESTIMATED, 3)).items()}
+        raw = {key: rng.normal(size=size) for key, size in (sizes | dict.fromkeys(ESTIMATED, 3) | self._told).items()}
         raw["root_quat"] /= np.linalg.norm(raw["root_quat"])
         frame = np.asarray(len(self.clip.qpos) // 2)
         before, after = (np.concatenate(self(state, frame)) for state in (raw, raw | {name: rng.normal(size=3)}))

@@ -146,7 +146,8 @@ class Rollout:
     """One run over a clip of `frames` frames: S + 1 states beginning at frame 0, and S control steps between them.
 
     `states` and `reference` have leading axis S + 1; observations (S, N), actions (S, J), targets (S, J) [rad];
-    `step_ms` (S,): wall time of each control step without the physics [ms]. S + 1 < frames where the run was cut short.
+    `step_ms` (S,): wall time of each control step without the physics [ms]; goals (S, G): what it was told, if anything.
+    S + 1 < frames where the run was cut short.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Rollout:
     actions: np.ndarray
     targets: np.ndarray
     step_ms: np.ndarray
+    goals: np.ndarray | None = None
 
 
 class Link:
@@ -178,8 +180,8 @@ class Link:
 class ControlStep(NamedTuple):
     """One control step of B robots, all at the same frame of the clip.
 
-    What the policy saw (B, N), its action (B, J), the target (B, J) [rad] made of it, the state (B, ...) this led to, and the
-    wall time without the physics [ms].
+    What the policy saw (B, N), its action (B, J), the target (B, J) [rad] made of it, the state (B, ...) this led to, the wall
+    time without the physics [ms], and what the robots were told (B, G), if anything.
     """
 
     observation: np.ndarray
@@ -187,6 +189,7 @@ class ControlStep(NamedTuple):
     target: np.ndarray
     state: KinematicState
     policy_ms: float
+    goal: np.ndarray | None
 
 
 def track(
@@ -207,7 +210,7 @@ def track(
         policy_ms = 1e3 * (time.perf_counter() - begin)
         link.drive(target)
         state = simulation.state()
-        yield ControlStep(observation, action, target, state, policy_ms)
+        yield ControlStep(observation, action, target, state, policy_ms, goal)
 
 
 class Once:
@@ -277,6 +280,7 @@ def rollout(
         actions=np.array([step.action for step in done], np.float32).reshape(-1, joints),
         targets=np.array([step.target for step in done]).reshape(-1, joints),
         step_ms=np.array([step.policy_ms for step in done]),
+        goals=None if tell is None else np.array([step.goal for step in done], np.float32).reshape(len(done), -1),
     )
 
 
