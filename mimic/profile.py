@@ -93,6 +93,21 @@ def _own_times(events: list[tuple[float, float, str]]) -> list[tuple[str, float]
     return [(name, max(own, 0.0)) for name, own in found]
 
 
+def parts(found: list[Operation]) -> dict[str, float]:
+    """The own times [ms] by what they are for. The C engine's calls are all physics: one for each control step, and of resets."""
+    of = dict.fromkeys(("C engine", "the rest of the rollout", "updates of the networks", "once an iteration"), 0.0)
+    for operation in found:
+        name = operation.name
+        if CALLBACK in name:
+            part = "C engine"
+        elif name.startswith("cond/while/"):
+            part = "updates of the networks"
+        else:
+            part = "the rest of the rollout" if name.startswith("while/") else "once an iteration"
+        of[part] += operation.ms
+    return of
+
+
 def print_profile(found: list[Operation], wall_ms: float, path: Path, console: Console | None = None) -> None:
     """The longest operations beside the wall time of an iteration. They run side by side, so shares may exceed the whole."""
     console = console or Console()
@@ -105,7 +120,6 @@ def print_profile(found: list[Operation], wall_ms: float, path: Path, console: C
     rest = found[SHOWN:]
     table.add_row(f"{len(rest)} more", f"{sum(o.ms for o in rest):.1f}", f"{sum(o.ms for o in rest) / wall_ms:.1%}", "")
     console.print(table)
-    physics = sum(operation.ms for operation in found if CALLBACK in operation.name)
-    if physics:
-        console.print(f"{CALLBACK} is the C engine, stepped once for each control step: {physics / wall_ms:.0%} of the wall time")
+    says = (f"{part} {ms:.0f} ms ({ms / wall_ms:.0%})" for part, ms in parts(found).items() if ms)
+    console.print(f"by part, side by side where there are threads: {', '.join(says)}", soft_wrap=True, highlight=False)
     console.print(f"the trace, for ui.perfetto.dev: {escape(str(path))}", soft_wrap=True)

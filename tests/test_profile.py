@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
-from mimic.profile import meanings, operations, print_profile, trace
+from mimic.profile import Operation, meanings, operations, parts, print_profile, trace
 from motions.errors import InputError
 
 PROGRAM = """
@@ -55,13 +55,19 @@ def test_an_operation_has_the_time_that_is_not_its_parts(tmp_path: Path):
     ]
 
 
+def test_parts_add_up_to_all():
+    names = ("while/vmap()/pure_callback", "while/add", "while/mul", "cond/while/jvp(MLP)/dot", "vmap()/pure_callback", "cumsum")
+    found = [Operation(name, 2.0**i, 1) for i, name in enumerate(names)]
+    assert list(parts(found).values()) == [1 + 16, 2 + 4, 8, 32]
+
+
 def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture):
     events = [event(f"op.{i}", 100 * i, 90 - i) for i in range(20)] + [event("pure_callback.6", 5000, 500)]
     found = operations(write(tmp_path / "trace.json.gz", events), 1, {})
     print_profile(found, 2.0, tmp_path / "trace.json.gz", Console(width=100))
     printed = capsys.readouterr().out
     assert "one iteration: 2 ms" in printed
-    assert "25% of the wall time" in printed
+    assert "C engine 0 ms (25%), once an iteration" in printed
     assert "6 more" in printed
     assert "op.13" in printed
     assert "op.14" not in printed
