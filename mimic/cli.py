@@ -15,6 +15,7 @@ from mimic.commands.stress import Stress
 from mimic.commands.sweep import Sweep, run_sweep
 from mimic.commands.tools import Bench, Doctor, Inspect
 from mimic.commands.training import CheckBundle, Demo, Evaluate, Export, Play, Train, parse_train
+from mimic.commands.view import View
 from mimic.compile_cache import enable_compile_cache
 from motions.errors import InputError, unknown_name
 
@@ -22,7 +23,7 @@ COMMANDS: dict[str, type] = {
     re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower(): command
     for command in (
         Demo, Train, Sweep, Harden, Distill, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play,
-        Stress, Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
+        View, Stress, Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
     )
 }  # fmt: skip
 

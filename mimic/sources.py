@@ -258,6 +258,22 @@ def named_robot(name_or_path: str, say: Say) -> Robot:
     return find_robot(replace(make_preset("g1"), robot=name_or_path), say)
 
 
+def robot_of_file(source: str | Path, name: str | None, say: Say) -> Robot:
+    """The robot `name`, or else the one that the motion file names. Raises `InputError` where neither does."""
+    if name is None and Path(source).suffix.lower() == ".npz":
+        found = read_motion_file(source).motion
+        name = found.robot if isinstance(found, Motion) else None
+    if not name:
+        raise InputError(f"{source} does not say which robot it is for: give --robot")
+    return named_robot(name, say)
+
+
+def captured_in(path: str | Path, robot: Robot, **asked: Any) -> SkeletonMotion | None:
+    """What was captured, if that is what the file holds; asked: as `FileOptions.of_files` has it."""
+    found = _read(str(path), robot=robot.body, **{name: value for name, value in asked.items() if name != "mapping"}).motion
+    return found if isinstance(found, SkeletonMotion) else None
+
+
 def find_robot(config: Config, say: Say) -> Robot:
     """The configured robot; says what had to be assumed."""
     robot = load_robot(config.robot, sim=config.sim)

@@ -28,8 +28,8 @@ def measure_strikes(policy: Policy, motion: Motion, model: mujoco.MjModel, *, se
     """
     clip, anchor, striker = policy.reference(motion), policy.spec.anchor, policy.goals.striker
     told = Once(policy, clip, np.random.default_rng(seed).uniform(-1.0, 1.0, (TARGETS, 4)).astype(np.float32))
-    start = [np.repeat(part[:1], TARGETS, axis=0) for part in (clip.qpos, clip.qvel)]
-    link = Link(Simulation(model, policy.tracked_ids, *start, policy.spec.curve), substeps(model, policy.spec.ctrl_dt))
+    qpos, qvel = (np.repeat(part[:1], TARGETS, axis=0) for part in (clip.qpos, clip.qvel))
+    link = Link(Simulation(model, policy.tracked_ids, qpos, qvel, policy.spec.curve), substeps(model, policy.spec.ctrl_dt))
     nearest, stood = np.full(TARGETS, np.inf), np.ones(TARGETS, bool)
     for frame, step in enumerate(track(policy, clip, link, len(clip.qpos) - 1, told), start=1):
         places = step.state.xpos

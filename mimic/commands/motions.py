@@ -52,12 +52,13 @@ class Edit(FileOptions):
     """Write the stretches between cuts (jumps that no body can do) as files of their own."""
 
     def run(self) -> int:
+        from mimic.sources import robot_of_file
         from motions.edit import find_cuts, split_at_cuts
         from motions.motion import save_motion
 
         if not self.split and self.out.suffix != ".npz":
             raise InputError(f"{self.out}: motions are written as .npz; name such a file, or a folder with --split")
-        robot = self._robot()
+        robot = robot_of_file(self.source, self.robot, say)
         motion = self._edited(robot)
         if not self.split:
             self.out.parent.mkdir(parents=True, exist_ok=True)
@@ -72,19 +73,6 @@ class Edit(FileOptions):
             seconds = f"{part.num_frames} frames at {part.fps:g} Hz, {part.duration_s:.2f} s{', loops' if part.loop else ''}"
             say(f"wrote {path}: {seconds}")
         return 0
-
-    def _robot(self) -> "Robot":
-        from mimic.sources import named_robot
-        from motions.formats import read_motion_file
-        from motions.motion import Motion
-
-        name = self.robot
-        if name is None and Path(self.source).suffix.lower() == ".npz":
-            found = read_motion_file(self.source).motion
-            name = found.robot if isinstance(found, Motion) else None
-        if not name:
-            raise InputError(f"{self.source} does not say which robot it is for: give --robot")
-        return named_robot(name, say)
 
     def _edited(self, robot: "Robot") -> "Motion":
         from mimic.sources import ground_motion, read_motions

@@ -1,0 +1,115 @@
+"""What a browser shows: robots on a floor, and controls beside them. By viser, which is an extra (`pip install mimic-mjx[view]`).
+
+Only the pose of each body is sent for a new picture; how fast the browser draws is its own affair.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from mimic.view.geometry import body_triangles
+from mimic.view.stage import BACKGROUND, FLOOR, GHOST, GHOST_ALPHA, GRID_LINE, GRID_M, make_stage
+from motions.errors import InputError
+
+LOOPBACK = "127.0.0.1"
+CAMERA_M = (1.9, -1.9, 1.3)  # from what it looks at, at first
+
+
+class Figure:
+    """A model's bodies in the scene, under `name`. ghost: seen through, in one colour."""
+
+    def __init__(self, scene: Any, name: str, model: mujoco.MjModel, *, ghost: bool = False) -> None:
+        stage = make_stage(model)
+        self.model, self.data = model, mujoco.MjData(model)
+        self.parts: list[tuple[int, Any]] = []
+        for body in range(1, model.nbody):
+            geoms = stage.moving[model.geom_bodyid[stage.moving] == body]
+            colours = GHOST[None] if ghost else np.unique(stage.rgb[geoms], axis=0)
+            for index, colour in enumerate(colours):
+                alike = geoms if ghost else geoms[(stage.rgb[geoms] == colour).all(axis=1)]
+                if not len(alike):
+                    continue
+                vertices, faces = body_triangles(stage.model, alike)
+                mesh = scene.add_mesh_simple(
+                    f"/{name}/{body}/{index}", vertices.astype(np.float32), faces.astype(np.uint32), color=_bytes(colour),
+                    opacity=GHOST_ALPHA if ghost else None, cast_shadow=not ghost,
+                )  # fmt: skip
+                self.parts.append((body, mesh))
+
+    def show(self, qpos: np.ndarray) -> None:
+        """Put it into a pose (nq,)."""
+        self.data.qpos[:] = qpos
+        mujoco.mj_kinematics(self.model, self.data)
+        for body, mesh in self.parts:
+            mesh.position, mesh.wxyz = self.data.xpos[body].copy(), self.data.xquat[body].copy()
+
+    def hide(self, hidden: bool) -> None:
+        """Take it out of the scene, or back in."""
+        for _, mesh in self.parts:
+            mesh.visible = not hidden
+
+
+class Window:
+    """A scene with a floor, served at `host`:`port`. Raises `InputError` where that cannot be, or viser is absent."""
+
+    def __init__(self, host: str, port: int, title: str) -> None:
+        try:
+            import viser  # pyright: ignore[reportMissingImports]: an extra
+        except ImportError as error:
+            raise InputError("mimic view needs viser: pip install 'mimic-mjx[view]'") from error
+        try:
+            with redirect_stdout(StringIO()):  # it prints its address in a box
+                self.server = viser.ViserServer(host=host, port=port, label=title, verbose=False)
+        except OSError as error:
+            raise InputError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
+        self.host = host
+        scene = self.server.scene
+        scene.set_up_direction("+z")
+        scene.set_background_image(np.broadcast_to(np.array(_bytes(BACKGROUND), np.uint8), (2, 2, 3)))
+        scene.add_grid(
+            "/floor", infinite_grid=True, cell_size=GRID_M, section_size=4 * GRID_M, cell_color=_bytes(GRID_LINE),
+            section_color=_bytes(0.85 * GRID_LINE), fade_distance=25.0, plane_color=_bytes(FLOOR), plane_opacity=1.0,
+        )  # fmt: skip
+        self.follows, self._eye = True, np.zeros(3)
+        self.server.on_client_connect(self._place_camera)
+
+    @property
+    def address(self) -> str:
+        return f"http://{self.host}:{self.server.get_port()}"
+
+    @contextmanager
+    def update(self):
+        """What changes within reaches the browsers together."""
+        with self.server.atomic():
+            yield
+
+    def look_at(self, place: np.ndarray) -> None:
+        """Let the cameras go with what moves to (3,) [m], over the ground."""
+        moved = (place - self._eye) * [1.0, 1.0, 0.0]
+        self._eye = self._eye + moved
+        if self.follows and np.linalg.norm(moved) > 0:
+            for client in self.server.get_clients().values():
+                client.camera.position = client.camera.position + moved
+                client.camera.look_at = client.camera.look_at + moved
+
+    def close(self) -> None:
+        with redirect_stdout(StringIO()):
+            self.server.stop()
+
+    def _place_camera(self, client: Any) -> None:
+        client.camera.up_direction = (0.0, 0.0, 1.0)
+        client.camera.position = self._eye * [1.0, 1.0, 0.0] + CAMERA_M
+        client.camera.look_at = self._eye * [1.0, 1.0, 0.0] + [0.0, 0.0, 0.8]
+
+
+def on_click(button: Any, do: Callable[[], None]) -> None:
+    button.on_click(lambda _: do())
+
+
+def _bytes(rgb: np.ndarray) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * float(part)) for part in rgb)
+    return red, green, blue

@@ -1,0 +1,187 @@
+"""A policy at work in a browser: watched, pushed, told what to do, given another body; of a run in training the newest."""
+
+import time
+from collections.abc import Callable
+
+import mujoco
+import numpy as np
+
+from mimic.deploy.sim2sim import Policy
+from mimic.live import Session
+from mimic.perturb import Perturbation
+from mimic.view.browser import Figure, Window, on_click
+
+FRAMES_PER_S = 30.0
+BEHIND_S = 0.25  # of real time that the physics may lag before it lets go of it
+PUSHES = {"forward": (1.0, 0.0), "back": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
+Newer = Callable[[], Policy | None]
+
+
+class LiveView:
+    """`policy` in `window`. newer: asked every second for a policy that takes its place. model: what to draw, by default what
+    the policy was exported with."""
+
+    def __init__(
+        self, window: Window, policy: Policy, *, newer: Newer = lambda: None, model: mujoco.MjModel | None = None
+    ) -> None:
+        self.window, self.newer = window, newer
+        self.session = Session(policy)
+        drawn = model or policy.model
+        self.robot = Figure(window.server.scene, "robot", drawn)
+        self.ghost = Figure(window.server.scene, "ghost", drawn, ghost=True) if policy.spec.follow else None
+        self.paused, self.sent, self.swaps = False, 0, 0
+        self._wanted: Perturbation | None = None
+        self._restart = False
+        self._controls()
+        self.show()
+
+    def run(self, seconds: float = np.inf) -> None:
+        """Go on for `seconds` [s] of real time: physics keeps up with it, pictures are left out where they cannot."""
+        began = shown = asked = time.perf_counter()
+        done_s = 0.0  # of real time that physics has done
+        while (now := time.perf_counter()) - began < seconds:
+            if now - asked > 1.0:
+                asked = now
+                self._swap()
+            if self.paused:
+                done_s = now - began
+            behind = now - began - done_s
+            if behind > BEHIND_S:
+                done_s = now - began
+            dt = self.session.policy.spec.ctrl_dt / self.speed.value
+            if not self.paused and behind >= dt:
+                self.step()
+                done_s += dt
+            elif now - shown >= 1.0 / FRAMES_PER_S:
+                shown = now
+                self.show()
+            else:
+                time.sleep(0.001)
+
+    def step(self) -> None:
+        """One control step, after what was asked for meanwhile."""
+        if self._wanted is not None:
+            setting, self._wanted = self._wanted, None
+            self.session.vary(setting)
+        if self._restart:
+            self._restart = False
+            self.session.begin()
+        self.session.advance()
+
+    def show(self) -> None:
+        """Send the picture as it is now."""
+        qpos = self.session.state.qpos[0]
+        with self.window.update():
+            if np.isfinite(qpos).all():
+                self.robot.show(qpos)
+                self.window.look_at(qpos[:3])
+            if self.ghost is not None:
+                self.ghost.show(self.session.reference.qpos[0])
+            self.status.content = self._says()
+            if self.target is not None and self.session.told_once:
+                self.target_ball.color = (60, 170, 90) if self.session.struck else (200, 60, 50)
+        self.sent += 1
+
+    def _says(self) -> str:
+        session, spec = self.session, self.session.policy.spec
+        lines = [
+            f"{session.frame * spec.ctrl_dt:.2f} s"
+            + (f" of {len(session.clip.qpos) * spec.ctrl_dt:.2f} s" if spec.follow else "")
+        ]
+        if session.error_mm is not None:
+            lines.append(f"error {session.error_mm:.0f} mm")
+        speed = float(np.linalg.norm(session.state.qvel[0, :2]))
+        lines += [f"{speed:.2f} m/s", f"falls {session.falls}"]
+        if self.swaps:
+            lines.append(f"policy {self.swaps + 1}")
+        return "  \n".join(lines)
+
+    def _swap(self) -> None:
+        policy = self.newer()
+        if policy is not None:
+            session = Session(policy, self.session.setting)
+            session.falls, self.swaps = self.session.falls, self.swaps + 1
+            if session.goal is not None and self.session.goal is not None:
+                session.goal = self.session.goal
+            self.session = session
+
+    def _controls(self) -> None:
+        gui = self.window.server.gui
+        self.status = gui.add_markdown("")
+        pause, begin = gui.add_button("Pause / go on"), gui.add_button("From the beginning")
+        on_click(pause, lambda: setattr(self, "paused", not self.paused))
+        on_click(begin, lambda: setattr(self, "_restart", True))
+        self.speed = gui.add_slider("Speed", 0.1, 1.0, 0.1, 1.0)
+        follow = gui.add_checkbox("Camera goes along", True)
+        follow.on_update(lambda _: setattr(self.window, "follows", follow.value))
+        if (ghost := self.ghost) is not None:
+            shown = gui.add_checkbox("Reference", True)
+            shown.on_update(lambda _: ghost.hide(not shown.value))
+        with gui.add_folder("Push"):
+            strength = gui.add_slider("Strength [m/s]", 0.1, 2.0, 0.1, 0.5)
+            buttons = gui.add_button_group("Towards", list(PUSHES))
+            buttons.on_click(lambda _: self.push(buttons.value, strength.value))
+        self._goal_controls()
+        with gui.add_folder("Body", expand_by_default=False):
+            self._body_controls()
+
+    def push(self, where: str, strength: float) -> None:
+        """Shove the root to one of `PUSHES`, as it faces, by `strength` [m/s]."""
+        self.session.push(strength * np.array(PUSHES[where]))
+
+    def _body_controls(self) -> None:
+        gui = self.window.server.gui
+        sliders = {
+            "friction": gui.add_slider("Friction x", 0.2, 2.0, 0.05, 1.0),
+            "mass": gui.add_slider("Mass x", 0.5, 1.5, 0.05, 1.0),
+            "torque": gui.add_slider("Motor strength x", 0.4, 1.2, 0.05, 1.0),
+            "action_delay_s": gui.add_slider("Latency [ms]", 0, 60, 5, 0),
+        }
+
+        def vary() -> None:
+            values = {name: slider.value * (1e-3 if name.endswith("_s") else 1.0) for name, slider in sliders.items()}
+            self._wanted = Perturbation(start_rad=0.0, **values)
+
+        on_click(gui.add_button("Begin with this body"), vary)
+
+    def _goal_controls(self) -> None:
+        """Speed and direction by sliders; places and targets by a handle in the scene."""
+        self.target = None
+        told = self.session.policy.spec.goal
+        if told is None:
+            return
+        gui, scene = self.window.server.gui, self.window.server.scene
+        if told.kind == "heading":
+            with gui.add_folder("Told"):
+                high = float(np.ceil(10 * told.speed[1]) / 10)
+                speed = gui.add_slider("Speed [m/s]", 0.0, high, 0.05, float(np.round(np.mean(told.speed), 2)))
+                angle = gui.add_slider("Direction [deg]", -180, 180, 5, 0)
+
+            def tell() -> None:
+                self.tell_heading(speed.value, angle.value)
+
+            speed.on_update(lambda _: tell())
+            angle.on_update(lambda _: tell())
+            tell()
+            return
+        assert self.session.goal is not None
+        place = np.zeros(3)
+        place[: 2 + self.session.told_once] = self.session.goal[: 2 + self.session.told_once]
+        self.target = scene.add_transform_controls("/target", scale=0.4, disable_rotations=True, position=place)
+        self.target_ball = scene.add_icosphere("/target/ball", radius=0.1, color=(200, 60, 50))
+
+        @self.target.on_update
+        def _(_: object) -> None:
+            assert self.target is not None
+            self.tell_place(np.array(self.target.position))
+
+    def tell_heading(self, speed: float, degrees: float) -> None:
+        """A velocity [m/s], its direction counted from world x towards y."""
+        angle = np.radians(degrees)
+        self.session.goal = np.array([speed * np.cos(angle), speed * np.sin(angle)], np.float32)
+
+    def tell_place(self, place: np.ndarray) -> None:
+        """A place (3,) in the world; a target is whole again."""
+        goal = self.session.goal
+        assert goal is not None
+        self.session.goal = np.array([*place, 0.0] if self.session.told_once else place[: len(goal)], np.float32)

@@ -1,0 +1,112 @@
+"""A policy at work step by step: pushed, told, given another body; and that alone it does what a rollout does."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import tiny_motion, tiny_robot
+from tiny_policy import CONFIG as FOLLOWING
+from tiny_policy import random_network
+
+from mimic.config import ActionConfig, Config, GoalConfig, ObservationConfig, TerminationConfig
+from mimic.deploy.export import export_policy
+from mimic.deploy.sim2sim import Policy, rollout
+from mimic.live import DOWN_S, Session
+from mimic.perturb import Perturbation
+
+ROBOT, MOTION = tiny_robot(), tiny_motion()
+FREE = Config(
+    preset="tiny", robot="tiny", follow=False, action=ActionConfig(prior="default", feed_forward="none"),
+    observation=ObservationConfig(actor=("projected_gravity", "joint_pos", "heading")),
+    termination=TerminationConfig(None, None, None, None, below_clips=0.1), goal=GoalConfig(kind="heading", speed=(0.1, 0.4)),
+)  # fmt: skip
+STRIKE = replace(
+    FOLLOWING, goal=GoalConfig(kind="strike", distance=(0.1, 0.2), height=(0.2, 0.4)),
+    observation=ObservationConfig(actor=("command", "joint_errors", "strike")),
+)  # fmt: skip
+
+
+def policy_of(folder: Path, config: Config) -> Policy:
+    """One that does what its prior asks for."""
+    layers, mean, std = random_network(config)
+    kernel, bias = layers[-1]
+    return Policy.load(export_policy([*layers[:-1], (0 * kernel, 0 * bias)], mean, std, config, ROBOT, MOTION, folder / "p.onnx"))
+
+
+def test_alone_it_does_what_a_rollout_does_and_begins_anew(tmp_path: Path):
+    policy = policy_of(tmp_path, FOLLOWING)
+    run, session = rollout(policy), Session(policy)
+    for step in range(1, run.frames):
+        session.advance()
+        np.testing.assert_allclose(session.state.qpos[0], run.states.qpos[step], atol=1e-6)
+        np.testing.assert_allclose(session.reference.qpos[0], run.reference.qpos[step], atol=1e-6)
+    assert session.error_mm is not None
+    assert session.falls == 0
+    session.advance()
+    assert session.frame == 0
+    np.testing.assert_allclose(session.state.qpos[0], run.states.qpos[0], atol=1e-6)
+
+
+def test_a_push_changes_the_velocity_as_the_robot_faces(tmp_path: Path):
+    policy = policy_of(tmp_path, FREE)
+    pushed, left = Session(policy), Session(policy)
+    for session in (pushed, left):
+        for _ in range(10):
+            session.advance()
+    pushed.push(np.array([0.0, 0.3]))
+    for session in (pushed, left):
+        session.advance()
+    change = (pushed.state.qvel - left.state.qvel)[0, :2]  # it faces along x, and stands
+    assert change[1] > 0.05
+    assert abs(change[0]) < 0.5 * change[1]
+    np.testing.assert_allclose(left.state.qpos[0, :2], Session(policy).state.qpos[0, :2], atol=0.05)
+
+
+def test_what_is_told_is_what_the_policy_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    policy, seen = policy_of(tmp_path, FREE), []
+    act = Policy.act
+    monkeypatch.setattr(Policy, "act", lambda self, observation: seen.append(observation) or act(self, observation))
+    session = Session(policy)
+    assert session.goal == pytest.approx([0.25, 0.0], abs=1e-6), "straight on, at a middling speed"
+    session.goal = np.array([0.0, 0.2], np.float32)
+    session.advance()
+    np.testing.assert_allclose(seen[-1][0, -2:], [0.0, 0.2], atol=0.02)  # it faces along x
+    assert session.error_mm is None
+
+
+def test_a_target_is_whole_again_at_the_beginning(tmp_path: Path):
+    session = Session(policy_of(tmp_path, STRIKE))
+    assert session.told_once
+    assert session.goal is not None
+    session.goal[:3] = session.state.xpos[0, session.policy.goals.striker]
+    session.advance()
+    assert session.goal[3] == 1.0
+    session.begin()
+    assert session.goal[3] == 0.0
+
+
+def test_who_has_fallen_lies_for_a_second_and_is_counted_once(tmp_path: Path):
+    session = Session(policy_of(tmp_path, FOLLOWING))
+    down = round(DOWN_S / session.policy.spec.ctrl_dt)
+    session.advance()
+    session.link.simulation.batch.qpos[0, 2] += 1.0  # in the air, out of the height rule
+    for _ in range(down - 1):
+        session.advance()
+    assert session.falls == 1
+    assert session.frame == down
+    session.advance()
+    assert session.frame == 0
+
+
+def test_another_body_begins_anew(tmp_path: Path):
+    policy = policy_of(tmp_path, FOLLOWING)
+    session, nominal = Session(policy), Session(policy)
+    session.advance()
+    session.vary(Perturbation(start_rad=0.0, mass=1.4, action_delay_s=0.02))
+    assert session.frame == 0
+    for _ in range(40):
+        session.advance()
+        nominal.advance()
+    assert np.abs(session.state.qpos - nominal.state.qpos).max() > 1e-3
+    assert session.link.simulation.batch.model.body_mass.sum() == pytest.approx(1.4 * policy.model.body_mass.sum())

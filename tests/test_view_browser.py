@@ -1,0 +1,117 @@
+"""The browser's view, without a browser: what is served, what the controls do, that policies are swapped. Skips without viser."""
+
+import json
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from commands import call, refusal
+from test_live import FOLLOWING, FREE, MOTION, ROBOT, STRIKE, policy_of
+
+from mimic.view.geometry import body_triangles, geom_triangles
+from motions.motion import save_motion
+
+viser = pytest.importorskip("viser", reason="viser is not installed: pip install 'mimic-mjx[view]'")
+
+from mimic.view.browser import Figure, Window  # noqa: E402
+from mimic.view.clip_view import ClipView  # noqa: E402
+from mimic.view.live_view import LiveView  # noqa: E402
+
+
+@pytest.fixture
+def window():
+    window = Window("127.0.0.1", 0, "<script>alert(1)</script>")
+    yield window
+    window.close()
+
+
+def test_a_page_is_served_on_this_machine_only(window: Window):
+    assert window.address.startswith("http://127.0.0.1:")
+    assert "viser" in urlopen(window.address).read().decode().lower()
+
+
+def test_bodies_stand_where_the_model_has_them(window: Window):
+    figure = Figure(window.server.scene, "robot", ROBOT.model)
+    figure.show(MOTION.qpos[7])
+    bodies = {body for body, _ in figure.parts}
+    assert bodies == set(ROBOT.model.geom_bodyid) - {0}
+    for body, mesh in figure.parts:
+        np.testing.assert_allclose(mesh.position, figure.data.xpos[body], atol=1e-6)
+
+
+def test_live_goes_at_its_own_rate_and_is_pushed_and_told(window: Window, tmp_path: Path):
+    view = LiveView(window, policy_of(tmp_path, FREE))
+    view.run(1.0)
+    assert 0.7 / 0.02 <= view.session.frame <= 1.05 / 0.02, "a second of physics in a second, whatever is drawn"
+    assert 5 <= view.sent <= 32
+    before = view.session.state.qvel[0, :2].copy()
+    view.push("left", 1.0)
+    view.step()
+    assert (view.session.state.qvel[0, :2] - before)[1] > 0.2
+    view.tell_heading(0.3, 90.0)
+    np.testing.assert_allclose(view.session.goal, [0.0, 0.3], atol=1e-6)
+    view.paused = True
+    frame = view.session.frame
+    view.run(0.2)
+    assert view.session.frame == frame
+
+
+def test_a_newer_policy_takes_over(window: Window, tmp_path: Path):
+    waiting = [policy_of(tmp_path, FOLLOWING)]
+    first = policy_of(tmp_path, FOLLOWING)
+    view = LiveView(window, first, newer=lambda: waiting.pop() if waiting else None)
+    view.run(1.3)
+    assert view.swaps == 1
+    assert view.session.policy is not first
+    assert "policy 2" in view.status.content
+
+
+def test_targets_hang_on_a_handle(window: Window, tmp_path: Path):
+    view = LiveView(window, policy_of(tmp_path, STRIKE))
+    assert view.target is not None
+    np.testing.assert_allclose(view.target.position, view.session.goal[:3], atol=1e-6)
+    view.tell_place(np.array([0.1, 0.2, 0.3]))
+    np.testing.assert_allclose(view.session.goal, [0.1, 0.2, 0.3, 0.0], atol=1e-6)
+
+
+def test_a_clip_plays_seeks_and_steps(window: Window):
+    view = ClipView(window, ROBOT.model, MOTION, reference=MOTION.qpos[:50], errors=np.arange(len(MOTION.qpos)))
+    view.run(0.5)
+    assert 0.3 < view.time_s < 0.6
+    view.seek(0.3)
+    view.show()
+    frame = round(0.3 * MOTION.fps)
+    assert abs(view.frame - frame) <= 1
+    view.step(1)
+    assert not view.playing
+    view.show()
+    assert f"frame {view.frame} of {MOTION.num_frames}" in view.status.content
+    np.testing.assert_allclose(view.robot.data.qpos, MOTION.qpos[view.frame], atol=1e-9)
+    view.seek(1e9)
+    assert view.frame == MOTION.num_frames - 1
+
+
+def test_geoms_have_their_size():
+    """Every triangle mesh fills the box that MuJoCo says its geom fills."""
+    model = ROBOT.model
+    for geom in np.flatnonzero(model.geom_bodyid > 0):
+        vertices, faces = geom_triangles(model, geom)
+        centre, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
+        np.testing.assert_allclose(vertices.min(axis=0), centre - half, atol=0.02 * half.max())
+        np.testing.assert_allclose(vertices.max(axis=0), centre + half, atol=0.02 * half.max())
+        assert faces.max() < len(vertices)
+    vertices, _ = body_triangles(model, np.flatnonzero(model.geom_bodyid == 1))
+    assert len(vertices) > 3
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    policy_of(tmp_path, FOLLOWING)
+    assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8973") == 0
+    assert "open http://127.0.0.1:8973" in capsys.readouterr().err
+    assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8973", "--recorded") == 0
+    assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8974", "--host", "0.0.0.0") == 0
+    assert "whoever reaches this machine" in capsys.readouterr().err
+    save_motion(MOTION, tmp_path / "clip.npz")
+    assert "tiny" in json.dumps(refusal(capsys, "view", tmp_path / "clip.npz"))
+    assert "no such file" in refusal(capsys, "view", tmp_path / "none.npz")
