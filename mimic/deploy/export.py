@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -236,6 +237,7 @@ def _write_test_vectors(policy: Policy, layers: Layers, mean: np.ndarray, std: n
     if not worst <= AGREEMENT * max(1.0, float(np.abs(plain).max())):
         raise RuntimeError(f"{path}: onnxruntime and numpy disagree by {worst:.1e}, expected at most {AGREEMENT:g}")
     steps = len(run.actions)
+    told: dict[str, Any] = {} if run.goals is None else {"goal": run.goals}
     np.savez_compressed(
         path,
         frame=np.arange(steps),
@@ -245,7 +247,7 @@ def _write_test_vectors(policy: Policy, layers: Layers, mean: np.ndarray, std: n
         obs=run.observations,
         action=run.actions,
         target=run.targets,
-        **({} if run.goals is None else {"goal": run.goals}),
+        **told,
     )
 
 
