@@ -95,7 +95,9 @@ def _own_times(events: list[tuple[float, float, str]]) -> list[tuple[str, float]
 
 def parts(found: list[Operation]) -> dict[str, float]:
     """The own times [ms] by what they are for. The C engine's calls are all physics: one for each control step, and of resets."""
-    of: dict[str, float] = dict.fromkeys(("C engine", "the rest of the rollout", "updates of the networks", "once an iteration"), 0.0)
+    of: dict[str, float] = dict.fromkeys(
+        ("C engine", "the rest of the rollout", "updates of the networks", "once an iteration"), 0.0
+    )
     for operation in found:
         name = operation.name
         if CALLBACK in name:

@@ -110,6 +110,11 @@ def on_click(button: Any, do: Callable[[], None]) -> None:
     button.on_click(lambda _: do())
 
 
+def on_key(gui: Any, key: str, label: str, do: Callable[[], None]) -> None:
+    """Let a key of the keyboard do something, in every browser that looks; `label` is what the list of keys calls it."""
+    gui.add_command(label, hotkey=key).on_trigger(lambda _: do())
+
+
 def _bytes(rgb: np.ndarray) -> tuple[int, int, int]:
     red, green, blue = (round(255 * float(part)) for part in rgb)
     return red, green, blue

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import mujoco
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from mimic.deploy.sim2sim import Policy
 from mimic.live import Session
 from mimic.perturb import Perturbation
-from mimic.view.browser import Figure, Window, on_click
+from mimic.view.browser import Figure, Window, on_click, on_key
 
 FRAMES_PER_S = 30.0
 BEHIND_S = 0.25  # of real time that the physics may lag before it lets go of it
@@ -108,9 +109,12 @@ class LiveView:
     def _controls(self) -> None:
         gui = self.window.server.gui
         self.status = gui.add_markdown("")
-        pause, begin = gui.add_button("Pause / go on"), gui.add_button("From the beginning")
-        on_click(pause, lambda: setattr(self, "paused", not self.paused))
-        on_click(begin, lambda: setattr(self, "_restart", True))
+        for label, key, do in (
+            ("Pause / go on", "P", lambda: setattr(self, "paused", not self.paused)),
+            ("From the beginning", "R", lambda: setattr(self, "_restart", True)),
+        ):
+            on_click(gui.add_button(label, hint=f"key {key}"), do)
+            on_key(gui, key, label, do)
         self.speed = gui.add_slider("Speed", 0.1, 1.0, 0.1, 1.0)
         follow = gui.add_checkbox("Camera goes along", True)
         follow.on_update(lambda _: setattr(self.window, "follows", follow.value))
@@ -155,13 +159,25 @@ class LiveView:
             with gui.add_folder("Told"):
                 high = float(np.ceil(10 * told.speed[1]) / 10)
                 speed = gui.add_slider("Speed [m/s]", 0.0, high, 0.05, float(np.round(np.mean(told.speed), 2)))
-                angle = gui.add_slider("Direction [deg]", -180, 180, 5, 0)
+                angle = gui.add_slider("Direction [deg]", -180, 180, 5, 0, hint="from the world's x axis, to the left")
 
             def tell() -> None:
                 self.tell_heading(speed.value, angle.value)
 
+            def change(faster: float, left: float) -> None:
+                speed.value = float(np.clip(speed.value + faster, 0.0, high))
+                angle.value = (angle.value + left + 180.0) % 360.0 - 180.0
+                tell()
+
             speed.on_update(lambda _: tell())
             angle.on_update(lambda _: tell())
+            for key, label, by in (
+                ("I", "Faster", (0.1, 0)),
+                ("K", "Slower", (-0.1, 0)),
+                ("J", "Left", (0, 15)),
+                ("L", "Right", (0, -15)),
+            ):
+                on_key(gui, key, label, partial(change, *by))
             tell()
             return
         assert self.session.goal is not None
