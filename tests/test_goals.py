@@ -66,6 +66,17 @@ def test_a_clip_was_told_what_it_does_next():
     np.testing.assert_allclose(short, (place[101 + 25] - place[101]) / 0.5, atol=1e-5)  # of 26 frames
 
 
+def test_a_clip_was_told_places_that_it_came_to():
+    """Another one every three seconds; the last where it ends."""
+    long = pack([replace(tiny_motion(31), fps=5.0)], ROBOT.body, ROBOT.tracked_bodies, 0.02)  # 6 s, 301 frames
+    goals = Goals(Config(goal=GoalConfig(kind="location")), ROBOT, long)
+    place = np.asarray(long.qpos[:, :2])
+    for frame, there in ((0, 150), (60, 150), (149, 150), (150, 300), (299, 300), (300, 300)):
+        here = goals.library.lookup(jnp.array(0), jnp.array(frame))
+        told = goals.begun(jax.random.key(0), jnp.array(0), jnp.array(frame), here)
+        np.testing.assert_allclose(told, place[there], atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["heading", "location"])
 def test_a_robot_that_stands_and_faces_elsewhere_was_told_the_same_from_there(kind):
     goals = Goals(Config(goal=GoalConfig(kind=kind)), ROBOT, LIBRARY)

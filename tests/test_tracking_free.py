@@ -95,7 +95,7 @@ def test_the_goal_is_paid_for_as_it_was_told():
 def test_it_is_shown_to_the_actor_in_its_heading_frame():
     state = begun()
     speed = float(jnp.linalg.norm(state.goal))
-    assert TASK.goals.config.speed[0] <= speed <= TASK.goals.config.speed[1] + 1e-6
+    assert TASK.goals.terms.speed[0] <= speed <= TASK.goals.terms.speed[1] + 1e-6
     actor, extra = TASK.observe(state)
     assert (actor.shape, extra.shape) == ((6,), (0,))
     assert float(jnp.linalg.norm(actor[4:])) == pytest.approx(speed, rel=1e-5)

@@ -19,6 +19,7 @@ from motions.library import MotionLibrary
 from motions.rotations import Array, namespace, quat_conj, quat_mul, quat_rotate, yaw_quat
 
 AHEAD_S = 0.5  # [s] over which a clip's own velocity is taken for what it was told
+WAY_S = 3.0  # [s] after which a clip was told another place: where it is then
 HIT_M = 0.2  # [m] a target is struck by a body whose centre comes so near (Peng et al. 2018)
 
 
@@ -37,13 +38,15 @@ class Kind(NamedTuple):
     """numbers: what the goal's numbers are, for people and files. draw(u, state, terms): a goal for a robot at `state`, from
     u (4,) uniform in [-1, 1]; where `read` is None, drawn once, about a clip that is at `state` where it strikes.
     reward(goal, state, terms). read(now, later, seconds): the goal of a clip that is at `now`, and at `later` `seconds` after.
-    met(goal, state, terms): the goal after a step that led to `state`."""
+    met(goal, state, terms): the goal after a step that led to `state`. place: somewhere to go to, not what is done all the
+    while."""
 
     numbers: tuple[str, ...]
     draw: Callable[[Array, KinematicState, Terms], Array]
     reward: Callable[[Array, KinematicState, Terms], Array]
     read: Callable[[KinematicState, KinematicState, Array], Array] | None
     met: Callable[[Array, KinematicState, Terms], Array] = lambda goal, state, terms: goal
+    place: bool = False
 
 
 def shown_speeds(library: MotionLibrary, ctrl_dt: float) -> tuple[float, float]:
@@ -91,11 +94,16 @@ def told_by_clip(
     kind: Kind, at: Callable[[Array], KinematicState], frame: Array, last: Array, ctrl_dt: float, state: KinematicState
 ) -> Array:
     """What a clip that is at `frame` of its frames 0 .. `last` was told, as if it stood where a robot at `state` does, and faced
-    as it: what it does in the next `AHEAD_S`; near its end, what it did just before. at: the clip's frames, by number."""
+    as it: what it does in the next `AHEAD_S`, near its end what it did just before; of a place, where it is when the next `WAY_S`
+    are full, or at its end. at: the clip's frames, by number."""
     xp = namespace(state.qpos)
-    ahead = round(AHEAD_S / ctrl_dt)
-    first = xp.clip(frame, 0, xp.maximum(last - ahead, 0))
-    after = xp.minimum(first + ahead, last)
+    if kind.place:
+        steps, first = round(WAY_S / ctrl_dt), frame
+        after = xp.minimum((frame // steps + 1) * steps, last)
+    else:
+        ahead = round(AHEAD_S / ctrl_dt)
+        first = xp.clip(frame, 0, xp.maximum(last - ahead, 0))
+        after = xp.minimum(first + ahead, last)
     now, later = at(first), at(after)
     turn = quat_mul(yaw_quat(state.qpos[..., 3:7]), quat_conj(yaw_quat(at(frame).qpos[..., 3:7])))
     begin, end = (_moved(place, turn, now, state) for place in (now, later))
@@ -179,7 +187,7 @@ def _exp_square(rate: float, error: Array) -> Array:
 
 KINDS: dict[str, Kind] = {
     "heading": Kind(("world x velocity [m/s]", "world y velocity [m/s]"), _draw_heading, heading_reward, _read_heading),
-    "location": Kind(("world x [m]", "world y [m]"), _draw_location, location_reward, _read_location),
+    "location": Kind(("world x [m]", "world y [m]"), _draw_location, location_reward, _read_location, place=True),
     "strike": Kind(
         ("world x [m]", "world y [m]", "world z [m]", "1 once it is struck, before 0"), _draw_strike, strike_reward, None, _struck
     ),
