@@ -55,6 +55,7 @@ LOOSENESS = Rule("a factor of 1 or more, and finite", lambda v: 1.0 <= v < math.
 CAP = Rule("1 (starts by length alone) or more", lambda v: v >= 1.0)
 SPEEDS = Rule("two numbers of 0 or more, the smaller first", lambda v: 0.0 <= v[0] <= v[1] < math.inf)
 FACTORS = Rule("finite factors above 0, the smaller first", lambda v: 0.0 < v[0] <= v[1] < math.inf)
+LED = Rule("0, or at least 1 s, and finite", lambda v: v == 0.0 or 1.0 <= v < math.inf)
 TILT = Rule(f"from 0 to {STEEPEST_TILT:.3g} rad: it stands for a floor that is not level", lambda v: 0.0 <= v <= STEEPEST_TILT)
 
 
@@ -65,7 +66,7 @@ def _each(rule: Rule, *names: str) -> dict[str, Rule]:
 # Section to field to rule; "sigma_*" are all fields that begin so, unless a longer name fits. The value None fits every rule.
 RULES: dict[str, dict[str, Rule]] = {
     "": _each(COUNT, "cycles", "num_envs", "env_steps", "tracker_steps", "student_steps")
-    | {"weights": WEIGHTS, "evaluate_every_s": POSITIVE, "led_s": AMOUNT},
+    | {"weights": WEIGHTS, "evaluate_every_s": POSITIVE, "led_s": LED},
     "sim": _each(COUNT, "n_substeps", "iterations", "ls_iterations", "contacts_per_env", "constraints_per_env")
     | {"sim_dt": _least(1e-6), "friction": AMOUNT},
     "action": {"scale": POSITIVE},
@@ -122,6 +123,8 @@ def check_fits(config: Config, robot: Robot) -> None:
     for name in config.randomize.push.bodies:
         if name not in bodies:
             raise unknown_name(f"body in randomize.push.bodies for the robot {robot.name!r}:", name, bodies)
+    if config.goal.striker is not None and config.goal.striker not in robot.tracked_bodies:
+        raise unknown_name("tracked body in goal.striker", config.goal.striker, robot.tracked_bodies)
 
 
 def worst_draw_warning(config: Config, robot: Robot) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 Plain C MuJoCo, no drawing, no clock, no JAX: who calls `advance` decides how fast time goes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -23,8 +24,8 @@ class Session:
     """One robot of `policy`. It begins anew at the end of its clip, and a second after a fall.
 
     frame: of the clip. state: (1, ...) as it is now. error_mm: mean distance of the bodies from the clip's re-anchored, None of
-    a policy that follows none. falls: how often it fell. goal (G,): what it is told, None where it cannot be told anything;
-    may be set.
+    a policy that follows none. falls: how often it fell. goal (G,): what it is told, None where it cannot be told anything.
+    `push` and `tell` may be called by other threads than that of `advance`: they take effect at its next call.
     """
 
     def __init__(self, policy: Policy, setting: Perturbation | None = None) -> None:
@@ -36,7 +37,7 @@ class Session:
         if policy.spec.goal is not None:
             self.kind = KINDS[policy.spec.goal.kind]
             self.goal = self._first_goal()
-        self._push = np.zeros(2)
+        self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.begin()
 
     @property
@@ -55,9 +56,8 @@ class Session:
         self.frame, self._down = 0, 0
         self.error_mm: float | None = None
         self.state = self.link.simulation.state()
-        if self.told_once:
-            assert self.goal is not None
-            self.goal[-1] = 0.0
+        if self.told_once and self.goal is not None:
+            self.goal = np.array([*self.goal[:-1], 0.0], np.float32)
         steps = len(self.clip.qpos) - 1 if self.policy.spec.follow else ENDLESS
         tell = None if self.goal is None else self._tell
         self._steps: Iterator[ControlStep] = track(self.policy, self.clip, self.link, steps, tell)
@@ -68,16 +68,21 @@ class Session:
         self.begin()
 
     def push(self, velocity: np.ndarray) -> None:
-        """Change the root's horizontal velocity by (2,) [m/s] as it faces, x ahead, at the next step."""
-        self._push = self._push + velocity
+        """Change the root's horizontal velocity by (2,) [m/s] as it faces, x ahead."""
+        self._asked.put(lambda: self._shove(velocity))
+
+    def tell(self, goal: np.ndarray) -> None:
+        """Tell it `goal` (G,)."""
+        self._asked.put(lambda: setattr(self, "goal", np.array(goal, np.float32)))
+
+    def take(self) -> None:
+        """Do what was asked for."""
+        while not self._asked.empty():
+            self._asked.get()()
 
     def advance(self) -> None:
         """One control step."""
-        if self._push.any():
-            yaw = self._heading()
-            turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
-            self.link.simulation.batch.qvel[0, :2] += turn @ self._push
-            self._push = np.zeros(2)
+        self.take()
         step = next(self._steps, None)
         if step is None:
             self.begin()
@@ -99,6 +104,11 @@ class Session:
         """The clip's frame (1, ...) that goes with the state."""
         return KinematicState(*(part[None] for part in frame_of(self.clip, self.frame)))
 
+    def _shove(self, velocity: np.ndarray) -> None:
+        yaw = self._heading()
+        turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+        self.link.simulation.batch.qvel[0, :2] += turn @ velocity
+
     def _tell(self, state: KinematicState) -> np.ndarray:
         goal = self.goal
         assert goal is not None
@@ -107,7 +117,7 @@ class Session:
         return goal[None].astype(np.float32)
 
     def _first_goal(self) -> np.ndarray:
-        """The target in the middle of where they are drawn; straight on at a middling speed; or here."""
+        """In the middle of what may be drawn: of targets, of places, or straight on at a middling speed."""
         if self.kind.read is None:
             return Once(self.policy, self.clip, np.zeros((1, 4), np.float32)).goal[0].copy()
         start = KinematicState(*(part[:1] for part in self.clip))

@@ -24,7 +24,8 @@ from motions.rotations import quat_exp, quat_mul, quat_rotate, yaw_quat
 ROOT = 1  # body of the model
 START_RAD = 0.02  # every start differs a little, or all seeds of a deterministic setting would be one
 PUSH_EVERY_S = 2.0
-FORCE_S, AFTER_S = 0.2, 1.0  # how long a force acts, and what is left of the clip at least when it begins
+FORCE_S = 0.2  # how long a force acts
+AFTER_S = 1.0  # what is left of the clip at least when it begins; or half of it, where that is less
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,10 @@ def _led(config: Config, motions: list[Motion], robot: Robot, say: Say) -> tuple
     """What is led of the motions, as `config.led_s` says, and `config` with its weights; which cannot be led is said."""
     ways: list[Motion] = []
     weights: list[float] = []
+    if config.weights and len(config.weights) != len(motions):
+        raise InputError(
+            f"weights are {len(config.weights)}, and there are {len(motions)} motions: expected one for each, or none"
+        )
     for motion, weight in zip(motions, config.weights or [1.0] * len(motions), strict=True):
         try:
             pieces = led(motion, robot.body, config.led_s)

@@ -58,7 +58,7 @@ def stages_before(config: Config, folder: Path) -> tuple[Stage, ...]:
     )
     teacher = folder_of(folder, "tracker")
     student = replace(
-        config, begin="scratch", follow=True, teacher=str(teacher), env_steps=config.student_steps,
+        config, begin="scratch", follow=True, teacher=str(teacher), env_steps=config.student_steps, weights=(),
         observation=replace(config.observation, critic=()), **blind,
     )  # fmt: skip
     return Stage("tracker", tracker, teacher, None), Stage("student", student, folder_of(folder, "student"), teacher)

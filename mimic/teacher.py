@@ -18,7 +18,21 @@ from motions.errors import InputError
 from motions.motion import Motion
 
 FOLDER, CONFIG, ACTOR = "teacher", "config.json", "actor.npz"  # within the student's run folder
-SHARED = ("robot", "motion", "quat_order", "fps", "start_s", "end_s", "clip", "skeleton", "scale", "mapping", "action", "sim")
+SHARED = (
+    "robot",
+    "motion",
+    "quat_order",
+    "fps",
+    "start_s",
+    "end_s",
+    "clip",
+    "skeleton",
+    "scale",
+    "cycles",
+    "mapping",
+    "action",
+    "sim",
+)
 FREE = ("sim.actuator", "action")  # of these, what a student may have otherwise: its motors, and what its actions correct
 
 PLACE = ("motion_anchor_pos_b", "future")  # terms that show how far the robot has drifted

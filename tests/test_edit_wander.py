@@ -63,10 +63,12 @@ def test_it_begins_as_the_clip(cycle):
     np.testing.assert_allclose(way.qpos[:count], cycle.qpos[:count], atol=1e-6)
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.5, "at least 1"), (float("nan"), "at least 1")])
-def test_rubbish_is_refused(cycle, seconds: float, said: str):
+@pytest.mark.parametrize(
+    ("seconds", "seed", "said"), [(0.5, 0, "at least 1"), (float("nan"), 0, "at least 1"), (5, -1, "seed is -1")]
+)
+def test_rubbish_is_refused(cycle, seconds: float, seed: int, said: str):
     with pytest.raises(InputError, match=said):
-        wander(cycle, seconds)
+        wander(cycle, seconds, seed=seed)
 
 
 def test_what_cannot_be_led(cycle):
@@ -93,5 +95,7 @@ def test_a_training_has_them_beside_its_clips(cycle, humanoid, tmp_path):
     assert [motion.name for motion in motions][2:] == ["walk_wander0", "walk_wander1_mirrored"]
     assert (found.weights, len(reports)) == ((2.0, 1.0, 2.0, 2.0), 4)
     assert any(line.startswith("not led: ") for line in said)
+    with pytest.raises(InputError, match="weights are 1, and there are 2 motions"):
+        motions_of(replace(config, weights=(1.0,)), humanoid, said.append)
     with pytest.raises(InputError, match="none of the motions can be led"):
         motions_of(replace(config, motion=clips[1:], weights=()), humanoid, said.append)

@@ -69,7 +69,8 @@ def test_what_is_told_is_what_the_policy_sees(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Policy, "act", lambda self, observation: seen.append(observation) or act(self, observation))
     session = Session(policy)
     assert session.goal == pytest.approx([0.25, 0.0], abs=1e-6), "straight on, at a middling speed"
-    session.goal = np.array([0.0, 0.2], np.float32)
+    session.tell(np.array([0.0, 0.2]))
+    assert session.goal[1] == 0.0, "not before the next step"
     session.advance()
     np.testing.assert_allclose(seen[-1][0, -2:], [0.0, 0.2], atol=0.02)  # it faces along x
     assert session.error_mm is None

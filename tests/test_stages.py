@@ -42,6 +42,9 @@ def test_a_tracker_of_the_same_clips_then_its_student_with_the_eyes_of_the_last(
     assert last == replace(STEER, begin="scratch", init_from=str(tmp_path / "steer-student"))
     check_config(last)
     assert not stages_before(last, tmp_path / "steer")
+    weighed, taught = stages_before(replace(STEER, weights=(1.0, 2.0)), tmp_path / "steer")
+    assert weighed.config.weights == (1.0, 2.0)
+    assert taught.config.weights == (), "the tracker's, which are also those of the ways it was led"
 
 
 @pytest.fixture
@@ -93,7 +96,7 @@ def test_what_is_done_is_not_done_again_and_what_was_begun_goes_on(ran, tmp_path
     assert ran == [("steer-tracker", True), ("steer-student", True)]
 
 
-@pytest.mark.parametrize("change", [{"motion": ("dance.npz",)}, {"seed": 8}])
+@pytest.mark.parametrize("change", [{"motion": ("dance.npz",)}, {"seed": 8}, {"cycles": 3}, {"led_s": 60.0}])
 def test_another_tracker_in_the_way_is_refused(ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict):
     tracker, _ = stages_before(STEER, tmp_path / "steer")
     made(tracker.folder, replace(tracker.config, **change), monkeypatch, iterations=1)

@@ -65,9 +65,9 @@ def test_the_image_of_an_observation_is_the_observation_of_the_image(name: str):
     assert sorted(image.index) == list(range(len(image.index)))
     action = np.random.default_rng(0).normal(size=len(ROBOT.joint_names))
     names = ("command", name, name, name)
-    goal = np.array([1.5, 0.7])
+    goal = np.array([1.5, 0.7, 0.9, 1.0])
     one, other = (
-        observe(names, o, LAYOUT) for o in (seen(FRAMES, action, goal), seen(IMAGES, ACTION.of(action), goal * [1, -1]))
+        observe(names, o, LAYOUT) for o in (seen(FRAMES, action, goal), seen(IMAGES, ACTION.of(action), goal * [1, -1, 1, 1]))
     )
     np.testing.assert_allclose(image.of(one), other, atol=1e-3)
     np.testing.assert_allclose(image.of(image.of(one)), one, atol=1e-12)

@@ -10,13 +10,14 @@ from commands import call, refusal
 from test_live import FOLLOWING, FREE, MOTION, ROBOT, STRIKE, policy_of
 
 from mimic.view.geometry import body_triangles, geom_triangles
+from motions.errors import InputError
 from motions.motion import save_motion
 
 viser = pytest.importorskip("viser", reason="viser is not installed: pip install 'mimic-mjx[view]'")
 
+from mimic.live_view import LiveView  # noqa: E402
 from mimic.view.browser import Figure, Window  # noqa: E402
 from mimic.view.clip_view import ClipView  # noqa: E402
-from mimic.view.live_view import LiveView  # noqa: E402
 
 
 @pytest.fixture
@@ -29,6 +30,14 @@ def window():
 def test_a_page_is_served_on_this_machine_only(window: Window):
     assert window.address.startswith("http://127.0.0.1:")
     assert "viser" in urlopen(window.address).read().decode().lower()
+
+
+def test_a_taken_port_is_refused_and_no_browser_can_share_the_page(window: Window):
+    with pytest.raises(InputError, match="try another --port"):
+        Window("127.0.0.1", window.server.get_port(), "second")
+    with pytest.raises(InputError, match="cannot listen at"):
+        Window("no.such.host.invalid", 8080, "second")
+    assert window.server.request_share_url() is None
 
 
 def test_bodies_stand_where_the_model_has_them(window: Window):
@@ -47,14 +56,18 @@ def test_live_goes_at_its_own_rate_and_is_pushed_and_told(window: Window, tmp_pa
     assert 5 <= view.sent <= 32
     before = view.session.state.qvel[0, :2].copy()
     view.push("left", 1.0)
-    view.step()
+    view.session.advance()
     assert (view.session.state.qvel[0, :2] - before)[1] > 0.2
     view.tell_heading(0.3, 90.0)
+    view.session.take()
     np.testing.assert_allclose(view.session.goal, [0.0, 0.3], atol=1e-6)
     view.paused = True
     frame = view.session.frame
     view.run(0.2)
     assert view.session.frame == frame
+    view._asked.put(view.session.begin)  # what the buttons do, paused or not
+    view.run(0.1)
+    assert view.session.frame == 0
 
 
 def test_a_newer_policy_takes_over(window: Window, tmp_path: Path):
@@ -72,6 +85,7 @@ def test_targets_hang_on_a_handle(window: Window, tmp_path: Path):
     assert view.target is not None
     np.testing.assert_allclose(view.target.position, view.session.goal[:3], atol=1e-6)
     view.tell_place(np.array([0.1, 0.2, 0.3]))
+    view.session.take()
     np.testing.assert_allclose(view.session.goal, [0.1, 0.2, 0.3, 0.0], atol=1e-6)
 
 

@@ -41,10 +41,11 @@ class View(FileOptions):
     """End after so long [s]."""
 
     def run(self) -> int:
-        from mimic.commands.serving import require_above
+        from mimic.commands.serving import check_address, require_above
         from mimic.runs import CONFIG
 
         require_above(seconds=self.seconds)
+        check_address(self.port)
         if not self.path.exists():
             raise InputError(f"{self.path}: no such file or folder")
         if (self.path / CONFIG).is_file():
@@ -91,7 +92,7 @@ class View(FileOptions):
             return self._recorded(policy, model)
 
         def live(window: "Window", seconds: float) -> None:
-            from mimic.view.live_view import LiveView
+            from mimic.live_view import LiveView
 
             LiveView(window, policy, newer=newer, model=model).run(seconds)
 
@@ -100,12 +101,18 @@ class View(FileOptions):
     def _recorded(self, policy: "Policy", model: "mujoco.MjModel | None" = None) -> Show:
         from dataclasses import replace
 
+        import numpy as np
+
         from mimic.deploy.sim2sim import rollout
         from mimic.metrics import body_error
+        from motions.motion import MIN_FRAMES
 
         run = rollout(policy)
-        motion = replace(policy.motion, fps=1.0 / policy.spec.ctrl_dt, qpos=run.states.qpos, loop=False)
-        errors = body_error(run.states, run.reference, policy.spec.anchor) if policy.spec.follow else None
+        whole = int(np.argmin([*np.isfinite(run.states.qpos).all(axis=1), False]))  # frames before the physics broke, if it did
+        if whole < MIN_FRAMES:
+            raise InputError(f"{self.path}: the physics broke after {whole} frames: there is nothing to look at")
+        motion = replace(policy.motion, fps=1.0 / policy.spec.ctrl_dt, qpos=run.states.qpos[:whole], loop=False)
+        errors = body_error(run.states, run.reference, policy.spec.anchor)[:whole] if policy.spec.follow else None
 
         def show(window: "Window", seconds: float) -> None:
             from mimic.view.clip_view import ClipView
@@ -122,7 +129,10 @@ class View(FileOptions):
         robot = robot_of_file(self.path, self.robot, say)
         (motion,), _ = read_motions([str(self.path)], robot, say, **self.of_files)
         captured = captured_in(self.path, robot, **self.of_files)
-        model = load_robot(self.robot, visuals=True).model if self.robot else robot.model
+        try:
+            model = load_robot(self.robot or motion.robot, visuals=True).model
+        except InputError:  # named by a file that is elsewhere
+            model = robot.model
 
         def show(window: "Window", seconds: float) -> None:
             from mimic.view.clip_view import ClipView

@@ -152,11 +152,13 @@ def _random_pairs(mirror: StateMirror, future_frames: int) -> list[tuple[Observe
     for _ in range(SAMPLES):
         now, reference, future = state(), state(), state(future_frames)
         action = rng.normal(size=joints)
-        goal = rng.normal(size=2)
+        goal = rng.normal(size=4)
         seen = Observed(now, reference, future, action, rng.uniform(size=()), rng.uniform(size=()), rng.normal(size=1), goal)
         now, reference, future = (mirrored_state(part, mirror) for part in (now, reference, future))
         acted = mirror.joints.sign * action[mirror.joints.joint]
-        pairs.append((seen, Observed(now, reference, future, acted, unknown, unknown, unknown[None], goal * POLAR[:2])))
+        pairs.append(
+            (seen, Observed(now, reference, future, acted, unknown, unknown, unknown[None], goal * np.array([*POLAR, 1.0])))
+        )
     return pairs
 
 

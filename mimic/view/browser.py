@@ -3,6 +3,7 @@
 Only the pose of each body is sent for a new picture; how fast the browser draws is its own affair.
 """
 
+import socket
 from collections.abc import Callable
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -61,11 +62,11 @@ class Window:
             import viser  # pyright: ignore[reportMissingImports]: an extra
         except ImportError as error:
             raise InputError("mimic view needs viser: pip install 'mimic-mjx[view]'") from error
-        try:
-            with redirect_stdout(StringIO()):  # it prints its address in a box
-                self.server = viser.ViserServer(host=host, port=port, label=title, verbose=False)
-        except OSError as error:
-            raise InputError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
+        _require_free(host, port)  # viser itself would look for another port, or wait for ever
+        with redirect_stdout(StringIO()):  # it prints its address in a box
+            self.server = viser.ViserServer(host=host, port=port, label=title, verbose=False)
+        self.server.gui.configure_theme(show_share_button=False)
+        self.server.request_share_url = lambda *_, **__: None  # no browser may put the page on the internet
         self.host = host
         scene = self.server.scene
         scene.set_up_direction("+z")
@@ -93,8 +94,7 @@ class Window:
         self._eye = self._eye + moved
         if self.follows and np.linalg.norm(moved) > 0:
             for client in self.server.get_clients().values():
-                client.camera.position = client.camera.position + moved
-                client.camera.look_at = client.camera.look_at + moved
+                client.camera.position = client.camera.position + moved  # what it looks at goes along
 
     def close(self) -> None:
         with redirect_stdout(StringIO()):
@@ -104,6 +104,17 @@ class Window:
         client.camera.up_direction = (0.0, 0.0, 1.0)
         client.camera.position = self._eye * [1.0, 1.0, 0.0] + CAMERA_M
         client.camera.look_at = self._eye * [1.0, 1.0, 0.0] + [0.0, 0.0, 0.8]
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raise `InputError` where nothing can listen."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(found[0], socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[4])
+    except (OSError, OverflowError) as error:
+        raise InputError(f"cannot listen at {host}:{port} ({error}): try another --port") from error
 
 
 def on_click(button: Any, do: Callable[[], None]) -> None:

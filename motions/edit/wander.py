@@ -27,7 +27,7 @@ def wander(motion: Motion, seconds: float, *, seed: int = 0) -> Motion:
 
     Root and velocity are turned together, joints stay as they are: a foot on the ground turns with the body, and slips as far as
     it stands from under the root. (a motion warp, Witkin & Popovic 1995) Raises `InputError` for what is no loop, stays in its
-    place, or for less than a second.
+    place, for less than a second, and a seed below 0.
     """
     from scipy.interpolate import CubicSpline
 
@@ -40,6 +40,8 @@ def wander(motion: Motion, seconds: float, *, seed: int = 0) -> Motion:
         )
     if not 1.0 <= seconds < np.inf:
         raise InputError(f"wander: {seconds:g} s, expected at least 1")
+    if seed < 0:
+        raise InputError(f"wander: the seed is {seed}, expected 0 or more")
     count = round(seconds * motion.fps) + 1
     heading, pace = _course(count, motion.fps, np.random.default_rng(seed))
     phase_s = np.concatenate([[0.0], np.cumsum(0.5 * (pace[1:] + pace[:-1]))]) / motion.fps

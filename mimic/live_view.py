@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from functools import partial
+from queue import SimpleQueue
 
 import mujoco
 import numpy as np
@@ -31,8 +32,7 @@ class LiveView:
         self.robot = Figure(window.server.scene, "robot", drawn)
         self.ghost = Figure(window.server.scene, "ghost", drawn, ghost=True) if policy.spec.follow else None
         self.paused, self.sent, self.swaps = False, 0, 0
-        self._wanted: Perturbation | None = None
-        self._restart = False
+        self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()  # by the controls, whose threads are others
         self._controls()
         self.show()
 
@@ -44,30 +44,24 @@ class LiveView:
             if now - asked > 1.0:
                 asked = now
                 self._swap()
-            if self.paused:
-                done_s = now - began
+            self.take()
             behind = now - began - done_s
-            if behind > BEHIND_S:
-                done_s = now - began
+            if self.paused or behind > BEHIND_S:
+                done_s, behind = now - began, 0.0
             dt = self.session.policy.spec.ctrl_dt / self.speed.value
-            if not self.paused and behind >= dt:
-                self.step()
-                done_s += dt
-            elif now - shown >= 1.0 / FRAMES_PER_S:
+            if now - shown >= BEHIND_S or (now - shown >= 1.0 / FRAMES_PER_S and behind < dt):
                 shown = now
                 self.show()
+            elif not self.paused and behind >= dt:
+                self.session.advance()
+                done_s += dt
             else:
                 time.sleep(0.001)
 
-    def step(self) -> None:
-        """One control step, after what was asked for meanwhile."""
-        if self._wanted is not None:
-            setting, self._wanted = self._wanted, None
-            self.session.vary(setting)
-        if self._restart:
-            self._restart = False
-            self.session.begin()
-        self.session.advance()
+    def take(self) -> None:
+        """Do what was asked for by the controls."""
+        while not self._asked.empty():
+            self._asked.get()()
 
     def show(self) -> None:
         """Send the picture as it is now."""
@@ -103,7 +97,8 @@ class LiveView:
             session = Session(policy, self.session.setting)
             session.falls, self.swaps = self.session.falls, self.swaps + 1
             if session.goal is not None and self.session.goal is not None:
-                session.goal = self.session.goal
+                goal = self.session.goal
+                session.goal = np.array([*goal[:-1], 0.0], np.float32) if session.told_once else goal
             self.session = session
 
     def _controls(self) -> None:
@@ -111,7 +106,7 @@ class LiveView:
         self.status = gui.add_markdown("")
         for label, key, do in (
             ("Pause / go on", "P", lambda: setattr(self, "paused", not self.paused)),
-            ("From the beginning", "R", lambda: setattr(self, "_restart", True)),
+            ("From the beginning", "R", lambda: self._asked.put(lambda: self.session.begin())),
         ):
             on_click(gui.add_button(label, hint=f"key {key}"), do)
             on_key(gui, key, label, do)
@@ -144,7 +139,8 @@ class LiveView:
 
         def vary() -> None:
             values = {name: slider.value * (1e-3 if name.endswith("_s") else 1.0) for name, slider in sliders.items()}
-            self._wanted = Perturbation(start_rad=0.0, **values)
+            setting = Perturbation(start_rad=0.0, **values)
+            self._asked.put(lambda: self.session.vary(setting))
 
         on_click(gui.add_button("Begin with this body"), vary)
 
@@ -194,10 +190,8 @@ class LiveView:
     def tell_heading(self, speed: float, degrees: float) -> None:
         """A velocity [m/s], its direction counted from world x towards y."""
         angle = np.radians(degrees)
-        self.session.goal = np.array([speed * np.cos(angle), speed * np.sin(angle)], np.float32)
+        self.session.tell(np.array([speed * np.cos(angle), speed * np.sin(angle)]))
 
     def tell_place(self, place: np.ndarray) -> None:
         """A place (3,) in the world; a target is whole again."""
-        goal = self.session.goal
-        assert goal is not None
-        self.session.goal = np.array([*place, 0.0] if self.session.told_once else place[: len(goal)], np.float32)
+        self.session.tell(np.array([*place, 0.0]) if self.session.told_once else place[:2])
