@@ -73,7 +73,7 @@ class Interim:
         with tempfile.TemporaryDirectory() as folder:
             path = write_policy(policy_of(self.run, average, mean, std), self.run, Path(folder) / POLICY)
             policy = Policy.load(path)
-        motions = some_of(self.run.motions)
+        motions = some_of(self.run.asked)
         if policy.spec.follow:
             means = mean_metrics(measure(policy, rollout(policy, motion)) for motion in motions)
             found = {name: means[name] for name in ("success_height", "e_mpbpe_mm", "e_g_mpbpe_mm")}

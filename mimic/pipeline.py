@@ -11,8 +11,8 @@ from mimic.config import Config
 from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.shown import Shown, shown_by
-from mimic.deploy.sim2sim import Policy
-from mimic.evaluate import Evaluation, evaluate_policy
+from mimic.deploy.sim2sim import Policy, rollout
+from mimic.evaluate import Evaluation, evaluate_policy, measure, simulated_motion
 from mimic.learning.networks import Layers, Params, actor_layers, symmetric_layers
 from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
@@ -119,9 +119,24 @@ def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str]
     return evaluation
 
 
+def made_physical(run: Run, say: Callable[[str], None]) -> tuple[Motion, ...]:
+    """The run's clips as its policy does them in the simulator; those that it does not complete as they are, which is said."""
+    policy, made = _exported(run, say), []
+    for motion in run.motions:
+        done = rollout(policy, motion)
+        completed = measure(policy, done)["completed_frames"] == done.frames
+        if not completed:
+            say(f"{motion.name}: taken as it is, the policy does not complete it")
+        if completed:
+            simulated = simulated_motion(done, run.robot, 1.0 / policy.spec.ctrl_dt)
+            motion = replace(simulated, licence=motion.licence)
+        made.append(motion)
+    return tuple(made)
+
+
 def roam_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Roaming:
     """As `evaluate_run`, for a policy that follows no clip: robots are let loose."""
-    roaming = roam(_exported(run, say), motions or run.motions)
+    roaming = roam(_exported(run, say), motions or run.asked)
     if motions is None:
         write_json(run.folder / EVALUATION, roaming.to_json())
     return roaming

@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -27,6 +27,7 @@ PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-check
 RESUMABLE = ("env_steps", "device", "devices", "save_every_s", "evaluate_every_s")  # what a resume may change, and of `sim`:
 RESUMABLE_OF_SIM = ("contacts_per_env", "constraints_per_env")
 METRICS, CONFIG, EVALUATION = "metrics.jsonl", "config.json", "evaluation.json"
+MOTIONS, ASKED = "motions", "asked"
 UNFINISHED = ".unfinished"  # in a folder that is being made into a run's
 
 
@@ -47,6 +48,12 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
+
+    @property
+    def asked(self) -> tuple[Motion, ...]:
+        """The motions that were asked for, by which it is judged; those that it learns from may be a tracker's of them."""
+        folder = self.folder / ASKED
+        return load_motions(folder) if folder.exists() else self.motions
 
     @property
     def tracked_files(self) -> str:
@@ -101,14 +108,24 @@ def create_run(
         find_mirror(robot, config.observation)  # nor mirrored
     require_writable(folder)
     clear(folder)
-    (folder / "motions").mkdir()
-    for index, motion in enumerate(motions):
-        save_motion(motion, folder / "motions" / f"{index:04d}-{file_stem(motion.name)}.npz")
+    save_motions(motions, folder / MOTIONS)
     write_robot(robot, folder / "robot")
     beside(folder)
     _write_record(folder, {"config": to_dict(config), **facts()})
     (folder / UNFINISHED).unlink()
     return open_run(folder)
+
+
+def save_motions(motions: Sequence[Motion], folder: Path) -> None:
+    """Write them, in order, into a new folder."""
+    folder.mkdir()
+    for index, motion in enumerate(motions):
+        save_motion(motion, folder / f"{index:04d}-{file_stem(motion.name)}.npz")
+
+
+def load_motions(folder: Path) -> tuple[Motion, ...]:
+    """What `save_motions` wrote."""
+    return tuple(load_motion(file) for file in sorted(folder.glob("*.npz")))
 
 
 def is_free(folder: Path) -> bool:
@@ -141,10 +158,10 @@ def open_run(folder: Path) -> Run:
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {error!r}") from error
     robot = read_robot(folder / "robot")
-    files = sorted((folder / "motions").glob("*.npz"))
-    if not files:
+    motions = load_motions(folder / MOTIONS)
+    if not motions:
         raise InputError(f"{folder} holds no motions")
-    return Run(folder, config, robot, tuple(load_motion(file) for file in files))
+    return Run(folder, config, robot, motions)
 
 
 def resume_run(folder: Path, config: Config) -> tuple[Run, list[str]]:

@@ -2,7 +2,8 @@
 
 From nothing, a discriminator teaches slowly: whoever cannot stand yet is told apart at once, whatever else he does. Tracking
 shows the way to every pose; a student that imitates the tracker, and sees only itself and what it is told, keeps it without the
-clip; reward then only has to make it whole.
+clip; reward then only has to make it whole. The style that it is paid for is that of the tracker's own motion: by a clip's
+feet that slip, above all where it is led, anybody could be told from it.
 """
 
 from dataclasses import replace

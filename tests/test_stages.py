@@ -4,15 +4,19 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tiny import tiny_robot
+from tiny import tiny_motion, tiny_robot
+from tiny_policy import random_network
 
-from mimic import runs
+from mimic import pipeline, runs, sources
 from mimic.checks import check_config
 from mimic.commands import staged
 from mimic.commands.run_options import Cluster
 from mimic.commands.training import Train, Training
-from mimic.config import Config, RewardConfig
+from mimic.config import Config, ObservationConfig, RewardConfig
+from mimic.deploy.export import export_policy
+from mimic.deploy.sim2sim import Policy, rollout
 from mimic.presets import make_preset
 from mimic.stages import begun, stages_before
 from mimic.teacher import check_student
@@ -171,3 +175,38 @@ def test_rewards_that_are_all_costs_are_refused():
     costs = dict.fromkeys(("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel"), 0.0)
     with pytest.raises(InputError, match="nothing to learn"):
         check_config(Config(reward=RewardConfig(**costs)))
+
+
+CLIP = tiny_motion()
+
+
+def test_the_last_stage_learns_the_style_of_the_trackers_motion_and_is_judged_by_the_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What the tracker does not complete stays as it is; all weights are the tracker's."""
+    config = Config(preset="tiny", robot="tiny", observation=ObservationConfig(actor=("command", "joint_errors")))
+    layers, mean, std = random_network(config)
+    kernel, bias = layers[-1]
+    still = [*layers[:-1], (0 * kernel, 0 * bias)]  # does what its prior asks for
+    policy = Policy.load(export_policy(still, mean, std, config, ROBOT, CLIP, tmp_path / "p.onnx"))
+    monkeypatch.setattr(pipeline, "_exported", lambda run, say: policy)
+    lifted = CLIP.qpos.copy()
+    lifted[60:, 2] += 1.0
+    impossible = replace(CLIP, name="lifted", qpos=lifted)
+    tracker = runs.create_run(tmp_path / "steer-tracker", replace(config, weights=(1.0, 2.0)), ROBOT, (CLIP, impossible))
+    said: list[str] = []
+    made, kept = pipeline.made_physical(tracker, said.append)
+    assert said == ["lifted: taken as it is, the policy does not complete it"]
+    np.testing.assert_allclose(kept.qpos, impossible.qpos, atol=1e-6)
+    np.testing.assert_allclose(made.qpos, rollout(policy, CLIP).states.qpos, atol=1e-6)
+    assert np.abs(made.qpos - CLIP.qpos).max() > 1e-4
+    assert (made.licence, made.num_frames) == (CLIP.licence, 101)
+
+    monkeypatch.setattr(sources, "find_robot", lambda config, say: ROBOT)
+    last = Train(replace(config, motion=("other.npz",)), tmp_path / "steer", False, False, Cluster(), tracker.folder)
+    run, quality = last.create()
+    assert quality is None
+    assert (run.config.weights, run.config.motion) == ((1.0, 2.0), ("other.npz",))
+    for found, expected in ((run.motions, (made, kept)), (run.asked, (CLIP, impossible)), (tracker.asked, (CLIP, impossible))):
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.qpos, other.qpos, atol=1e-6)

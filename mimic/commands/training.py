@@ -119,9 +119,12 @@ class Training:
 class Train(Training):
     """Train a controller: one that tracks a motion, or one that moves in its style."""
 
+    tracker: Path | None = None
+    """The run of a stage before, whose motion in the simulator stands for the clips."""
+
     def run(self) -> int:
         from mimic.runs import refuse_occupied, require_writable
-        from mimic.stages import begun
+        from mimic.stages import begun, folder_of
 
         if self.config.begin == "scratch" or self.resume:
             return super().run()
@@ -135,7 +138,8 @@ class Train(Training):
         code = run_stages(self.config, self.folder)
         if code:
             return code
-        return dataclasses.replace(self, config=begun(self.config, self.folder), overwrite=False).run()
+        last = begun(self.config, self.folder)
+        return dataclasses.replace(self, config=last, overwrite=False, tracker=folder_of(self.folder, "tracker")).run()
 
     def refuse(self) -> None:
         if self.config.teacher is not None and not self.resume:
@@ -145,7 +149,7 @@ class Train(Training):
 
     def create(self) -> Begun:
         from mimic.checks import check_fits
-        from mimic.runs import create_run, refuse_occupied, require_writable
+        from mimic.runs import ASKED, create_run, open_run, refuse_occupied, require_writable, save_motions
         from mimic.sources import find_robot, motions_of
         from mimic.warm_start import check_warm_start
 
@@ -155,6 +159,16 @@ class Train(Training):
         check_fits(config, robot)
         check_warm_start(config, robot)
         require_writable(folder)
+        if self.tracker is not None:
+            from mimic.pipeline import made_physical
+
+            tracker = open_run(self.tracker)
+            config = dataclasses.replace(config, weights=tracker.config.weights)
+            run = create_run(
+                folder, config, robot, made_physical(tracker, say), overwrite=self.overwrite,
+                beside=lambda folder: save_motions(tracker.motions, folder / ASKED),
+            )  # fmt: skip
+            return run, None
         config, motions, reports = motions_of(config, robot, say)
         run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
         return run, reports[0].to_dict() if reports[0] is not None else None
