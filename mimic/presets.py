@@ -151,7 +151,7 @@ def humanoid_steer() -> Config:
         tracker_steps=5_000_000,
         observation=replace(config.observation, actor=(*config.observation.actor, "heading")),
         reward=replace(config.reward, goal=2.0),
-        goal=GoalConfig(kind="heading"),
+        goal=GoalConfig(kind="heading", turn=0.8),  # what the ways of `led_s` show at a time
     )
 
 

@@ -11,7 +11,7 @@ from experiments.rows import Row, bold, commit_of, main, markdown, trained
 from mimic.config import RewardConfig
 
 KICK = "deepmimic/motions/humanoid3d_spinkick.txt"
-HEADING_STEPS = ["--tracker-steps", "3500000", "--student-steps", "1500000", "--env-steps", "6000000"]
+HEADING_STEPS = ["--tracker-steps", "3500000", "--student-steps", "1500000", "--env-steps", "7000000"]
 TERMS = [f"--reward.{name.removeprefix('sigma_')}" for name in vars(RewardConfig()) if name.startswith("sigma_")]
 UNPAID = [part for term in TERMS for part in (term, "0")]
 STRIKE_STEPS = ["--env-steps", "6000000"]
