@@ -153,7 +153,7 @@ def test_one_capture_in_both_formats_gives_the_same_targets(body, shared_data):
         np.testing.assert_allclose(getattr(both[0], name), getattr(both[1], name), atol=2e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("robot", ["humanoid", "g1"])
+@pytest.mark.parametrize("robot", ["humanoid", pytest.param("g1", marks=pytest.mark.slow)])
 def test_one_capture_in_both_formats_gives_the_same_motion(robot, body, g1, shared_data):
     """What single precision makes of targets that differ in the sixth digit: the goal is a thousandth of a radian."""
     pair = shared_data / "motions" / "cmu_asfamc" / "fairmotion_pair"

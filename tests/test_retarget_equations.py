@@ -39,6 +39,7 @@ def problem():
     return rig, targets, Pose(*(jnp.asarray(qpos[:, part], jnp.float32) for part in (slice(0, 3), slice(3, 7), slice(7, None))))
 
 
+@pytest.mark.slow
 def test_the_right_side_is_minus_half_the_derivative_of_the_cost(problem):
     rig, targets, pose = problem
     assert (np.abs(np.diff(pose.joints, axis=0)) * float(FPS) > MAX_JOINT_SPEED).any()  # the limit of speed takes part
@@ -75,6 +76,7 @@ def dense(jacobian: Jacobian) -> np.ndarray:
     return total.reshape(frames * nv, frames * nv)
 
 
+@pytest.mark.slow
 def test_conjugate_gradients_mend_what_single_precision_elimination_misses(problem):
     """Against numpy in double precision, with standing feet and balance, which make the equations stiff."""
     rig, targets, pose = problem

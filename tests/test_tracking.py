@@ -300,6 +300,7 @@ def test_where_a_failure_counts(blame_start: bool):
     np.testing.assert_allclose(failures, 0.5 * np.array([2 / 3 if blame_start else 0, 2 / 3, 0]))
 
 
+@pytest.mark.slow
 def test_jit_is_no_jit():
     action = jnp.array([0.3, -0.2, 0.1, 0.4])
     with jax.disable_jit():

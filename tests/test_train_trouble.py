@@ -124,6 +124,7 @@ def test_a_run_on_warp_that_lacked_room_goes_on_with_what_it_asks_for(tmp_path: 
     assert all(0.0 < row["max/constraints_fill"] <= 1.0 for row in rows)
 
 
+@pytest.mark.slow
 def test_learning_that_diverges_goes_on_from_before_with_smaller_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run = new_run(tmp_path / "run", save_every_s=-1.0)
     diverging(monkeypatch, lambda call: call == 5)
