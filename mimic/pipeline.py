@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from mimic.learning.networks import Layers, Params, actor_layers, symmetric_laye
 from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
 from mimic.runs import EVALUATION, Run, git_commit, practised
+from mimic.switches import measure_switches
 from mimic.tasks.symmetry import find_mirror
 from mimic.teacher import TaughtBy, at_nominal
 from motions.errors import InputError
@@ -117,6 +119,13 @@ def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str]
     if motions is None:
         write_json(run.folder / EVALUATION, evaluation.to_json())
     return evaluation
+
+
+def switch_run(run: Run, motions: Sequence[Motion] | None, count: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """`mimic.switches.measure_switches` of the run's policy; how many succeeded is said."""
+    found = measure_switches(_exported(run, say), motions or run.motions, count)
+    say(f"{count} switches from one clip to another: {found['succeeded']:.0%} reach the other's end")
+    return found
 
 
 def made_physical(run: Run, say: Callable[[str], None]) -> tuple[Motion, ...]:

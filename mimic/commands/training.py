@@ -243,6 +243,8 @@ class Evaluate(FileOptions):
     """Run each clip's left-right mirror image too, and say how far the errors are apart."""
     json: Path | None = None
     """Write the numbers to this file too."""
+    switches: int = 0
+    """Also go over from one clip to another so many times, at moments drawn at random."""
     save_motion: Path | None = None
     """Write the simulated motion, as .npz; of several clips into this folder. `mimic convert` takes it from there."""
 
@@ -255,6 +257,8 @@ class Evaluate(FileOptions):
 
         for file in (self.json, self.save_motion if self.save_motion and self.save_motion.suffix else None):
             require_writable_file(file)
+        if self.switches < 0:
+            raise InputError(f"--switches {self.switches}: expected 0 or more")
         run = open_run(self.run_dir)
         motions = None
         if self.motion:
@@ -269,7 +273,12 @@ class Evaluate(FileOptions):
         print_evaluation(evaluation, run.config.sim.collisions)
         if self.mirror:
             print_mirrored(evaluation)
-        write_json(self.json, evaluation.to_json())
+        switched = {}
+        if self.switches:
+            from mimic.pipeline import switch_run
+
+            switched = {"switches": switch_run(run, motions, self.switches, say)}
+        write_json(self.json, evaluation.to_json() | switched)
         if self.save_motion is not None:
             save_simulated(evaluation, run.robot, 1.0 / run.config.sim.ctrl_dt, self.save_motion, say)
         return 0
@@ -279,8 +288,8 @@ class Evaluate(FileOptions):
         from mimic.pipeline import roam_run
         from mimic.roam import print_roaming
 
-        if self.mirror or self.save_motion:
-            raise InputError("--mirror and --save-motion are for policies that follow a clip, and this one does not")
+        if self.mirror or self.save_motion or self.switches:
+            raise InputError("--mirror, --switches and --save-motion are for policies that follow a clip, and this one does not")
         roaming = roam_run(run, motions, say)
         print_roaming(roaming)
         write_json(self.json, roaming.to_json())

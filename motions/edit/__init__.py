@@ -7,7 +7,7 @@ too; putting feet on the ground is a solve and lives in `retarget.pipeline.groun
 from motions.edit.captured import cut_captured, mirror_captured, repeat_captured, speed_captured
 from motions.edit.cuts import Cut, find_cuts, split_at_cuts
 from motions.edit.cycle import Cycle, close_cycle, find_cycle, loop, repeat
-from motions.edit.join import concatenate
+from motions.edit.join import concatenate, switch
 from motions.edit.mirror import MirrorMap, mirror, mirror_map
 from motions.edit.timing import smooth, speed, trim
 from motions.edit.travel import Travel, move, reset_origin, travel_between
@@ -36,6 +36,7 @@ __all__ = [
     "speed",
     "speed_captured",
     "split_at_cuts",
+    "switch",
     "travel_between",
     "trim",
     "wander",

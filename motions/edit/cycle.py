@@ -50,7 +50,7 @@ def find_cycle(motion: Motion, body: Body, *, min_s: float = 0.4, max_s: float |
     bodies b, in the root's place and heading. The cycle with the smallest d(i, j) / max_k d(i, k), i < k < j, wins: to stand
     still is no cycle. Raises `InputError` where nothing returns.
     """
-    features = _features(motion, body)
+    features = pose_features(motion, body)
     stride = -(-motion.num_frames // MAX_CANDIDATES)
     first, last = min_s * motion.fps, (max_s * motion.fps if max_s is not None else np.inf)
     if not 0.0 < first < last or first > motion.num_frames - 1:
@@ -73,7 +73,7 @@ def find_cycle(motion: Motion, body: Body, *, min_s: float = 0.4, max_s: float |
     return cycle
 
 
-def _features(motion: Motion, body: Body) -> np.ndarray:
+def pose_features(motion: Motion, body: Body) -> np.ndarray:
     """(F, 6 B): what makes frames alike: body positions and scaled velocities in the root's place and heading [m]."""
     bodies = np.arange(1, body.model.nbody)
     state = kinematic_state(body, motion.qpos, finite_difference_qvel(motion.qpos, motion.fps), bodies)

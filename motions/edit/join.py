@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from motions.edit.cycle import pose_features
 from motions.edit.travel import move_qpos, travel_between
 from motions.errors import InputError
+from motions.kinematics import Body
 from motions.motion import MIN_FRAMES, Motion, resample
 from motions.rotations import quat_normalize, slerp
 
@@ -41,6 +43,29 @@ def concatenate(motions: Sequence[Motion], *, blend_s: float = 0.3) -> Motion:
     joined = {field: _all(getattr(m, field) for m in motions) for field in ("source", "licence")}
     name = first.name if len(motions) == 1 else "+".join(motion.name for motion in motions)
     return replace(first, name=name, qpos=total, loop=first.loop and len(motions) == 1, **joined)
+
+
+def switch(before: Motion, after: Motion, time_s: float, body: Body, *, rest_s: float = 1.5, blend_s: float = 0.3) -> Motion:
+    """`before` until `time_s` [s], then `after` from where its pose and velocities are most alike (as `find_cycle` compares
+    them), of those frames that leave `rest_s` [s] of it; blended as `concatenate` does.
+
+    Raises `InputError` where `before` ends sooner than the blend, or `after` is shorter than `rest_s` and the blend.
+    """
+    after = resample(after, before.fps)
+    blend, rest = round(blend_s * before.fps), round((rest_s + blend_s) * before.fps)
+    frame, last = round(time_s * before.fps), after.num_frames - 1 - rest
+    if not 1 <= frame <= before.num_frames - 1 - blend:
+        raise InputError(
+            f"motion {before.name!r} lasts {before.duration_s:.2f} s: no switch at {time_s:g} s, blended over {blend_s:g} s"
+        )
+    if last < 0:
+        raise InputError(
+            f"motion {after.name!r} lasts {after.duration_s:.2f} s, less than the {rest_s:g} s that are to follow a switch"
+        )
+    there, here = pose_features(after, body)[: last + 1], pose_features(before, body)[frame]
+    begin = int(np.linalg.norm(there - here, axis=1).argmin())
+    parts = [replace(before, qpos=before.qpos[: frame + blend + 1]), replace(after, qpos=after.qpos[begin:])]
+    return concatenate([replace(part, loop=False) for part in parts], blend_s=blend_s)
 
 
 def _joined(before: np.ndarray, after: np.ndarray, blend: int) -> np.ndarray:
