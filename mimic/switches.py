@@ -16,8 +16,8 @@ Row = dict[str, Any]
 
 
 def measure_switches(policy: Policy, motions: Sequence[Motion], count: int, *, seed: int = 0) -> Row:
-    """`count` times from one of `motions` to another, both drawn evenly, at a moment drawn evenly: the reference goes over, blended
-    within `BLEND_S`, to where the other clip is most alike, and on to its end.
+    """`count` times from one of `motions` to another, both and the moment drawn evenly: the reference goes over, blended within
+    `BLEND_S`, to where the other clip is most alike, and on to its end.
 
     succeeded: share of those that reach that end by the height rule. switches: each one's clips and whether it did. Raises
     `InputError` for fewer than two motions that are long enough.
