@@ -1,0 +1,55 @@
+"""One network for many skills: eight of DeepMimic's clips in one policy, each beside one of its own, and switches between them.
+
+A skill's own policy is that of `python -m experiments.deepmimic.run`, whose rows are read from beside this folder.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from experiments.deepmimic import run as alone
+from experiments.rows import Row, bold, commit_of, main, markdown, mimic, trained
+
+SKILLS = {"walk": 4, "run": 6, "jog": 6, "jump": 1, "spinkick": 1, "cartwheel": 1, "kick": 1, "punch": 1}  # cycles
+ENV_STEPS, SWITCHES = 8_000_000, 64
+WORSE, SWITCHED = 1.2, 0.95  # at most so much of the error of a skill's own policy; at least so many switches
+
+
+def measure(name: str, data: Path, out: Path) -> Row:
+    clips = []
+    for skill, cycles in SKILLS.items():
+        clip = out / f"{skill}.npz"
+        if not clip.exists():
+            out.mkdir(parents=True, exist_ok=True)
+            source = data / f"deepmimic/motions/humanoid3d_{skill}.txt"
+            mimic("retarget", str(source), "--robot", "humanoid", "--cycles", str(cycles), "--out", str(clip))
+        clips.append(str(clip))
+    evaluation, record = trained(out / name, "humanoid", "--motion", *clips, "--env-steps", str(ENV_STEPS), "--sampling.cap", "3")
+    switched = out / f"{name}.switches.json"
+    if not switched.exists():
+        mimic("evaluate", str(out / name), "--switches", str(SWITCHES), "--json", str(switched))
+    return record | evaluation | {"switches": json.loads(switched.read_text())["switches"]}
+
+
+def table(rows: dict[str, Row]) -> str:
+    lines = []
+    for row in rows.values():
+        steps = f"{row['n_env_steps'] / 1e6:.1f} M"
+        for skill, clip in zip(SKILLS, row["clips"], strict=True):
+            lines.append([skill, commit_of(row), steps, f"{clip['completed_frames']}/{clip['frames']}", *_beside(skill, clip)])
+        share = row["switches"]["succeeded"]
+        lines.append([f"{SWITCHES} switches", commit_of(row), steps, bold(f"{share:.0%}", share >= SWITCHED), "", ""])
+    return markdown(("skill", "commit", "env-steps", "frames", "E_mpbpe", "alone"), lines)
+
+
+def _beside(skill: str, clip: Row) -> list[str]:
+    """Its error, and that of the skill's own policy."""
+    file, error = Path(alone.__file__).parent / "results" / f"{skill}.json", clip["e_mpbpe_mm"]
+    if not file.exists():
+        return [f"{error:.1f} mm", "not measured"]
+    own = json.loads(file.read_text())["mean"]["e_mpbpe_mm"]
+    return [bold(f"{error:.1f} mm", error <= WORSE * own), f"{own:.1f} mm"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(__name__, ["eight"], measure, table))
