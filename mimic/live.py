@@ -101,8 +101,9 @@ class Session:
 
     @property
     def reference(self) -> KinematicState:
-        """The clip's frame (1, ...) that goes with the state."""
-        return KinematicState(*(part[None] for part in frame_of(self.clip, self.frame)))
+        """The clip's frame (1, ...) that goes with the state, on the way to the target where there is one."""
+        frame = KinematicState(*(part[None] for part in frame_of(self.clip, self.frame)))
+        return self.policy.aimed(frame, self.clip, np.asarray(self.frame), None if self.goal is None else self.goal[None])
 
     def _shove(self, velocity: np.ndarray) -> None:
         yaw = self._heading()

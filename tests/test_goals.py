@@ -11,12 +11,14 @@ from tiny import tiny_motion, tiny_robot
 
 from mimic.checks import check_config
 from mimic.config import Config, GoalConfig, RewardConfig, TerminationConfig
-from mimic.mdp.goals import HIT_M, KINDS, Terms, find_terms, shown_speeds, strike_moment, swiftest
+from mimic.mdp.goals import HIT_M, KINDS, Terms, find_terms, shown_speeds
+from mimic.mdp.striking import Strike, strike_moment, strike_of, swiftest, turned_to
 from mimic.presets import make_preset
 from mimic.tasks.goals import Goals
 from motions.errors import InputError
-from motions.kinematics import KinematicState
+from motions.kinematics import KinematicState, finite_difference_qvel
 from motions.library import pack
+from motions.rotations import quat_conj, quat_log, quat_mul
 
 ROBOT = tiny_robot()
 LIBRARY = pack([tiny_motion(121), tiny_motion(31)], ROBOT.body, ROBOT.tracked_bodies, 0.02)
@@ -173,10 +175,49 @@ def test_who_strikes_and_when_is_what_the_clips_show():
         find_terms(replace(named, striker="tail"), LIBRARY, ROBOT.tracked_bodies, ROBOT.end_effectors, 0.02)
 
 
+@pytest.mark.parametrize("direction", [0.0, 1.0, -2.5])
+def test_a_clip_turns_to_its_target_on_the_way(direction: float):
+    """From where it begins, past the strike in that direction; its velocities are the differences of its poses."""
+    dt, striker = 0.001, 1
+    clip = pack([tiny_motion(121)], ROBOT.body, ROBOT.tracked_bodies, dt).frames
+    middle = len(clip.qpos) // 2
+    hand = clip.xpos[middle, striker, :2] - clip.qpos[middle, :2]
+    strike = Strike(np.asarray(middle), clip.qpos[middle, :2], np.arctan2(hand[1], hand[0]))
+    target = strike.place + 0.7 * np.array([np.cos(strike.direction + direction), np.sin(strike.direction + direction)])
+    numbers = np.arange(len(clip.qpos))
+    turned = turned_to(clip, numbers, strike, np.broadcast_to(target, (len(numbers), 2)), dt)
+    np.testing.assert_allclose(turned.qpos[0], clip.qpos[0], atol=1e-6)
+    np.testing.assert_allclose(turned.qpos[:, 7:], clip.qpos[:, 7:])
+    np.testing.assert_allclose(turned.xpos[..., 2], clip.xpos[..., 2], atol=1e-6)
+    way = turned.xpos[strike.moment, striker, :2] - turned.qpos[strike.moment, :2]
+    assert np.dot(way, target - strike.place) == pytest.approx(np.linalg.norm(way) * 0.7, rel=1e-4)
+    moved = turned_to(clip, numbers, strike, np.broadcast_to(target, (len(numbers), 2)), dt)
+    differences = finite_difference_qvel(moved.qpos.astype(float), 1 / dt)
+    for frame in (50, int(strike.moment) - 20, int(strike.moment) + 60):
+        np.testing.assert_allclose(turned.qvel[frame], differences[frame], atol=2e-2)
+        speed = (turned.xpos[frame + 1].astype(float) - turned.xpos[frame - 1]) / (2 * dt)
+        np.testing.assert_allclose(turned.xlinvel[frame], speed, atol=2e-2)
+        spin = quat_log(quat_mul(turned.xquat[frame + 1], quat_conj(turned.xquat[frame - 1]))) / (2 * dt)
+        np.testing.assert_allclose(turned.xangvel[frame], spin, atol=3e-2)
+
+
+def test_what_is_followed_is_aimed_in_training():
+    goals = Goals(STRIKE, ROBOT, LIBRARY)
+    clip, number = jnp.array(1), jnp.array(9)
+    goal = goals.begun(jax.random.key(3), clip, number, STATE)
+    strike = strike_of(LIBRARY.at(slice(int(LIBRARY.clip_start[1]), None)), goals.terms.striker)
+    frame = goals.library.lookup(clip, number)
+    expected = turned_to(jax.tree.map(np.asarray, frame), np.asarray(9), strike, np.asarray(goal[:2]), 0.02)
+    for found, wanted in zip(goals.aimed(frame, clip, number, goal), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    walking = Goals(Config(goal=GoalConfig(kind="heading")), ROBOT, LIBRARY)
+    assert walking.aimed(frame, clip, number, jnp.zeros(2)) is frame
+
+
 def test_an_episode_keeps_its_target_and_begins_with_it_struck_where_the_clip_has_struck():
     goals = Goals(STRIKE, ROBOT, LIBRARY)
     clip, key = jnp.array(0), jax.random.key(3)
-    moment = int(goals.moments[0])
+    moment = int(goals.strikes.moment[0])
     assert moment == strike_moment(LIBRARY.at(slice(0, int(LIBRARY.clip_length[0]))), goals.terms.striker)
     before, after = (goals.begun(key, clip, jnp.array(frame), STATE) for frame in (moment, moment + 1))
     np.testing.assert_array_equal(before[:3], after[:3])

@@ -15,7 +15,8 @@ from mimic.deploy.export import export_policy
 from mimic.deploy.sim2sim import Once, Policy
 from mimic.deploy.spec import read_spec
 from mimic.evaluate import evaluate_policy, print_evaluation
-from mimic.mdp.goals import HIT_M, strike_moment
+from mimic.mdp.goals import HIT_M
+from mimic.mdp.striking import strike_moment
 from mimic.strikes import TARGETS, measure_strikes, strikes
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()

@@ -9,7 +9,9 @@ import onnx
 from mimic.deploy.graph import assemble
 from mimic.deploy.recorded import GraphWriter, argument
 from mimic.deploy.spec import PolicySpec
+from mimic.mdp.goals import KINDS
 from mimic.mdp.observations import BodyLayout, Observed, observe
+from mimic.mdp.striking import strike_of, turned_to
 from motions.kinematics import Body, KinematicState, kinematic_state
 from motions.rotations import Array, namespace
 
@@ -51,17 +53,27 @@ class RawObserver:
         last = len(self.clip.qpos) - 1
         now = self.at(frame)
         ahead = self.at(now[None] + np.array(self.spec.future_frames, np.int64))
+        goal = raw.get("goal")
         observed = Observed(
             state=kinematic_state(self.body, qpos, qvel, self._tracked_ids),
-            reference=KinematicState(*(xp.take(part, now, axis=0) for part in self.clip)),
-            future=KinematicState(*(xp.take(part, ahead, axis=0) for part in self.clip)),
+            reference=self._aimed(KinematicState(*(xp.take(part, now, axis=0) for part in self.clip)), now, goal),
+            future=self._aimed(KinematicState(*(xp.take(part, ahead, axis=0) for part in self.clip)), ahead, goal),
             last_action=raw["last_action"],
             phase=xp.take(np.float32(np.arange(last + 1) / max(last, 1)), now, axis=0),
             drawn=np.zeros(0, np.float32),
             time=(frame.astype(np.float64) * self.spec.ctrl_dt).astype(np.float32),
-            goal=raw.get("goal"),
+            goal=goal,
         )
         return observe(self.spec.terms, observed, self._layout), observe(self.spec.history_terms, observed, self._layout)
+
+    def _aimed(self, frames: KinematicState, number: Array, goal: Array | None) -> KinematicState:
+        """Frames as they are followed: on the way to the target, where there is one."""
+        if goal is None or self.spec.goal is None or KINDS[self.spec.goal.kind].read is not None:
+            return frames
+        assert self.spec.goal.striker is not None
+        strike = strike_of(self.clip, self.spec.tracked_bodies.index(self.spec.goal.striker))
+        target = goal[None, :2] if number.ndim else goal[:2]
+        return turned_to(frames, number.astype(np.float32), strike, target, self.spec.ctrl_dt)
 
     def at(self, frame: Array) -> Array:
         """`frame`, held within the clip."""

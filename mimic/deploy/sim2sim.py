@@ -17,9 +17,10 @@ import numpy as np
 
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.deploy.spec import PolicySpec, read_spec, require_side_file, side_file
-from mimic.mdp.goals import KINDS, Terms, strike_moment, told_by_clip
+from mimic.mdp.goals import KINDS, Terms, told_by_clip
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
+from mimic.mdp.striking import strike_of, turned_to
 from mimic.mdp.terminations import fallen
 from motions.errors import InputError
 from motions.kinematics import Body, KinematicState
@@ -104,8 +105,8 @@ class Policy:
         ahead = np.clip(frame + np.array(self.spec.future_frames, dtype=int), 0, last)
         observed = Observed(
             state=state,
-            reference=KinematicState(*(alike(part) for part in frame_of(clip, frame))),
-            future=KinematicState(*(alike(part[ahead]) for part in clip)),
+            reference=self.aimed(KinematicState(*(alike(part) for part in frame_of(clip, frame))), clip, np.asarray(frame), goal),
+            future=self.aimed(KinematicState(*(alike(part[ahead]) for part in clip)), clip, ahead, goal),
             last_action=last_action,
             phase=alike(np.float32(min(frame, last) / max(last, 1))),
             time=alike(np.float32(frame * self.spec.ctrl_dt)),
@@ -118,6 +119,17 @@ class Policy:
         shown = observe(self.spec.terms, observed, self.layout).astype(np.float32, copy=False)
         observation = np.concatenate([shown, history.reshape(*robots, -1)], axis=-1)
         return observation, np.concatenate([now[..., None, :], history], axis=-2)[..., : self.spec.history, :]
+
+    def aimed(self, frames: KinematicState, clip: KinematicState, number: np.ndarray, goal: np.ndarray | None) -> KinematicState:
+        """Frames of `clip` as they are followed: on the way to targets `goal` (..., G), where there are any. number: which frames
+        they are, (), or (H,) of a further last leading axis."""
+        if goal is None or self.spec.goal is None or KINDS[self.spec.goal.kind].read is not None:
+            return frames
+        assert self.goals.striker is not None
+        target = goal[..., None, :2] if number.ndim else goal[..., :2]
+        number = np.minimum(number, len(clip.qpos) - 1).astype(np.float32)
+        turned = turned_to(frames, number, strike_of(clip, self.goals.striker), target, self.spec.ctrl_dt)
+        return KinematicState(*(part.astype(np.float32, copy=False) for part in turned))
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """The network's actions (..., J) for observations (..., N)."""
@@ -220,7 +232,7 @@ class Once:
         assert policy.spec.goal is not None
         assert policy.goals.striker is not None
         self.kind, self.terms = KINDS[policy.spec.goal.kind], policy.goals
-        strikes = frame_of(clip, strike_moment(clip, policy.goals.striker))
+        strikes = frame_of(clip, int(strike_of(clip, policy.goals.striker).moment))
         self.goal = self.kind.draw(
             u, KinematicState(*(np.broadcast_to(part, (len(u), *part.shape)) for part in strikes)), self.terms
         )

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mimic.config import GoalConfig, Range
+from mimic.mdp.striking import swiftest
 from motions.errors import unknown_name
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
@@ -57,21 +58,6 @@ def shown_speeds(library: MotionLibrary, ctrl_dt: float) -> tuple[float, float]:
         speeds.append(np.linalg.norm(place[over:] - place[:-over], axis=1) / (over * ctrl_dt))
     low, high = np.quantile(np.concatenate(speeds), (0.02, 0.98))
     return float(low), float(high)
-
-
-def swiftness(frames: KinematicState, bodies: Sequence[int]) -> np.ndarray:
-    """How fast tracked bodies move past the root; (F, B) [m/s]."""
-    return np.linalg.norm(np.asarray(frames.xlinvel)[:, list(bodies)] - np.asarray(frames.qvel)[:, None, :3], axis=-1)
-
-
-def swiftest(frames: KinematicState, end_effectors: Sequence[int]) -> int:
-    """The end effector that strikes, unless another is named: the one that is ever fastest."""
-    return int(end_effectors[int(swiftness(frames, end_effectors).max(axis=0).argmax())])
-
-
-def strike_moment(frames: KinematicState, striker: int) -> int:
-    """The frame in which a clip strikes."""
-    return int(swiftness(frames, [striker])[:, 0].argmax())
 
 
 def find_terms(

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mimic.config import Config, GoalConfig
-from mimic.mdp.goals import KINDS, find_terms, shown_speeds, strike_moment, told_by_clip
+from mimic.mdp.goals import KINDS, find_terms, shown_speeds, told_by_clip
+from mimic.mdp.striking import Strike, strike_of, turned_to
 from mimic.robots import Robot
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
@@ -41,7 +42,8 @@ class Goals:
         self.doubt = _doubt(config.goal, shown_speeds(shown, self.ctrl_dt))
         striker, clips = self.terms.striker, zip(shown.clip_start, shown.clip_length, strict=True)
         if striker is not None:
-            self.moments = jnp.asarray([strike_moment(shown.at(slice(first, first + n)), striker) for first, n in clips])
+            found = [strike_of(shown.at(slice(first, first + n)), striker) for first, n in clips]
+            self.strikes = Strike(*(jnp.asarray(np.stack(parts)) for parts in zip(*found, strict=True)))
 
     def chance(self, key: Array) -> Array:
         """Whether it is told something else, and what; (5,) in [-1, 1]."""
@@ -52,6 +54,10 @@ class Goals:
         if self.kind.read is None:
             return self._once(key, clip, frame)
         return self._of_clip(clip, frame, state) if self.follow else self.kind.draw(self.chance(key)[1:], state, self.terms)
+
+    def first(self, key: Array, clip: Array, frame: Array) -> Array | None:
+        """What `begun` will tell it, where that does not depend on its state; else None."""
+        return self._once(key, clip, frame) if self.kind.read is None else None
 
     def next(self, goal: Array, chance: Array, clip: Array, frame: Array, state: KinematicState) -> Array:
         """What it is told after a control step that led to `frame` and `state`."""
@@ -66,9 +72,16 @@ class Goals:
         """What it earns at `state`, told `goal`."""
         return self.kind.reward(goal, state, self.terms)
 
+    def aimed(self, frame: KinematicState, clip: Array, number: Array, goal: Array | None) -> KinematicState:
+        """A clip's frame as it is followed: on the way to the target, where there is one."""
+        if self.kind.read is not None or goal is None:
+            return frame
+        number = jnp.minimum(number, self.library.clip_length[clip] - 1)
+        return turned_to(frame, number, Strike(*(part[clip] for part in self.strikes)), goal[:2], self.ctrl_dt)
+
     def _once(self, key: Array, clip: Array, frame: Array) -> Array:
         """A target about where the clip strikes; whoever begins later has struck it."""
-        moment = self.moments[clip]
+        moment = self.strikes.moment[clip]
         goal = self.kind.draw(self.chance(key)[1:], self.library.lookup(clip, moment), self.terms)
         return goal.at[-1].set(jnp.where(frame > moment, 1.0, goal[-1]))
 

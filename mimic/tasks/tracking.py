@@ -138,7 +138,8 @@ class Tracking:
         key_start, key_kick, key_pose, key_wire = jax.random.split(key, 4)
         probabilities = sampling.bin_probabilities(curriculum.sampler, self.bins, self.config.sampling)
         clip, frame = sampling.sample_start(key_start, probabilities, self.bins, self.config.sampling.from_start)
-        state, config = self.library.lookup(clip, frame), self.config.reset
+        goal = None if self.goals is None else self.goals.first(key_wire, clip, frame)
+        state, config = self._reference(clip, frame, goal), self.config.reset
         if any(config.pos) or any(config.tilt) or config.joints:
             state = self.physics.place(displace(key_pose, state.qpos, config, self.joint_range), state.qvel).kinematics
         return self._start(clip, frame, kick(key_kick, state, config), key_wire, curriculum.extent)
@@ -166,7 +167,7 @@ class Tracking:
     def step(self, env_state: EnvState, action: Array, chance: Chances, curriculum: Curriculum) -> tuple[EnvState, StepResult]:
         """Apply `action` (J,) for one control step."""
         clip, frame = env_state.clip, env_state.frame + 1
-        reference = self.library.lookup(clip, frame)
+        reference = self._reference(clip, frame, env_state.goal)
         target = self.target(clip, frame, action)
         wire, physics, drive = self.hardware.act(env_state.wire, env_state.physics, target, chance.hardware)
         physics = self.physics.step(physics, drive)
@@ -211,6 +212,11 @@ class Tracking:
             settled = next_state.step_count >= self.style.settling
             notes = notes._replace(shown=self.style.shown(window, state, reference), settled=settled, valid=~invalid)
         return next_state, StepResult(reward, terminated, truncated, invalid, notes, log)
+
+    def _reference(self, clip: Array, frame: Array, goal: Array | None) -> KinematicState:
+        """The clip's frame, aimed at the target where there is one."""
+        found = self.library.lookup(clip, frame)
+        return found if self.goals is None else self.goals.aimed(found, clip, frame, goal)
 
     def _costs(self, physics: PhysicsState, action: Array, before: EnvState) -> dict[str, Array]:
         """What has a price, by name, of the step from `before` to `physics`."""
@@ -283,8 +289,8 @@ class Tracking:
         offsets = jnp.asarray(self.config.observation.future_frames if future_frames is None else future_frames, jnp.int32)
         return Observed(
             state=state,
-            reference=self.library.lookup(clip, frame),
-            future=jax.vmap(lambda offset: self.library.lookup(clip, frame + offset))(offsets),
+            reference=self._reference(clip, frame, env_state.goal),
+            future=jax.vmap(lambda offset: self._reference(clip, frame + offset, env_state.goal))(offsets),
             last_action=env_state.last_action,
             phase=frame / jnp.maximum(self.library.clip_length[clip] - 1, 1),
             time=frame * self.config.sim.ctrl_dt,
