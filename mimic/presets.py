@@ -162,7 +162,7 @@ def humanoid_strike() -> Config:
         config,
         preset="humanoid_strike",
         motion=(str(shipped_clips()["martial_arts"]),),
-        env_steps=4_000_000,
+        env_steps=8_000_000,
         goal=GoalConfig(kind="strike", distance=(0.6, 0.8), turn=1.0),
         observation=replace(config.observation, actor=(*config.observation.actor, "strike")),
         reward=replace(config.reward, goal=2.0),

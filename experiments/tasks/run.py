@@ -14,7 +14,7 @@ KICK = "deepmimic/motions/humanoid3d_spinkick.txt"
 HEADING_STEPS = ["--tracker-steps", "3500000", "--student-steps", "1500000", "--env-steps", "7000000"]
 TERMS = [f"--reward.{name.removeprefix('sigma_')}" for name in vars(RewardConfig()) if name.startswith("sigma_")]
 UNPAID = [part for term in TERMS for part in (term, "0")]
-STRIKE_STEPS = ["--env-steps", "4000000"]
+STRIKE_STEPS = ["--env-steps", "8000000"]
 
 WALKS = {"heading-walk": "DeepMimic .911, AMP .90"}  # row: the returns of the papers
 STRIKES: dict[str, tuple[list[str], float]] = {  # row: what it has otherwise than the preset, and DeepMimic's success
