@@ -26,6 +26,7 @@ class Skill(NamedTuple):
     pushes: tuple[int, int] | None = None
 
 
+ON_HANDS = ("cartwheel", "roll", "crawl", "getup_facedown", "getup_faceup")  # more than feet must be able to touch the ground
 SKILLS = {
     "walk": Skill(16, 0.985, 61, 0.018, (240, 300)),
     "run": Skill(25, 0.951, 53, 0.028, (720, 300)),
@@ -49,7 +50,8 @@ SKILLS = {
 
 def measure(name: str, data: Path, out: Path) -> Row:
     clip = ["--motion", str(data / f"deepmimic/motions/humanoid3d_{name}.txt"), "--cycles", str(SKILLS[name].cycles)]
-    evaluation, record = trained(out / name, "humanoid", *clip, "--env-steps", str(ENV_STEPS))
+    touching = ["--sim.collisions", "all"] if name in ON_HANDS else []
+    evaluation, record = trained(out / name, "humanoid", *clip, *touching, "--env-steps", str(ENV_STEPS))
     pushed = out / f"{name}.pushes.json"
     if SKILLS[name].pushes and not pushed.exists():
         mimic("stress", str(out / name), "--axes", "forward,sideways", "--json", str(pushed))
