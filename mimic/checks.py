@@ -237,7 +237,7 @@ def _check_goal(config: Config) -> None:
     shown = [name for name in _all_terms(config) if name in KINDS and name != kind]
     if shown:
         raise InputError(f"the observation has {', '.join(shown)}, and goal.kind is {kind}: there is no such goal to be seen")
-    if kind is not None and KINDS[kind].read is None and not config.follow:
+    if kind is not None and KINDS[kind].once and not config.follow:
         raise InputError(f"goal.kind is {kind} and follow is false: what a clip does once is for policies that follow one")
     if kind is not None and kind not in config.observation.actor:
         raise InputError(f"goal.kind is {kind}, and observation.actor lacks the term {kind}: the policy would not be told")

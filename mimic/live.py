@@ -14,6 +14,7 @@ from mimic.mdp.terminations import fallen
 from mimic.metrics import body_error
 from mimic.perturb import Perturbation, perturbed_link
 from motions.edit import reset_origin
+from motions.edit.travel import heading, turn_level
 from motions.kinematics import KinematicState
 
 ENDLESS = 1 << 40  # control steps of a policy that follows no clip
@@ -43,7 +44,7 @@ class Session:
     @property
     def told_once(self) -> bool:
         """Whether what it is told is a target along the clip."""
-        return self.goal is not None and self.kind.read is None
+        return self.goal is not None and self.kind.once
 
     @property
     def struck(self) -> bool:
@@ -106,9 +107,7 @@ class Session:
         return self.policy.aimed(frame, self.clip, np.asarray(self.frame), None if self.goal is None else self.goal[None])
 
     def _shove(self, velocity: np.ndarray) -> None:
-        yaw = self._heading()
-        turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
-        self.link.simulation.batch.qvel[0, :2] += turn @ velocity
+        self.link.simulation.batch.qvel[0, :2] += turn_level(velocity, float(heading(self.state.qpos[0, 3:7])))
 
     def _tell(self, state: KinematicState) -> np.ndarray:
         goal = self.goal
@@ -119,12 +118,8 @@ class Session:
 
     def _first_goal(self) -> np.ndarray:
         """In the middle of what may be drawn: of targets, of places, or straight on at a middling speed."""
-        if self.kind.read is None:
+        if self.kind.once:
             return Once(self.policy, self.clip, np.zeros((1, 4), np.float32)).goal[0].copy()
         start = KinematicState(*(part[:1] for part in self.clip))
         middle = np.zeros((1, 4), np.float32)
         return np.array(self.kind.draw(middle, start, self.policy.goals)[0], np.float32)
-
-    def _heading(self) -> float:
-        w, x, y, z = self.state.qpos[0, 3:7]
-        return float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))

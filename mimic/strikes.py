@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 def strikes(policy: Policy) -> bool:
     """Whether there is anything to be measured here."""
-    return policy.spec.goal is not None and KINDS[policy.spec.goal.kind].read is None
+    return policy.spec.goal is not None and KINDS[policy.spec.goal.kind].once
 
 
 def measure_strikes(policy: Policy, motion: Motion, model: mujoco.MjModel, *, seed: int = 0) -> Row:

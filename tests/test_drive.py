@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_roam import CONFIG, still
+from tiny_policy import FREE as CONFIG
+from tiny_policy import still_policy
 
 from mimic.cli import main
 from mimic.config import GoalConfig, ObservationConfig
@@ -57,7 +58,7 @@ def test_a_script_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, tex
 
 
 def test_a_standing_robot_is_told_by_the_clock_and_goes_nowhere(tmp_path: Path):
-    found = drive(still(tmp_path), read_script(script(tmp_path, HEADINGS), "heading"))
+    found = drive(still_policy(tmp_path, CONFIG), read_script(script(tmp_path, HEADINGS), "heading"))
     assert len(found.goals) == 250, "two seconds, and three of the last command"
     assert len(found.states.qpos) == 251
     assert found.stood
@@ -89,7 +90,7 @@ def exit_code(*argv: str | Path) -> int:
 
 
 def test_the_command_line_shows_films_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture):
-    still(tmp_path)
+    still_policy(tmp_path, CONFIG)
     asked = ["--command", script(tmp_path, HEADINGS), "--plot", tmp_path / "drive.png"]
     assert exit_code("play", tmp_path / "p.onnx", *asked) == 0
     assert "stood" in capsys.readouterr().out
@@ -97,6 +98,8 @@ def test_the_command_line_shows_films_and_plots(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_policy_that_is_told_nothing_refuses_a_script(tmp_path: Path, capsys: pytest.CaptureFixture):
-    still(tmp_path, replace(CONFIG, goal=GoalConfig(), observation=ObservationConfig(actor=("projected_gravity", "joint_pos"))))
+    still_policy(
+        tmp_path, replace(CONFIG, goal=GoalConfig(), observation=ObservationConfig(actor=("projected_gravity", "joint_pos")))
+    )
     assert exit_code("play", tmp_path / "p.onnx", "--command", script(tmp_path, HEADINGS)) == 2
     assert "humanoid_steer" in capsys.readouterr().err

@@ -7,35 +7,22 @@ import numpy as np
 import pytest
 from tiny import tiny_motion, tiny_robot
 from tiny_policy import CONFIG as FOLLOWING
-from tiny_policy import random_network
+from tiny_policy import FREE, still_policy
 
-from mimic.config import ActionConfig, Config, GoalConfig, ObservationConfig, TerminationConfig
-from mimic.deploy.export import export_policy
+from mimic.config import GoalConfig, ObservationConfig
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.live import DOWN_S, Session
 from mimic.perturb import Perturbation
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
-FREE = Config(
-    preset="tiny", robot="tiny", follow=False, action=ActionConfig(prior="default", feed_forward="none"),
-    observation=ObservationConfig(actor=("projected_gravity", "joint_pos", "heading")),
-    termination=TerminationConfig(None, None, None, None, below_clips=0.1), goal=GoalConfig(kind="heading", speed=(0.1, 0.4)),
-)  # fmt: skip
 STRIKE = replace(
     FOLLOWING, goal=GoalConfig(kind="strike", distance=(0.1, 0.2), height=(0.2, 0.4)),
     observation=ObservationConfig(actor=("command", "joint_errors", "strike")),
 )  # fmt: skip
 
 
-def policy_of(folder: Path, config: Config) -> Policy:
-    """One that does what its prior asks for."""
-    layers, mean, std = random_network(config)
-    kernel, bias = layers[-1]
-    return Policy.load(export_policy([*layers[:-1], (0 * kernel, 0 * bias)], mean, std, config, ROBOT, MOTION, folder / "p.onnx"))
-
-
 def test_alone_it_does_what_a_rollout_does_and_begins_anew(tmp_path: Path):
-    policy = policy_of(tmp_path, FOLLOWING)
+    policy = still_policy(tmp_path, FOLLOWING)
     run, session = rollout(policy), Session(policy)
     for step in range(1, run.frames):
         session.advance()
@@ -49,7 +36,7 @@ def test_alone_it_does_what_a_rollout_does_and_begins_anew(tmp_path: Path):
 
 
 def test_a_push_changes_the_velocity_as_the_robot_faces(tmp_path: Path):
-    policy = policy_of(tmp_path, FREE)
+    policy = still_policy(tmp_path, FREE)
     pushed, left = Session(policy), Session(policy)
     for session in (pushed, left):
         for _ in range(10):
@@ -64,7 +51,7 @@ def test_a_push_changes_the_velocity_as_the_robot_faces(tmp_path: Path):
 
 
 def test_what_is_told_is_what_the_policy_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    policy, seen = policy_of(tmp_path, FREE), []
+    policy, seen = still_policy(tmp_path, FREE), []
     act = Policy.act
     monkeypatch.setattr(Policy, "act", lambda self, observation: seen.append(observation) or act(self, observation))
     session = Session(policy)
@@ -77,7 +64,7 @@ def test_what_is_told_is_what_the_policy_sees(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_target_is_whole_again_at_the_beginning(tmp_path: Path):
-    session = Session(policy_of(tmp_path, STRIKE))
+    session = Session(still_policy(tmp_path, STRIKE))
     assert session.told_once
     assert session.goal is not None
     session.goal[:3] = session.state.xpos[0, session.policy.goals.striker]
@@ -88,7 +75,7 @@ def test_a_target_is_whole_again_at_the_beginning(tmp_path: Path):
 
 
 def test_who_has_fallen_lies_for_a_second_and_is_counted_once(tmp_path: Path):
-    session = Session(policy_of(tmp_path, FOLLOWING))
+    session = Session(still_policy(tmp_path, FOLLOWING))
     down = round(DOWN_S / session.policy.spec.ctrl_dt)
     session.advance()
     session.link.simulation.batch.qpos[0, 2] += 1.0  # in the air, out of the height rule
@@ -101,7 +88,7 @@ def test_who_has_fallen_lies_for_a_second_and_is_counted_once(tmp_path: Path):
 
 
 def test_another_body_begins_anew(tmp_path: Path):
-    policy = policy_of(tmp_path, FOLLOWING)
+    policy = still_policy(tmp_path, FOLLOWING)
     session, nominal = Session(policy), Session(policy)
     session.advance()
     session.vary(Perturbation(start_rad=0.0, mass=1.4, action_delay_s=0.02))

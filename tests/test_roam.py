@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from tiny import tiny_motion, tiny_robot
 from tiny_policy import CONFIG as FOLLOWING
-from tiny_policy import exported, random_network
+from tiny_policy import FREE as CONFIG
+from tiny_policy import exported, still_policy
 
 from mimic import roam as roaming
-from mimic.config import ActionConfig, Config, GoalConfig, ObservationConfig, TerminationConfig
-from mimic.deploy.export import export_policy
+from mimic.config import GoalConfig, ObservationConfig, TerminationConfig
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import read_spec
 from mimic.roam import ROBOTS, measure, roam
@@ -21,22 +21,10 @@ from motions.kinematics import KinematicState
 from motions.rotations import quat_conj, quat_rotate, yaw_quat
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
-CONFIG = Config(
-    preset="tiny", robot="tiny", follow=False, action=ActionConfig(prior="default", feed_forward="none"),
-    observation=ObservationConfig(actor=("projected_gravity", "joint_pos", "heading")),
-    termination=TerminationConfig(None, None, None, None, below_clips=0.1), goal=GoalConfig(kind="heading", speed=(0.1, 0.4)),
-)  # fmt: skip
-
-
-def still(folder: Path, config: Config = CONFIG) -> Policy:
-    """One that asks for the default pose, whatever it sees, and so stands."""
-    layers, mean, std = random_network(config)
-    kernel, bias = layers[-1]
-    return Policy.load(export_policy([*layers[:-1], (0 * kernel, 0 * bias)], mean, std, config, ROBOT, MOTION, folder / "p.onnx"))
 
 
 def test_robots_that_stand_neither_fall_nor_get_anywhere(tmp_path: Path):
-    policy = still(tmp_path)
+    policy = still_policy(tmp_path, CONFIG)
     found = roam(policy, seconds=4.0)
     row = found.row
     assert found.states.qpos.shape == (201, ROBOTS, 11)
@@ -56,7 +44,7 @@ def test_robots_that_stand_neither_fall_nor_get_anywhere(tmp_path: Path):
 
 
 def test_who_falls_earns_nothing_from_then_on(tmp_path: Path):
-    policy = still(tmp_path)
+    policy = still_policy(tmp_path, CONFIG)
     clip = policy.reference(MOTION)
     run = KinematicState(*(np.stack([part] * 4, axis=1)[:101] for part in clip))
     run.xpos[60:, 1, 0, 2] -= 0.2  # the second robot's trunk sinks after 1.2 s
@@ -72,7 +60,7 @@ def test_who_falls_earns_nothing_from_then_on(tmp_path: Path):
 
 
 def test_who_all_fall_at_once_have_shown_nothing(tmp_path: Path):
-    policy = still(tmp_path)
+    policy = still_policy(tmp_path, CONFIG)
     clip = policy.reference(MOTION)
     run = KinematicState(*(np.stack([part] * 2, axis=1)[:51] for part in clip))
     run.xpos[10:, :, 0, 2] -= 0.2
@@ -82,7 +70,7 @@ def test_who_all_fall_at_once_have_shown_nothing(tmp_path: Path):
 
 
 def test_what_a_policy_is_told_stands_in_its_spec(tmp_path: Path):
-    still(tmp_path)
+    still_policy(tmp_path, CONFIG)
     spec = read_spec(tmp_path / "p.json")
     assert not spec.follow
     assert spec.goal is not None
@@ -93,7 +81,7 @@ def test_what_a_policy_is_told_stands_in_its_spec(tmp_path: Path):
 
 def test_without_a_goal_style_is_all(tmp_path: Path):
     config = replace(CONFIG, goal=GoalConfig(), observation=ObservationConfig(actor=("projected_gravity", "joint_pos")))
-    found = roam(still(tmp_path, config), seconds=1.0, again=False)
+    found = roam(still_policy(tmp_path, config), seconds=1.0, again=False)
     assert found.sim2sim is None
     assert found.goals is None
     assert not [name for name in found.row if "return" in name]
@@ -108,7 +96,7 @@ def test_followers_are_sent_to_evaluate(tmp_path: Path):
 def test_a_follower_is_told_what_its_clip_does(tmp_path: Path):
     """Along the clip, from wherever it is; the term shows it in the robot's own heading."""
     told = replace(CONFIG, follow=True, termination=TerminationConfig())
-    policy = still(tmp_path, told)
+    policy = still_policy(tmp_path, told)
     run = rollout(policy, max_steps=60)
     clip, seen = policy.reference(MOTION), run.observations[:, -2:]
     for frame in (0, 20, 59):
@@ -119,11 +107,11 @@ def test_a_follower_is_told_what_its_clip_does(tmp_path: Path):
 
 def test_stress_is_for_followers(tmp_path: Path):
     with pytest.raises(InputError, match="follows no clip"):
-        sweep(still(tmp_path), "p.onnx")
+        sweep(still_policy(tmp_path, CONFIG), "p.onnx")
 
 
 def test_people_see_the_same_numbers(tmp_path: Path, capsys: pytest.CaptureFixture):
-    found = roam(still(tmp_path), seconds=1.0)
+    found = roam(still_policy(tmp_path, CONFIG), seconds=1.0)
     roaming.print_roaming(found)
     shown = capsys.readouterr().out
     assert "16 robots let loose" in shown

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import tiny_motion, tiny_robot
-from tiny_policy import random_network
+from tiny_policy import still_policy
 
 from mimic import pipeline, runs, sources
 from mimic.checks import check_config
@@ -15,8 +15,7 @@ from mimic.commands import staged
 from mimic.commands.run_options import Cluster
 from mimic.commands.training import Train, Training
 from mimic.config import Config, ObservationConfig, RewardConfig
-from mimic.deploy.export import export_policy
-from mimic.deploy.sim2sim import Policy, rollout
+from mimic.deploy.sim2sim import rollout
 from mimic.presets import make_preset
 from mimic.stages import begun, stages_before
 from mimic.teacher import check_student
@@ -185,10 +184,7 @@ def test_the_last_stage_learns_the_style_of_the_trackers_motion_and_is_judged_by
 ):
     """What the tracker does not complete stays as it is; all weights are the tracker's."""
     config = Config(preset="tiny", robot="tiny", observation=ObservationConfig(actor=("command", "joint_errors")))
-    layers, mean, std = random_network(config)
-    kernel, bias = layers[-1]
-    still = [*layers[:-1], (0 * kernel, 0 * bias)]  # does what its prior asks for
-    policy = Policy.load(export_policy(still, mean, std, config, ROBOT, CLIP, tmp_path / "p.onnx"))
+    policy = still_policy(tmp_path, config)
     monkeypatch.setattr(pipeline, "_exported", lambda run, say: policy)
     lifted = CLIP.qpos.copy()
     lifted[60:, 2] += 1.0

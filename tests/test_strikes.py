@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from tiny import tiny_motion, tiny_robot
 from tiny_policy import CONFIG as FOLLOWING
-from tiny_policy import random_network
+from tiny_policy import still_policy
 
-from mimic.config import Config, GoalConfig, ObservationConfig
-from mimic.deploy.export import export_policy
-from mimic.deploy.sim2sim import Once, Policy
+from mimic.config import GoalConfig, ObservationConfig
+from mimic.deploy.sim2sim import Once
 from mimic.deploy.spec import read_spec
 from mimic.evaluate import evaluate_policy, print_evaluation
 from mimic.mdp.goals import HIT_M
@@ -24,27 +23,20 @@ GOAL = GoalConfig(kind="strike", distance=(0.05, 0.3), height=(0.1, 0.6), turn=3
 CONFIG = replace(FOLLOWING, goal=GOAL, observation=ObservationConfig(actor=("command", "joint_errors", "strike")))
 
 
-def follower(folder: Path, config: Config = CONFIG) -> Policy:
-    """One that does what its prior asks for, wherever its target is."""
-    layers, mean, std = random_network(config)
-    kernel, bias = layers[-1]
-    return Policy.load(export_policy([*layers[:-1], (0 * kernel, 0 * bias)], mean, std, config, ROBOT, MOTION, folder / "p.onnx"))
-
-
 def test_the_file_says_what_it_strikes_with_and_where(tmp_path: Path):
-    policy = follower(tmp_path)
+    policy = still_policy(tmp_path, CONFIG)
     told = read_spec(tmp_path / "p.json").goal
     assert told is not None
     assert (told.kind, told.distance, told.height, told.turn) == ("strike", (0.05, 0.3), (0.1, 0.6), 3.1)
     assert told.striker in ROBOT.end_effectors
     assert policy.goals.striker == ROBOT.tracked_bodies.index(told.striker)
     assert strikes(policy)
-    assert not strikes(follower(tmp_path, replace(FOLLOWING, goal=GoalConfig())))
+    assert not strikes(still_policy(tmp_path, replace(FOLLOWING, goal=GoalConfig())))
 
 
 def test_what_the_striking_body_comes_near_is_hit(tmp_path: Path):
     """By the bodies' places of a run of its own: a target is hit where it lies within the margin of the body's way."""
-    policy = follower(tmp_path)
+    policy = still_policy(tmp_path, CONFIG)
     row = measure_strikes(policy, MOTION, policy.model)
     assert row["targets"] == TARGETS
     assert 0.05 < row["struck"] < 0.95
@@ -60,9 +52,9 @@ def test_what_the_striking_body_comes_near_is_hit(tmp_path: Path):
 
 
 def test_evaluations_count_strikes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    evaluation = evaluate_policy(follower(tmp_path))
+    evaluation = evaluate_policy(still_policy(tmp_path, CONFIG))
     report = json.loads(json.dumps(evaluation.to_json()))
     assert [row["name"] for row in report["strikes"]] == [MOTION.name] == [row["name"] for row in report["sim2sim"]["strikes"]]
     print_evaluation(evaluation, "feet")
     assert "64 targets" in capsys.readouterr().out
-    assert "strikes" not in evaluate_policy(follower(tmp_path, FOLLOWING)).to_json()
+    assert "strikes" not in evaluate_policy(still_policy(tmp_path, FOLLOWING)).to_json()

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from stick import stick_body, stick_walk
 from tiny import tiny_motion, tiny_robot
-from tiny_policy import CONFIG, random_network
+from tiny_policy import CONFIG, still_policy
 
-from mimic.deploy.export import export_policy
-from mimic.deploy.sim2sim import Policy
 from mimic.switches import measure_switches
 from motions.edit import switch
 from motions.errors import InputError
@@ -38,10 +36,7 @@ def test_what_is_too_short_is_refused(time_s: float, rest_s: float, said: str):
 
 def test_switches_are_counted_by_their_end(tmp_path: Path):
     """Between two sways a still policy stands; to a clip that rises into the air nothing can follow."""
-    layers, mean, std = random_network(CONFIG)
-    kernel, bias = layers[-1]
-    still = [*layers[:-1], (0 * kernel, 0 * bias)]
-    policy = Policy.load(export_policy(still, mean, std, CONFIG, ROBOT, tiny_motion(), tmp_path / "p.onnx"))
+    policy = still_policy(tmp_path, CONFIG)
     sway = tiny_motion(181)
     rising = sway.qpos.copy()
     rising[:, 2] += np.linspace(0.0, 1.0, len(rising))

@@ -7,7 +7,8 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from commands import call, refusal
-from test_live import FOLLOWING, FREE, MOTION, ROBOT, STRIKE, policy_of
+from test_live import FOLLOWING, MOTION, ROBOT, STRIKE
+from tiny_policy import FREE, still_policy
 
 from mimic.view.geometry import body_triangles, geom_triangles
 from motions.errors import InputError
@@ -50,7 +51,7 @@ def test_bodies_stand_where_the_model_has_them(window: Window):
 
 
 def test_live_goes_at_its_own_rate_and_is_pushed_and_told(window: Window, tmp_path: Path):
-    view = LiveView(window, policy_of(tmp_path, FREE))
+    view = LiveView(window, still_policy(tmp_path, FREE))
     view.run(1.0)
     assert 0.7 / 0.02 <= view.session.frame <= 1.05 / 0.02, "a second of physics in a second, whatever is drawn"
     assert 5 <= view.sent <= 32
@@ -71,8 +72,8 @@ def test_live_goes_at_its_own_rate_and_is_pushed_and_told(window: Window, tmp_pa
 
 
 def test_a_newer_policy_takes_over(window: Window, tmp_path: Path):
-    waiting = [policy_of(tmp_path, FOLLOWING)]
-    first = policy_of(tmp_path, FOLLOWING)
+    waiting = [still_policy(tmp_path, FOLLOWING)]
+    first = still_policy(tmp_path, FOLLOWING)
     view = LiveView(window, first, newer=lambda: waiting.pop() if waiting else None)
     view.run(1.3)
     assert view.swaps == 1
@@ -81,7 +82,7 @@ def test_a_newer_policy_takes_over(window: Window, tmp_path: Path):
 
 
 def test_targets_hang_on_a_handle(window: Window, tmp_path: Path):
-    view = LiveView(window, policy_of(tmp_path, STRIKE))
+    view = LiveView(window, still_policy(tmp_path, STRIKE))
     assert view.target is not None
     np.testing.assert_allclose(view.target.position, view.session.goal[:3], atol=1e-6)
     view.tell_place(np.array([0.1, 0.2, 0.3]))
@@ -120,7 +121,7 @@ def test_geoms_have_their_size():
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    policy_of(tmp_path, FOLLOWING)
+    still_policy(tmp_path, FOLLOWING)
     assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8973") == 0
     assert "open http://127.0.0.1:8973" in capsys.readouterr().err
     assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8973", "--recorded") == 0

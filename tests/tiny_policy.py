@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from tiny import tiny_motion, tiny_robot
 
-from mimic.config import Config, ObservationConfig
+from mimic.config import ActionConfig, Config, GoalConfig, ObservationConfig, TerminationConfig
 from mimic.deploy.export import ROS_TERMS, export_policy, make_spec
 from mimic.deploy.graph import Layers
+from mimic.deploy.sim2sim import Policy
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
 CONFIG = Config(preset="tiny", robot="tiny", observation=ObservationConfig(actor=ROS_TERMS))
@@ -28,3 +29,17 @@ def random_network(config: Config, hidden: tuple[int, ...] = (24, 16)) -> tuple[
 
 def exported(folder: Path, config: Config = CONFIG) -> Path:
     return export_policy(*random_network(config), config, ROBOT, MOTION, folder / "policy.onnx", {"git_commit": "abc"})
+
+
+FREE = Config(
+    preset="tiny", robot="tiny", follow=False, action=ActionConfig(prior="default", feed_forward="none"),
+    observation=ObservationConfig(actor=("projected_gravity", "joint_pos", "heading")),
+    termination=TerminationConfig(None, None, None, None, below_clips=0.1), goal=GoalConfig(kind="heading", speed=(0.1, 0.4)),
+)  # fmt: skip
+
+
+def still_policy(folder: Path, config: Config = CONFIG) -> Policy:
+    """One that does what its prior asks for, whatever it sees."""
+    layers, mean, std = random_network(config)
+    kernel, bias = layers[-1]
+    return Policy.load(export_policy([*layers[:-1], (0 * kernel, 0 * bias)], mean, std, config, ROBOT, MOTION, folder / "p.onnx"))

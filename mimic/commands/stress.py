@@ -44,7 +44,7 @@ class Stress(FileOptions):
         require_picture_file(self.plot, "--plot")
         axes = tuple(name for given in self.axes for name in given.split(",") if name) or tuple(AXES)
         run = _export_anew(self.policy) if (self.policy / CONFIG).is_file() else None
-        policy = Policy.load(_policy_file(self.policy))
+        policy = Policy.load(policy_file(self.policy))
         motions = None
         if self.motion:
             robot = run.robot if run else load_robot(policy.spec.robot, sim=policy.spec.sim)
@@ -69,7 +69,7 @@ def _export_anew(folder: Path) -> "Run":
     return run
 
 
-def _policy_file(path: Path) -> Path:
+def policy_file(path: Path) -> Path:
     """The .onnx that `path` means."""
     if not path.is_dir():
         return path

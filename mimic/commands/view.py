@@ -51,9 +51,10 @@ class View(FileOptions):
         if (self.path / CONFIG).is_file():
             show = self._run()
         elif self.path.is_dir() or self.path.suffix == ".onnx":
+            from mimic.commands.stress import policy_file
             from mimic.deploy.sim2sim import Policy
 
-            show = self._policy(Policy.load(self.path / POLICY if self.path.is_dir() else self.path))
+            show = self._policy(Policy.load(policy_file(self.path)))
         else:
             show = self._motion()
         return self._serve(show)

@@ -68,7 +68,7 @@ class RawObserver:
 
     def _aimed(self, frames: KinematicState, number: Array, goal: Array | None) -> KinematicState:
         """Frames as they are followed: on the way to the target, where there is one."""
-        if goal is None or self.spec.goal is None or KINDS[self.spec.goal.kind].read is not None:
+        if goal is None or self.spec.goal is None or not KINDS[self.spec.goal.kind].once:
             return frames
         assert self.spec.goal.striker is not None
         strike = strike_of(self.clip, self.spec.tracked_bodies.index(self.spec.goal.striker))

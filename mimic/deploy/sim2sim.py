@@ -123,7 +123,7 @@ class Policy:
     def aimed(self, frames: KinematicState, clip: KinematicState, number: np.ndarray, goal: np.ndarray | None) -> KinematicState:
         """Frames of `clip` as they are followed: on the way to targets `goal` (..., G), where there are any. number: which frames
         they are, (), or (H,) of a further last leading axis."""
-        if goal is None or self.spec.goal is None or KINDS[self.spec.goal.kind].read is not None:
+        if goal is None or self.spec.goal is None or not KINDS[self.spec.goal.kind].once:
             return frames
         assert self.goals.striker is not None
         target = goal[..., None, :2] if number.ndim else goal[..., :2]
@@ -247,7 +247,7 @@ def told_as(policy: Policy, clip: KinematicState) -> Callable[[KinematicState], 
     of what may be drawn."""
     assert policy.spec.goal is not None
     kind, frames = KINDS[policy.spec.goal.kind], itertools.count()
-    if kind.read is None:
+    if kind.once:
         return Once(policy, clip, np.zeros((1, 4), np.float32))
 
     def tell(state: KinematicState) -> np.ndarray:

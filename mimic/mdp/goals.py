@@ -49,6 +49,11 @@ class Kind(NamedTuple):
     met: Callable[[Array, KinematicState, Terms], Array] = lambda goal, state, terms: goal
     place: bool = False
 
+    @property
+    def once(self) -> bool:
+        """Whether it is drawn once in an episode, about where the clip does it, not read off the clip."""
+        return self.read is None
+
 
 def shown_speeds(library: MotionLibrary, ctrl_dt: float) -> tuple[float, float]:
     """The slowest and the fastest that the clips' roots move over the ground for `AHEAD_S`, but for one in fifty [m/s]."""

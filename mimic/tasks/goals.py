@@ -51,17 +51,17 @@ class Goals:
 
     def begun(self, key: Array, clip: Array, frame: Array, state: KinematicState) -> Array:
         """What it is told first."""
-        if self.kind.read is None:
+        if self.kind.once:
             return self._once(key, clip, frame)
         return self._of_clip(clip, frame, state) if self.follow else self.kind.draw(self.chance(key)[1:], state, self.terms)
 
     def first(self, key: Array, clip: Array, frame: Array) -> Array | None:
         """What `begun` will tell it, where that does not depend on its state; else None."""
-        return self._once(key, clip, frame) if self.kind.read is None else None
+        return self._once(key, clip, frame) if self.kind.once else None
 
     def next(self, goal: Array, chance: Array, clip: Array, frame: Array, state: KinematicState) -> Array:
         """What it is told after a control step that led to `frame` and `state`."""
-        if self.kind.read is None:
+        if self.kind.once:
             return self.kind.met(goal, state, self.terms)
         if self.follow:
             return self._of_clip(clip, frame, state)
@@ -74,7 +74,7 @@ class Goals:
 
     def aimed(self, frame: KinematicState, clip: Array, number: Array, goal: Array | None) -> KinematicState:
         """A clip's frame as it is followed: on the way to the target, where there is one."""
-        if self.kind.read is not None or goal is None:
+        if not self.kind.once or goal is None:
             return frame
         number = jnp.minimum(number, self.library.clip_length[clip] - 1)
         return turned_to(frame, number, Strike(*(part[clip] for part in self.strikes)), goal[:2], self.ctrl_dt)
