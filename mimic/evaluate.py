@@ -42,8 +42,8 @@ class Evaluation:
     step_ms: float
     """Median wall time of a control step without the physics [ms]."""
     rollouts: list[Rollout] = field(repr=False)
-    strikes: list[Row] | None = None
-    """Of a policy that strikes (`mimic.strikes`): a row per clip, as trained and, the second half, in the other simulator."""
+    strikes: tuple[list[Row], list[Row]] | None = None
+    """Of a policy that strikes (`mimic.strikes`): a row per clip, as trained and in the other simulator."""
     n_env_steps: int | None = None
     """What the policy has learnt from, the runs it began with or learnt from included; None: not known."""
 
@@ -59,8 +59,7 @@ class Evaluation:
         if self.all_collisions is not None:
             report["all_collisions"] = _summary(self.all_collisions)
         if self.strikes is not None:
-            half = len(self.strikes) // 2
-            report["strikes"], report["sim2sim"]["strikes"] = self.strikes[:half], self.strikes[half:]
+            report["strikes"], report["sim2sim"]["strikes"] = self.strikes
         return report
 
 
@@ -81,14 +80,15 @@ def evaluate_policy(
     def again(model: mujoco.MjModel) -> list[Row]:
         return [measure(policy, rollout(policy, motion, model=model)) for motion in motions]
 
+    def struck(model: mujoco.MjModel) -> list[Row]:
+        return [measure_strikes(policy, motion, model) for motion in motions]
+
     other = other_simulator(policy.model)
     return Evaluation(
         clips=[measure(policy, run) for run in runs],
         all_collisions=None if all_collisions is None else again(all_collisions),
         sim2sim=again(other),
-        strikes=[measure_strikes(policy, motion, model) for model in (policy.model, other) for motion in motions]
-        if strikes(policy)
-        else None,
+        strikes=(struck(policy.model), struck(other)) if strikes(policy) else None,
         n_env_steps=policy.spec.env_steps,
         step_ms=float(np.median(np.concatenate([run.step_ms for run in runs]))),
         rollouts=runs,
@@ -148,19 +148,19 @@ def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | N
         console.print(metrics_table(evaluation.all_collisions, "Whole clip, all collisions"))
     console.print(metrics_table(evaluation.sim2sim, f"Whole clip, another simulator ({OTHER_SIMULATOR})"))
     if evaluation.strikes is not None:
-        console.print(_strikes_table(evaluation.strikes))
+        console.print(_strikes_table(*evaluation.strikes))
     console.print(f"One control step of the policy takes {evaluation.step_ms:.2f} ms (median, one core, without the physics).")
 
 
-def _strikes_table(rows: Sequence[Row]) -> Table:
+def _strikes_table(as_trained: Sequence[Row], another: Sequence[Row]) -> Table:
     table = Table(
-        title=f"{rows[0]['targets']} targets", title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1)
+        title=f"{as_trained[0]['targets']} targets", title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1)
     )
     for header in ("clip", "simulator", "struck", "stood", "nearest [m]"):
         table.add_column(header, justify="left" if header in ("clip", "simulator") else "right")
-    for index, row in enumerate(rows):
-        where = "as trained" if index < len(rows) // 2 else "another"
-        table.add_row(Text(row["name"]), where, f"{row['struck']:.0%}", f"{row['stood']:.0%}", f"{row['nearest_m']:.2f}")
+    for where, rows in (("as trained", as_trained), ("another", another)):
+        for row in rows:
+            table.add_row(Text(row["name"]), where, f"{row['struck']:.0%}", f"{row['stood']:.0%}", f"{row['nearest_m']:.2f}")
     return table
 
 

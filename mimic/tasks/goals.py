@@ -16,11 +16,11 @@ OF_GOALS = 1 << 21  # what the goals' keys are folded with: none that `split` gi
 BEYOND = (0.7, 1.3)  # of the slowest and the fastest that the clips show: a little beyond, a style carries
 
 
-def _doubt(goal: GoalConfig, shown: tuple[float, float]) -> str:
+def _doubt(goal: GoalConfig, library: MotionLibrary, ctrl_dt: float) -> str:
     """What is to be said of speeds that the clips do not show; empty if nothing."""
     if goal.kind != "heading" or goal.speed is None:
         return ""
-    low, high = goal.speed
+    (low, high), shown = goal.speed, shown_speeds(library, ctrl_dt)
     if low >= BEYOND[0] * shown[0] and high <= BEYOND[1] * shown[1]:
         return ""
     return (
@@ -39,7 +39,7 @@ class Goals:
         self.ctrl_dt, self.interval_s = config.sim.ctrl_dt, config.goal.interval_s
         shown = library.moved(np.asarray)
         self.terms = find_terms(config.goal, shown, robot.tracked_bodies, robot.end_effectors, self.ctrl_dt)
-        self.doubt = _doubt(config.goal, shown_speeds(shown, self.ctrl_dt))
+        self.doubt = _doubt(config.goal, shown, self.ctrl_dt)
         striker, clips = self.terms.striker, zip(shown.clip_start, shown.clip_length, strict=True)
         if striker is not None:
             found = [strike_of(shown.at(slice(first, first + n)), striker) for first, n in clips]

@@ -25,8 +25,8 @@ def heading(quat: np.ndarray) -> np.ndarray:
     return np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
 
 
-def turn_level(xy: np.ndarray, yaw: float) -> np.ndarray:
-    """Level vectors (..., 2) turned by `yaw` [rad]."""
+def turn_level(xy: np.ndarray, yaw: float | np.ndarray) -> np.ndarray:
+    """Level vectors (..., 2) turned by `yaw` [rad], all by one or each by its own (...)."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.stack([c * xy[..., 0] - s * xy[..., 1], s * xy[..., 0] + c * xy[..., 1]], axis=-1)
 

@@ -47,9 +47,7 @@ def wander(motion: Motion, seconds: float, *, seed: int = 0) -> Motion:
     phase_s = np.concatenate([[0.0], np.cumsum(0.5 * (pace[1:] + pace[:-1]))]) / motion.fps
     ahead = repeat(motion, int(np.ceil(phase_s[-1] / motion.duration_s)) + 1)
     qpos = CubicSpline(np.arange(ahead.num_frames) / ahead.fps, ahead.qpos, axis=0)(phase_s)
-    steps = np.diff(qpos[:, :2], axis=0)
-    for step, turned in zip(steps, 0.5 * (heading[1:] + heading[:-1]), strict=True):
-        step[:] = turn_level(step, turned)
+    steps = turn_level(np.diff(qpos[:, :2], axis=0), 0.5 * (heading[1:] + heading[:-1]))
     qpos[1:, :2] = qpos[0, :2] + np.cumsum(steps, axis=0)
     half = 0.5 * heading
     turn = np.stack([np.cos(half), np.zeros(count), np.zeros(count), np.sin(half)], axis=1)
