@@ -66,7 +66,7 @@ def _each(rule: Rule, *names: str) -> dict[str, Rule]:
 # Section to field to rule; "sigma_*" are all fields that begin so, unless a longer name fits. The value None fits every rule.
 RULES: dict[str, dict[str, Rule]] = {
     "": _each(COUNT, "cycles", "num_envs", "env_steps", "tracker_steps", "student_steps")
-    | {"weights": WEIGHTS, "evaluate_every_s": POSITIVE, "led_s": LED},
+    | {"weights": WEIGHTS, "evaluate_every_s": POSITIVE, "led_s": LED, "falls": NATURAL},
     "sim": _each(COUNT, "n_substeps", "iterations", "ls_iterations", "contacts_per_env", "constraints_per_env")
     | {"sim_dt": _least(1e-6), "friction": AMOUNT},
     "action": {"scale": POSITIVE},
@@ -268,6 +268,10 @@ def _check_together(config: Config) -> None:
         raise InputError(
             f"reward.undesired_contacts is {config.reward.undesired_contacts:g}, which needs every body to touch and to feel it: "
             f"sim.contact_forces true and sim.collisions all, got {sim.contact_forces} and {sim.collisions}"
+        )
+    if config.falls and sim.collisions != "all":
+        raise InputError(
+            f"falls is {config.falls} and sim.collisions {sim.collisions}: expected all, for bodies that lie on the ground"
         )
     if config.steps_per_iteration % ppo.num_minibatches:
         raise InputError(

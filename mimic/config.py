@@ -335,6 +335,9 @@ class Config:
     led_s: float = 0.0
     """Beside each motion that walks or runs, so many seconds of its best cycle led over the ground, at paces and through turns
     that it does not have: for a controller to be steered. 0: none."""
+    falls: int = 0
+    """Beside the motions, so many clips that begin as the robot lies after a random fall and go on as the nearest of them:
+    get-ups from wherever it lies. Needs sim.collisions all. 0: none."""
     poses: Literal["auto", "kept", "recomputed"] = "auto"
     """Body poses of the reference: kept for every frame, or recomputed from the joints at each look-up, which takes a third of
     the memory. auto: kept up to 256 MB, two hours of motion."""

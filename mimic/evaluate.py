@@ -19,6 +19,7 @@ from mimic.deepmimic import normalized_return
 from mimic.deploy.sim2sim import Policy, Rollout, rollout
 from mimic.deploy.simulation import OTHER_SIMULATOR, other_simulator
 from mimic.metrics import METRICS, SUCCESS_DISTANCE_M, clip_metrics, mean_metrics
+from mimic.recovery import recovery_line
 from mimic.robots import Robot
 from mimic.strikes import measure_strikes, strikes
 from motions.errors import InputError
@@ -44,6 +45,8 @@ class Evaluation:
     rollouts: list[Rollout] = field(repr=False)
     strikes: tuple[list[Row], list[Row]] | None = None
     """Of a policy that strikes (`mimic.strikes`): a row per clip, as trained and in the other simulator."""
+    recovery: Row | None = None
+    """Of a policy that gets up (`mimic.recovery`)."""
     n_env_steps: int | None = None
     """What the policy has learnt from, the runs it began with or learnt from included; None: not known."""
 
@@ -60,6 +63,8 @@ class Evaluation:
             report["all_collisions"] = _summary(self.all_collisions)
         if self.strikes is not None:
             report["strikes"], report["sim2sim"]["strikes"] = self.strikes
+        if self.recovery is not None:
+            report["recovery"] = self.recovery
         return report
 
 
@@ -149,6 +154,8 @@ def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | N
     console.print(metrics_table(evaluation.sim2sim, f"Whole clip, another simulator ({OTHER_SIMULATOR})"))
     if evaluation.strikes is not None:
         console.print(_strikes_table(*evaluation.strikes))
+    if evaluation.recovery is not None:
+        console.print(recovery_line(evaluation.recovery))
     console.print(f"One control step of the policy takes {evaluation.step_ms:.2f} ms (median, one core, without the physics).")
 
 

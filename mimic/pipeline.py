@@ -15,6 +15,7 @@ from mimic.deploy.shown import Shown, shown_by
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.evaluate import Evaluation, evaluate_policy, measure, simulated_motion
 from mimic.learning.networks import Layers, Params, actor_layers, symmetric_layers
+from mimic.recovery import FALLS, measure_recovery
 from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
 from mimic.runs import EVALUATION, Run, git_commit, practised
@@ -113,9 +114,18 @@ def _exported(run: Run, say: Callable[[str], None]) -> Policy:
     return Policy.load(out)
 
 
-def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Evaluation:
-    """Export the run's policy into its folder and measure that file by the whole-clip protocol."""
-    evaluation = evaluate_policy(_exported(run, say), motions or run.motions, all_collisions=_all_collisions(run, say))
+def evaluate_run(
+    run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None], *, falls: int | None = None
+) -> Evaluation:
+    """Export the run's policy into its folder and measure that file by the whole-clip protocol; falls: how often it is also to
+    get up, None: only if it was trained to."""
+    policy, asked, all_collisions = _exported(run, say), motions or run.asked, _all_collisions(run, say)
+    evaluation = evaluate_policy(policy, asked, all_collisions=all_collisions)
+    count = (FALLS if run.config.falls else 0) if falls is None else falls
+    if count and all_collisions is None:
+        raise InputError("falls are measured with all collisions on, and the robot's model is gone")
+    if count:
+        evaluation = replace(evaluation, recovery=measure_recovery(policy, asked, all_collisions, count))
     if motions is None:
         write_json(run.folder / EVALUATION, evaluation.to_json())
     return evaluation

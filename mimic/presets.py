@@ -170,6 +170,19 @@ def humanoid_strike() -> Config:
     )
 
 
+def humanoid_recover() -> Config:
+    """Our humanoid, getting up by its clips from wherever it has fallen."""
+    config = humanoid()
+    return replace(
+        config,
+        preset="humanoid_recover",
+        falls=200,
+        env_steps=8_000_000,
+        sim=replace(config.sim, collisions="all"),
+        sampling=replace(config.sampling, from_start=0.5, cap=5.0),
+    )
+
+
 def g1_deploy() -> Config:
     """Unitree G1 for the real robot: no state estimation, randomized bodies, motors, delays, noise and shoves."""
     config = g1()
@@ -262,6 +275,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
         humanoid_style,
         humanoid_steer,
         humanoid_strike,
+        humanoid_recover,
     )
 }
 

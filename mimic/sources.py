@@ -8,6 +8,7 @@ from typing import Any
 
 from mimic import __version__
 from mimic.config import Config
+from mimic.falls import with_falls
 from mimic.presets import make_preset
 from mimic.robots import Robot, load_robot
 from motions.clips import demo_bvh
@@ -129,7 +130,17 @@ def motions_of(config: Config, robot: Robot, say: Say) -> tuple[Config, list[Mot
     if config.led_s:
         config, ways = _led(config, motions, robot, say)
         motions, reports = motions + ways, reports + [None] * len(ways)
+    if config.falls:
+        config, risings = _fallen(config, motions, robot, say)
+        motions, reports = motions + risings, reports + [None] * len(risings)
     return config, motions, reports
+
+
+def _fallen(config: Config, motions: list[Motion], robot: Robot, say: Say) -> tuple[Config, list[Motion]]:
+    """The clips that begin with falls, as `config.falls` says, and `config` with a weight for each."""
+    risings = with_falls(motions, robot.body, robot.model, config.falls, config.seed)
+    say(f"{len(risings)} random falls, each the beginning of a clip")
+    return replace(config, weights=(*config.weights, *[1.0] * len(risings)) if config.weights else ()), risings
 
 
 def _led(config: Config, motions: list[Motion], robot: Robot, say: Say) -> tuple[Config, list[Motion]]:

@@ -15,7 +15,7 @@ from mimic.mdp.observations import IN_THE_WORLD
 from mimic.presets import PRESETS, make_preset
 
 SHARED = (
-    "robot", "motion", "weights", "led_s", "poses", "seed", "num_envs", "backend", "device", "devices", "save_every_s",
+    "robot", "motion", "weights", "led_s", "falls", "poses", "seed", "num_envs", "backend", "device", "devices", "save_every_s",
     "evaluate_every_s", "sim",
 )  # fmt: skip
 

@@ -170,7 +170,11 @@ class Train(Training):
             )  # fmt: skip
             return run, None
         config, motions, reports = motions_of(config, robot, say)
-        run = create_run(folder, config, robot, tuple(motions), overwrite=self.overwrite)
+        asked = motions[: len(motions) - config.falls]
+        run = create_run(
+            folder, config, robot, tuple(motions), overwrite=self.overwrite,
+            beside=lambda folder: save_motions(asked, folder / ASKED) if config.falls else None,
+        )  # fmt: skip
         return run, reports[0].to_dict() if reports[0] is not None else None
 
 
@@ -245,6 +249,8 @@ class Evaluate(FileOptions):
     """Write the numbers to this file too."""
     switches: int = 0
     """Also go over from one clip to another so many times, at moments drawn at random."""
+    falls: int | None = None
+    """Also let it get up from so many random falls; by default 64 of a policy that was trained with some."""
     save_motion: Path | None = None
     """Write the simulated motion, as .npz; of several clips into this folder. `mimic convert` takes it from there."""
 
@@ -257,8 +263,9 @@ class Evaluate(FileOptions):
 
         for file in (self.json, self.save_motion if self.save_motion and self.save_motion.suffix else None):
             require_writable_file(file)
-        if self.switches < 0:
-            raise InputError(f"--switches {self.switches}: expected 0 or more")
+        for name, count in (("switches", self.switches), ("falls", self.falls)):
+            if count is not None and count < 0:
+                raise InputError(f"--{name} {count}: expected 0 or more")
         run = open_run(self.run_dir)
         motions = None
         if self.motion:
@@ -267,9 +274,9 @@ class Evaluate(FileOptions):
         if not run.config.follow:
             return self.roam(run, motions)
         if self.mirror:
-            motions = list(motions or run.motions)
+            motions = list(motions or run.asked)
             motions += [edit.mirror(motion, run.robot.body) for motion in motions]
-        evaluation = evaluate_run(run, motions, say)
+        evaluation = evaluate_run(run, motions, say, falls=self.falls)
         print_evaluation(evaluation, run.config.sim.collisions)
         if self.mirror:
             print_mirrored(evaluation)
@@ -288,8 +295,10 @@ class Evaluate(FileOptions):
         from mimic.pipeline import roam_run
         from mimic.roam import print_roaming
 
-        if self.mirror or self.save_motion or self.switches:
-            raise InputError("--mirror, --switches and --save-motion are for policies that follow a clip, and this one does not")
+        if self.mirror or self.save_motion or self.switches or self.falls:
+            raise InputError(
+                "--mirror, --switches, --falls, --save-motion: for policies that follow a clip, and this one does not"
+            )
         roaming = roam_run(run, motions, say)
         print_roaming(roaming)
         write_json(self.json, roaming.to_json())

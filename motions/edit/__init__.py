@@ -7,6 +7,7 @@ too; putting feet on the ground is a solve and lives in `retarget.pipeline.groun
 from motions.edit.captured import cut_captured, mirror_captured, repeat_captured, speed_captured
 from motions.edit.cuts import Cut, find_cuts, split_at_cuts
 from motions.edit.cycle import Cycle, close_cycle, find_cycle, loop, repeat
+from motions.edit.enter import enter
 from motions.edit.join import concatenate, switch
 from motions.edit.mirror import MirrorMap, mirror, mirror_map
 from motions.edit.timing import smooth, speed, trim
@@ -21,6 +22,7 @@ __all__ = [
     "close_cycle",
     "concatenate",
     "cut_captured",
+    "enter",
     "find_cuts",
     "find_cycle",
     "led",

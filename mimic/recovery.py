@@ -1,0 +1,58 @@
+"""How well a policy gets up: robots that lie as falls leave them, each shown the way up from there until it stands. No JAX."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from mimic.config import HEIGHT_RULE
+from mimic.deploy.sim2sim import Link, Policy, frame_of, told_as, track
+from mimic.deploy.simulation import Simulation, substeps
+from mimic.falls import drawn_falls, rising
+from mimic.mdp.terminations import fallen
+from motions.kinematics import KinematicState
+from motions.motion import Motion
+
+FALLS, WITHIN_S = 64, 10.0
+STANDS_S = 1.0  # for which it holds the clip's last frame
+SEED = 1 << 16  # of the falls that are measured, others than those of any training
+Row = dict[str, Any]
+
+
+def measure_recovery(policy: Policy, motions: Sequence[Motion], model: mujoco.MjModel, count: int, *, seed: int = SEED) -> Row:
+    """`count` random falls in `model`, one whose bodies all touch the ground: from how many the policy gets up by `motions`.
+
+    It follows `mimic.falls.rising`; where it loses that by the height rule, it begins anew from where it lies then. It has got up
+    when it has reached the clip's end and held it for a second. recovered: share that did within 10 s (PHC's time, Luo et al.
+    2023); falls: of each, after how long [s], None: not.
+    """
+    falls: list[float | None] = [_gets_up(policy, motions, model, pose) for pose in drawn_falls(model, count, seed)]
+    took = [seconds for seconds in falls if seconds is not None]
+    return {"recovered": len(took) / count, "median_s": float(np.median(took)) if took else None, "falls": falls}
+
+
+def _gets_up(policy: Policy, motions: Sequence[Motion], model: mujoco.MjModel, pose: np.ndarray) -> float | None:
+    """After how long [s] the robot that lies in `pose` (nq,) stands; None: not in time, or the physics broke."""
+    spec, done_s = policy.spec, 0.0
+    simulation = Simulation(model, policy.tracked_ids, pose[None], np.zeros((1, model.nv)), spec.curve)
+    link = Link(simulation, substeps(model, spec.ctrl_dt))
+    while np.isfinite(simulation.state().qpos).all():
+        clip = policy.reference(rising(np.array(simulation.batch.qpos[0]), motions, policy.body))
+        steps, tell = len(clip.qpos) - 1 + round(STANDS_S / spec.ctrl_dt), None if spec.goal is None else told_as(policy, clip)
+        for number, step in enumerate(track(policy, clip, link, steps, tell), start=1):
+            done_s += spec.ctrl_dt
+            if done_s > WITHIN_S:
+                return None
+            reference = KinematicState(*(part[None] for part in frame_of(clip, number)))
+            if fallen(step.state, reference, spec.anchor, spec.end_effector_indices, HEIGHT_RULE).all():
+                break
+        else:
+            return done_s
+    return None
+
+
+def recovery_line(recovery: Row) -> str:
+    """For people."""
+    took = "" if recovery["median_s"] is None else f", in the median after {recovery['median_s']:.1f} s"
+    return f"of {len(recovery['falls'])} random falls it gets up from {recovery['recovered']:.0%} within {WITHIN_S:g} s{took}"
