@@ -135,5 +135,5 @@ def test_falls_are_clips_beside_those_asked_for(tmp_path: Path):
 
 
 def test_who_lies_needs_a_ground_under_all_of_him():
-    with pytest.raises(InputError, match="falls is 3 and sim.collisions feet: expected all"):
+    with pytest.raises(InputError, match=r"falls is 3 and sim.collisions feet: expected all"):
         check_config(replace(make_preset("humanoid"), falls=3))
