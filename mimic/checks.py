@@ -72,7 +72,7 @@ RULES: dict[str, dict[str, Rule]] = {
     "action": {"scale": POSITIVE},
     "observation": {"history": NATURAL, "future_frames": NATURALS},
     "reward": {"soft_limit": POSITIVE, "contact_force": AMOUNT, "sigma_*": POSITIVE, "*": WEIGHT},
-    "termination": {"*": BOUND},
+    "termination": _each(BOUND, "anchor_*", "end_effector_height", "below_clips"),
     "sampling": {"uniform_failures": POSITIVE, "cap": CAP} | _each(SHARE, "uniform", "from_start", "decay"),
     "curriculum": {"tolerance_decay": DECAY, "loose_bounds": LOOSENESS, "tighten_share": SHARE},
     "reset": {"*": AMOUNT},
@@ -125,6 +125,9 @@ def check_fits(config: Config, robot: Robot) -> None:
             raise unknown_name(f"body in randomize.push.bodies for the robot {robot.name!r}:", name, bodies)
     if config.goal.striker is not None and config.goal.striker not in robot.tracked_bodies:
         raise unknown_name("tracked body in goal.striker", config.goal.striker, robot.tracked_bodies)
+    for name in config.termination.may_touch:
+        if name not in robot.tracked_bodies:
+            raise unknown_name("tracked body in termination.may_touch", name, robot.tracked_bodies)
 
 
 def worst_draw_warning(config: Config, robot: Robot) -> tuple[str, ...]:

@@ -168,8 +168,10 @@ class TerminationConfig:
     end_effector_height: float | None = 0.25
     """Largest |dz| of any end effector [m], after re-anchoring; None: any."""
     below_clips: float | None = None
-    """How far below the lowest place that a tracked body has in any of the clips it may be [m]: what the clips never bring near
-    the ground has fallen where it is there. None: any."""
+    """How far below the lowest place that a tracked body has in its clip it may be [m], where none is followed in any of the
+    clips: what they never bring near the ground has fallen where it is there. None: any."""
+    may_touch: tuple[str, ...] = ()
+    """Tracked bodies that may come to the ground all the same."""
 
 
 HEIGHT_RULE = TerminationConfig()  # what "success" means in every evaluation, whatever a training terminated on

@@ -1,11 +1,14 @@
 """The task of robots that follow no clip: what ends their episodes, what a discriminator and a goal make of their steps."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import tiny_motion, tiny_robot
 
+from mimic.checks import check_fits
 from mimic.config import (
     ActionConfig,
     Config,
@@ -17,9 +20,10 @@ from mimic.config import (
     TerminationConfig,
 )
 from mimic.mdp.style import style_features
-from mimic.mdp.terminations import fallen, lowest_places
+from mimic.mdp.terminations import fallen, lowest_of
 from mimic.sim.native import NativePhysics
 from mimic.tasks.tracking import EnvState, StepResult, Tracking
+from motions.errors import InputError
 from motions.library import pack
 
 ROBOT = tiny_robot()
@@ -30,6 +34,7 @@ CONFIG = Config(
     reward=RewardConfig(**NOTHING, style=1.0, goal=3.0, action_rate=0.0), style=StyleConfig(window=2),
     termination=TerminationConfig(None, None, None, None, below_clips=0.1), goal=GoalConfig(kind="heading", interval_s=1e9),
 )  # fmt: skip
+FOLLOWING = Config(robot="tiny", observation=ObservationConfig(actor=("joint_pos",)))
 LIBRARY = pack([tiny_motion(31)], ROBOT.body, ROBOT.tracked_bodies, 0.02)  # half a second
 TASK = Tracking(CONFIG, ROBOT, NativePhysics(ROBOT, 4), LIBRARY)
 CURRICULUM, CHANCE = TASK.init_curriculum(), TASK.chance(jax.random.key(0))
@@ -57,7 +62,7 @@ def test_an_episode_goes_on_when_the_clip_has_ended():
 
 def test_what_the_clips_never_bring_near_the_ground_has_fallen_there():
     places = np.asarray(LIBRARY.frames.xpos[..., 2]).min(axis=0)
-    np.testing.assert_array_equal(lowest_places(LIBRARY.frames), places)
+    np.testing.assert_array_equal(lowest_of(LIBRARY, ROBOT.tracked_bodies, CONFIG.termination), [places])
     frames, rules = LIBRARY.frames, CONFIG.termination
     assert not fallen(frames, frames, 0, [3, 4], rules, lowest=places).any()
     for body in range(5):
@@ -67,7 +72,37 @@ def test_what_the_clips_never_bring_near_the_ground_has_fallen_there():
             down = fallen(lower, frames, 0, [3, 4], rules, lowest=places)
             assert (down.sum(), down[7]) == (expected, expected)
     assert TASK.lowest is not None
-    np.testing.assert_allclose(TASK.lowest, places)
+    np.testing.assert_allclose(TASK.lowest, [places])
+
+
+def low_clip():
+    """The clip of `LIBRARY`, 12 cm lower: it brings to the ground what that does not."""
+    motion = tiny_motion(31)
+    return replace(motion, name="low", qpos=motion.qpos - np.eye(11)[2] * 0.12)
+
+
+@pytest.mark.parametrize(("follow", "expected"), [(True, [True, False]), (False, [False, False])])
+def test_what_one_clip_brings_down_may_be_there_only_in_it_where_it_is_followed(follow: bool, expected: list[bool]):
+    library = pack([tiny_motion(31), low_clip()], ROBOT.body, ROBOT.tracked_bodies, 0.02)
+    rules = replace(CONFIG.termination, below_clips=0.05)
+    kind = FOLLOWING if follow else CONFIG
+    task = Tracking(replace(kind, termination=rules), ROBOT, NativePhysics(ROBOT, 4), library)
+    low = library.at(slice(31, 32))
+    for clip, ends in enumerate(expected):
+        bounds = np.asarray(task.lowest)[clip]
+        assert bool(fallen(low, low, 0, [], rules, lowest=bounds)[0]) == ends
+
+
+def test_bodies_may_be_allowed_on_the_ground():
+    rules = replace(CONFIG.termination, may_touch=(ROBOT.tracked_bodies[2],))
+    lowest = lowest_of(LIBRARY, ROBOT.tracked_bodies, rules)[0]
+    sunk = LIBRARY.frames._replace(xpos=LIBRARY.frames.xpos.copy())
+    sunk.xpos[:, 2, 2] -= 5.0
+    assert not fallen(sunk, sunk, 0, [], rules, lowest=lowest).any()
+    sunk.xpos[3, 1, 2] -= 5.0
+    assert fallen(sunk, sunk, 0, [], rules, lowest=lowest).tolist() == [frame == 3 for frame in range(len(sunk.xpos))]
+    with pytest.raises(InputError, match=r"tracked body in termination\.may_touch"):
+        check_fits(replace(CONFIG, termination=replace(rules, may_touch=("hand",))), ROBOT)
 
 
 def test_the_discriminator_is_shown_the_last_steps():

@@ -22,5 +22,6 @@ def shown_by(motions: Sequence[Motion], robot: Robot, config: Config) -> Shown:
     """Of all of `motions`, at the control rate."""
     ctrl_dt = config.sim.ctrl_dt
     library = pack(motions, robot.body, robot.tracked_bodies, ctrl_dt)
+    lowest = lowest_of(library, robot.tracked_bodies, config.termination)
     goals = find_terms(config.goal, library, robot.tracked_bodies, robot.end_effectors, ctrl_dt)
-    return Shown(tuple(float(height) for height in lowest_of(library)), goals)
+    return Shown(tuple(float(height) for height in lowest.min(axis=0)), goals)

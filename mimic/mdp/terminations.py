@@ -9,6 +9,8 @@ from motions.kinematics import KinematicState
 from motions.library import CHUNK, MotionLibrary
 from motions.rotations import Array, namespace, quat_angle
 
+ANYWHERE_M = -1e3  # as low as nothing comes
+
 
 def fallen(
     state: KinematicState,
@@ -24,7 +26,7 @@ def fallen(
     True where the anchor's height or orientation (its angle, or only what gravity shows of it), or the height of any end
     effector, is further from the reference than `looseness` times what `config` allows. Heights need no re-anchoring:
     `anchored_targets` keeps the reference's z. Where `config.below_clips` says so, also where any tracked body is lower by that
-    than `lowest` (K,) [m], as `lowest_places` gives it. `anchor` and `end_effectors` index the tracked bodies. A state that is
+    than `lowest` (..., K) [m], as `lowest_of` gives it. `anchor` and `end_effectors` index the tracked bodies. A state that is
     not finite has fallen.
     """
     xp = namespace(state.xpos, reference.xpos)
@@ -44,15 +46,20 @@ def fallen(
     return ~holds  # rather than `error > bound`, which a NaN would pass
 
 
-def lowest_places(frames: KinematicState) -> Array:
-    """The least height of each tracked body in frames (N, ...); (K,) [m]."""
-    return frames.xpos[..., 2].min(axis=0)
+def lowest_of(library: MotionLibrary, tracked_bodies: Sequence[str], config: TerminationConfig) -> np.ndarray:
+    """The least height of each tracked body in each clip of `library`, one of numpy; (C, K) [m]. What `config.may_touch` names
+    may be anywhere.
 
-
-def lowest_of(library: MotionLibrary) -> np.ndarray:
-    """`lowest_places` of all frames of `library`, one of numpy, a part at a time."""
-    parts = (slice(at, at + CHUNK) for at in range(0, len(library.qpos), CHUNK))
-    return np.min([lowest_places(library.at(part)) for part in parts], axis=0)
+    What a clip brings to the ground may be there; the others have fallen. (a whitelist of contacts, as Peng et al. 2018 give by
+    hand)
+    """
+    rows = []
+    for start, length in zip(library.clip_start, library.clip_length, strict=True):
+        parts = (slice(at, min(at + CHUNK, start + length)) for at in range(start, start + length, CHUNK))
+        rows.append(np.min([library.at(part).xpos[..., 2].min(axis=0) for part in parts], axis=0))
+    lowest = np.stack(rows)
+    lowest[:, [tracked_bodies.index(name) for name in config.may_touch]] = ANYWHERE_M
+    return lowest
 
 
 def _gravity_z(quat: Array) -> Array:

@@ -111,7 +111,10 @@ class Tracking:
                 f"reward.undesired_contacts is {config.reward.undesired_contacts:g}, but the model of {robot.name!r} measures no "
                 f"contact forces: load it with sim.contact_forces"
             )
-        self.lowest = jnp.asarray(lowest_of(library)) if config.termination.below_clips is not None else None
+        self.lowest = None
+        if config.termination.below_clips is not None:
+            lowest = lowest_of(library.moved(np.asarray), robot.tracked_bodies, config.termination)
+            self.lowest = jnp.asarray(lowest if config.follow else np.broadcast_to(lowest.min(axis=0), lowest.shape))
         self.style = StyleView(config, robot, self.library) if config.reward.style else None
         self.goals = Goals(config, robot, self.library) if config.goal.kind else None
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
@@ -193,8 +196,8 @@ class Tracking:
             terms["goal"] = self.goals.reward(env_state.goal, state)
         reward = jnp.where(invalid, 0.0, total_reward(terms, self.config.reward))
         looseness = 1.0 if curriculum.looseness is None else curriculum.looseness
-        rules = self.config.termination
-        terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, rules, looseness, self.lowest)
+        rules, lowest = self.config.termination, None if self.lowest is None else self.lowest[clip]
+        terminated = invalid | fallen(state, reference, self.anchor, self.end_effectors, rules, looseness, lowest)
         over = next_state.step_count >= self.max_steps
         if self.config.follow:
             over = over | (frame >= self.library.clip_length[clip] - 1)
