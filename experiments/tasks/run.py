@@ -1,7 +1,8 @@
-"""Told what to do, beside published numbers: a humanoid that walks as fast and where to as it is told, and one that kicks.
+"""Told what to do, beside published numbers: a humanoid that walks as fast and where to as it is told, one that kicks, and one
+that gets up.
 
 The walker learns from one shipped walk, led through turns. The kicker follows DeepMimic's spin kick, paid for imitation and
-target, for imitation alone, or for the target alone.
+target, for imitation alone, or for the target alone. The third follows DeepMimic's two get-ups.
 """
 
 import sys
@@ -16,6 +17,9 @@ TERMS = [f"--reward.{name.removeprefix('sigma_')}" for name in vars(RewardConfig
 UNPAID = [part for term in TERMS for part in (term, "0")]
 STRIKE_STEPS = ["--env-steps", "8000000"]
 
+RISES = {"recovery": ("getup_facedown", "getup_faceup")}
+RECOVERED = 0.92  # PHC's (Luo et al. 2023), within 10 s
+
 WALKS = {"heading-walk": "DeepMimic .911, AMP .90"}  # row: the returns of the papers
 STRIKES: dict[str, tuple[list[str], float]] = {  # row: what it has otherwise than the preset, and DeepMimic's success
     "strike": ([], 0.99),
@@ -27,6 +31,9 @@ STRIKES: dict[str, tuple[list[str], float]] = {  # row: what it has otherwise th
 def measure(name: str, data: Path, out: Path) -> Row:
     if name in WALKS:
         evaluation, record = trained(out / name, "humanoid_steer", *HEADING_STEPS)
+    elif name in RISES:
+        clips = [str(data / f"deepmimic/motions/humanoid3d_{clip}.txt") for clip in RISES[name]]
+        evaluation, record = trained(out / name, "humanoid_recover", "--motion", *clips)
     else:
         asked = ["--motion", str(data / KICK), *STRIKE_STEPS, *STRIKES[name][0]]
         evaluation, record = trained(out / name, "humanoid_strike", *asked)
@@ -36,13 +43,29 @@ def measure(name: str, data: Path, out: Path) -> Row:
 def table(rows: dict[str, Row]) -> str:
     walks = [_walk(name, rows[name]) for name in WALKS if name in rows]
     strikes = [_strike(name, rows[name]) for name in STRIKES if name in rows]
-    return "\n".join([markdown(WALK_HEADS, walks), "", markdown(STRIKE_HEADS, strikes)])
+    rises = [_rise(name, rows[name]) for name in RISES if name in rows]
+    tables = ((WALK_HEADS, walks), (STRIKE_HEADS, strikes), (RISE_HEADS, rises))
+    return "\n\n".join(markdown(heads, lines) for heads, lines in tables)
 
 
 WALK_HEADS = (
     "row", "commit", "env-steps", "stood", "heading", "DeepMimic's way", "papers", "pose error", "coverage", "another simulator",
 )  # fmt: skip
+RISE_HEADS = ("row", "commit", "env-steps", "got up within 10 s", "PHC", "in the median after", "the clips themselves")
 STRIKE_HEADS = ("row", "commit", "env-steps", "struck", "DeepMimic", "stood", "nearest", "NR", "another simulator")
+
+
+def _rise(name: str, row: Row) -> list[str]:
+    found, clips = row["recovery"], row["clips"]
+    return [
+        name,
+        commit_of(row),
+        f"{row['n_env_steps'] / 1e6:.1f} M",
+        f"{bold(f'{found["recovered"]:.0%}', found['recovered'] >= RECOVERED)} of {len(found['falls'])}",
+        f"{RECOVERED:.0%}",
+        "-" if found["median_s"] is None else f"{found['median_s']:.1f} s",
+        ", ".join(f"{clip['completed_frames']}/{clip['frames']}" for clip in clips),
+    ]
 
 
 def _walk(name: str, row: Row) -> list[str]:
@@ -78,4 +101,4 @@ def _strike(name: str, row: Row) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__name__, [*WALKS, *STRIKES], measure, table))
+    sys.exit(main(__name__, [*WALKS, *STRIKES, *RISES], measure, table))
