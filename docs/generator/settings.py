@@ -56,8 +56,8 @@ def configuration_page() -> str:
         "# Configuration",
         "",
         "Every field is an option of `mimic train`, `distill`, `harden` and `sweep`, named as here with dashes for "
-        "underscores: `--ppo.discount 0.97`, `--sim.collisions all`. A run folder's `config.json` holds all of them. Defaults are "
-        "those of the classes; what a preset has otherwise is on the page [Presets](presets.md). `None` is written "
+        "underscores: `--ppo.discount 0.97`, `--sim.collisions all`. A run folder's `config.json` holds all of them. "
+        "Defaults are those of the classes; what a preset has otherwise is on the page [Presets](presets.md). `None` is written "
         "`None` on the command line, and several values by spaces.",
         "",
     ]
@@ -109,3 +109,11 @@ def presets_page() -> str:
         ]
         lines += [table(("field", "default", name), rows) if rows else "As the defaults.", ""]
     return "\n".join(lines)
+
+
+def setting(preset: str, path: str) -> str:
+    """The value of the field `path` in a preset, or with "default" in the classes; for prose."""
+    found: Any = Config() if preset == "default" else PRESETS[preset]()
+    for name in path.split("."):
+        found = getattr(found, name)
+    return " to ".join(f"{part:g}" for part in found) if isinstance(found, tuple) else f"{found:g}"
