@@ -4,10 +4,12 @@ import contextlib
 import io
 import os
 
+from tables import code, table, text
+
 from mimic.cli import COMMANDS, main
 from mimic.commands.motions import MOTION_COMMANDS
 
-WIDTH = 110
+WIDTH = 88
 BY_RUN = {"train", "sweep", "distill", "harden"}  # their options follow a preset's or a run's, and are the configuration's
 
 
@@ -25,9 +27,17 @@ def said(*argv: str) -> str:
     return out.getvalue().rstrip()
 
 
+def _about(command: type) -> str:
+    return (command.__doc__ or "").strip().splitlines()[0]
+
+
 def commands_page() -> str:
     """Each command's own help, as it is printed."""
-    lines = ["# Commands", "", "As `mimic COMMAND --help` prints it.", "", "```text", said("--help"), "```", ""]
+    rows = [
+        ("", (f'<a href="#mimic-{name}{"-edit" if name == "motions" else ""}">{code(name)}</a>', text(_about(command))))
+        for name, command in COMMANDS.items()
+    ]
+    lines = ["# Commands", "", table(("command", "what"), rows), "", "Each as `mimic COMMAND --help` prints it:", ""]
     for name in COMMANDS:
         subcommands = [[name, part] for part in MOTION_COMMANDS] if name == "motions" else [[name]]
         for words in subcommands:

@@ -35,8 +35,13 @@ def _unit(doc: str) -> str:
 
 
 def value(given: Any) -> str:
-    """A setting as Python spells it, but clips of the package without the place where it is installed."""
-    return repr(given).replace(f"{CLIPS}/", "motions/clips/")
+    """A setting as Python spells it, but words without quotes, and clips of the package without the place it is installed in."""
+    return (given if isinstance(given, str) else repr(given)).replace(f"{CLIPS}/", "motions/clips/")
+
+
+def _kind(annotation: str) -> str:
+    """A type as a reader wants it: Literal['pd', 'motor'] is pd | motor."""
+    return re.sub(r"Literal\[(.*?)\]", lambda match: match[1].replace("'", "").replace(", ", " | "), annotation)
 
 
 def sections(config: Config) -> list[tuple[str, Any]]:
@@ -72,7 +77,13 @@ def configuration_page() -> str:
         for field in dataclasses.fields(kind):
             inner, doc = getattr(owner, field.name), docs.get(field.name, "")
             if not dataclasses.is_dataclass(inner):
-                cells = [code(f"{prefix}{field.name}"), code(types[field.name]), code(value(inner)), text(_unit(doc)), text(doc)]
+                cells = [
+                    code(f"{prefix}{field.name}"),
+                    code(_kind(types[field.name])),
+                    code(value(inner)),
+                    text(_unit(doc)),
+                    text(doc),
+                ]
                 rows.append((f"{prefix}{field.name}", cells))
         lines += [table(("field", "type", "default", "unit", "what"), rows), ""]
     return "\n".join(lines)

@@ -19,7 +19,14 @@ def formats_table() -> str:
             also = " or skeleton's" if writer.skeletons else ""
             written.setdefault(suffix, []).append(f"a robot's{also} motion" if name in suffix else f"{name}, with `--format`")
     rows = [
-        ("", (code(suffix), text(FORMATS[suffix].holds) if suffix in FORMATS else "", text("; ".join(written.get(suffix, [])))))
+        (
+            "",
+            (
+                code(suffix),
+                text(FORMATS[suffix].holds.rstrip(",")) if suffix in FORMATS else "",
+                text("; ".join(written.get(suffix, []))),
+            ),
+        )
         for suffix in (*FORMATS, *(suffix for suffix in written if suffix not in FORMATS))
     ]
     return table(("suffix", "read", "written"), rows)
