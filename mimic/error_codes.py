@@ -34,27 +34,44 @@ CODES = _read_codes()
 
 def code_of_module(module: str) -> Code | None:
     """The code of what a module of ours raises: that of the longest name that it is, or is inside. None: it has none."""
-    fitting = [(len(name), entry) for entry in CODES for name in entry.modules if module == name or module.startswith(f"{name}.")]
-    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+    found = _claim(module)
+    return found[1] if found else None
+
+
+def _claim(module: str) -> tuple[str, Code] | None:
+    """The longest name in `CODES` that a module is, or is inside, and the entry it belongs to."""
+    fitting = [(name, entry) for entry in CODES for name in entry.modules if module == name or module.startswith(f"{name}.")]
+    return max(fitting, key=lambda pair: len(pair[0])) if fitting else None
 
 
 def code_of(error: BaseException) -> Code | None:
-    """The code of an error that was raised; of one that was raised from another of `SPOKEN`, the other's: it knows best."""
+    """The code of an error that was raised; of one that was raised from another of `SPOKEN`, the other's: it knows best.
+
+    A module that has only its package's code may be a helper of one that has its own: then that is the error's.
+    """
     while type(error.__cause__).__name__ in SPOKEN:
         error = error.__cause__  # type: ignore[assignment]
-    module = _raised_in(error.__traceback__)
-    return code_of_module(module) if module else None
+    modules = _modules(error.__traceback__)
+    found = _claim(modules[0]) if modules else None
+    if found is None:
+        return None
+    package, entry = found
+    for module in modules:
+        claim = _claim(module)
+        if claim is None or not module.startswith(package):
+            break
+        if claim[0] == module:
+            return claim[1]
+    return entry
 
 
-def _raised_in(traceback: TracebackType | None) -> str | None:
-    """The innermost module of ours that an error went through; None: none."""
-    module = None
+def _modules(traceback: TracebackType | None) -> list[str]:
+    """The modules of ours that an error went through, the one that raised it first."""
+    names = []
     while traceback is not None:
-        name = traceback.tb_frame.f_globals.get("__name__", "")
-        if name.partition(".")[0] in ROOMS:
-            module = name
+        names.append(traceback.tb_frame.f_globals.get("__name__", ""))
         traceback = traceback.tb_next
-    return module
+    return [name for name in reversed(names) if name.partition(".")[0] in ROOMS]
 
 
 def find_code(word: str) -> Code:

@@ -87,6 +87,34 @@ def test_a_code_is_that_of_the_module_that_raises():
     assert code_of(raised("raise InputError('x')", "elsewhere")) is None
 
 
+def through(*modules: str) -> BaseException:
+    """An error that the last of `modules` raises, called by the one before it, and so on."""
+    called: object = None
+    for module in reversed(modules):
+        names = {"__name__": module, "InputError": InputError, "called": called}
+        exec("def call():\n    called() if called else fail()\ndef fail():\n    raise InputError('x')", names)
+        called = names["call"]
+    with pytest.raises(InputError) as caught:
+        called()  # type: ignore[operator]
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("modules", "code"),
+    [
+        (("mimic.sources", "motions.formats.reading", "motions.formats.bvh", "motions.formats.values"), "E-BVH"),
+        (("mimic.sources", "motions.formats.reading", "motions.formats.text"), "E-FILE"),
+        (("mimic.deploy.check", "mimic.deploy.spec"), "E-BUNDLE"),
+        (("mimic.commands.training", "mimic.robots.find"), "E-ROBOT"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_helper_speaks_for_who_called_it_in_its_package(modules: tuple[str, ...], code: str):
+    found = code_of(through(*modules))
+    assert found is not None
+    assert found.code == code
+
+
 def test_an_error_told_anew_keeps_its_code():
     lines = "try:\n    fail()\nexcept BundleError as error:\n    raise InputError(str(error)) from error"
     inner = {"__name__": "mimic.deploy.policy", "BundleError": BundleError}

@@ -92,4 +92,3 @@ def test_values_are_filled_in_and_no_place_of_this_machine_is_told(site: Path):
         text = page.read_text()
         assert not re.search(r"\{\{ \w+ [\w.]+ \}\}", text), page.name
         assert str(ROOT) not in text, page.name
-
