@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type bench wheelhouse clean
+.PHONY: help setup demo test lint type docs bench wheelhouse clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -26,6 +26,9 @@ lint: $(STAMP)  ## ruff: rules and format
 type: $(STAMP)  ## pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python $(ARGS)
 
+docs: $(STAMP)  ## the documentation, into site/ (index.html opens from disk)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet $(ARGS)
+
 bench: $(STAMP)  ## training speed on this machine, beside its raw physics
 	$(BIN)/mimic bench speed $(ARGS)
 
@@ -33,7 +36,7 @@ wheelhouse: $(STAMP)  ## all wheels for a machine without a network (OUT, PYTHON
 	experiments/cluster/wheelhouse.sh
 
 clean:  ## remove .venv, caches and build products; runs stay
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt

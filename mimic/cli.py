@@ -6,6 +6,7 @@ import warnings
 
 from mimic.arguments import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, parse_arguments, say
 from mimic.commands.distill import Distill, parse_distill
+from mimic.commands.explain import Explain
 from mimic.commands.harden import Harden, parse_harden
 from mimic.commands.mocap import Convert, Retarget
 from mimic.commands.motions import Fetch, Motions, run_motions
@@ -17,13 +18,14 @@ from mimic.commands.tools import Bench, Doctor, Inspect
 from mimic.commands.training import CheckBundle, Demo, Evaluate, Export, Play, Train, parse_train
 from mimic.commands.view import View
 from mimic.compile_cache import enable_compile_cache
+from mimic.error_codes import code_of
 from motions.errors import InputError, unknown_name
 
 COMMANDS: dict[str, type] = {
     re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower(): command
     for command in (
         Demo, Train, Sweep, Harden, Distill, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play,
-        View, Stress, Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
+        View, Stress, Rehearse, Serve, SimRobot, Bench, Inspect, Explain, Doctor,
     )
 }  # fmt: skip
 
@@ -37,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         code = _run(argv)
     except InputError as error:
-        say(f"mimic: {error}")
+        say(_told(error))
         code = EXIT_INPUT
     except KeyboardInterrupt:
         say("mimic: interrupted")
@@ -47,9 +49,15 @@ def main(argv: list[str] | None = None) -> None:
     except RuntimeError as error:
         if type(error).__name__ != "TrainingError":
             raise
-        say(f"mimic: {error}")
+        say(_told(error))
         code = EXIT_FAILED
     sys.exit(code)
+
+
+def _told(error: Exception) -> str:
+    """The one line, with the code that `mimic explain` and the documentation know more of."""
+    known = code_of(error)
+    return f"mimic: {error}" + (f" [{known.code}]" if known else "")
 
 
 def _run(argv: list[str]) -> int:

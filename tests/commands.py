@@ -7,6 +7,7 @@ import pytest
 from tiny import EFFORT, KD, KP, tiny_mjcf, tiny_motion
 
 from mimic.cli import main
+from mimic.error_codes import find_code
 from motions.motion import save_motion
 
 STEPS = 16 * 8 * 4
@@ -45,7 +46,7 @@ def call(*argv: object) -> int:
 
 
 def refusal(capsys: pytest.CaptureFixture, *argv: object) -> str:
-    """The one line that says why."""
+    """The one line that says why, without the code behind it, which every refusal has."""
     capsys.readouterr()
     assert call(*argv) == 2
     out, err = capsys.readouterr()
@@ -53,4 +54,7 @@ def refusal(capsys: pytest.CaptureFixture, *argv: object) -> str:
     lines = [line for line in err.splitlines() if line.strip()]
     assert [line.startswith("mimic: ") for line in lines].count(True) == 1, err
     assert lines[-1].startswith("mimic: ")
-    return lines[-1].removeprefix("mimic: ")
+    said, behind, code = lines[-1].removeprefix("mimic: ").rpartition(" [")
+    assert behind, f"no code behind: {lines[-1]}"
+    find_code(code.removesuffix("]"))
+    return said

@@ -29,7 +29,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture):
     overview = capsys.readouterr().out
     assert [name for name in COMMANDS if f"\n  {name} " in overview] == [
         "demo", "train", "sweep", "harden", "distill", "evaluate", "retarget", "convert", "motions", "fetch", "robot",
-        "export", "check-bundle", "play", "view", "stress", "rehearse", "serve", "sim-robot", "bench", "inspect", "doctor",
+        "export", "check-bundle", "play", "view", "stress", "rehearse", "serve", "sim-robot", "bench", "inspect", "explain",
+        "doctor",
     ]  # fmt: skip
     assert call() == 2
     assert call("--version") == 0

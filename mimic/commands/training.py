@@ -195,9 +195,11 @@ def agreed(begin: Callable[[], Begun], folder: Path) -> Begun:
         try:
             found = begin()
         except InputError as error:
-            problem = str(error)
+            problem = error
     begun = {"config": to_dict(found[0].config), "resumed": found[0].resumed} if found else {}
-    message = told({"problem": problem, **begun})
+    message = told({"problem": None if problem is None else str(problem), **begun})
+    if problem is not None:
+        raise problem  # itself: its code is that of where it came up
     if message["problem"] is not None:
         raise InputError(message["problem"])
     if found is not None:
