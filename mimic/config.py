@@ -326,6 +326,7 @@ class Config:
     """Everything that defines a training run."""
 
     preset: str = "g1"
+    """Which one all settings come from that are not said."""
     robot: str = "g1"
     """A robot's name, or a path to an MJCF or spec file."""
     motion: tuple[str, ...] = ()
@@ -357,7 +358,9 @@ class Config:
     mapping: str | None = None
     """TOML file that says how the robot stands for a person or an animal; see `mimic robot init`."""
     seed: int = 0
+    """Of everything that is drawn."""
     num_envs: int = 128
+    """Environments that are stepped side by side."""
     env_steps: int = 2_500_000
     """Length of the training, in control steps summed over environments."""
     backend: str | None = None

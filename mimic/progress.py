@@ -1,9 +1,12 @@
 """What a person sees while training: one live line in a terminal, a plain line every few seconds elsewhere."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
@@ -16,6 +19,13 @@ SHOWN = {
     "reward/goal": "goal {:.2f}",
 }  # of the metrics, as far as they are there
 SMOOTHING = 0.8  # of the shown falls and errors, which jump from rollout to rollout
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Says in a terminal that `what` is being done, as long as it is; elsewhere nothing."""
+    with Console(stderr=True).status(escape(what), refresh_per_second=4):
+        yield
 
 
 class Progress:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,10 +28,13 @@ pytestmark = pytest.mark.usefixtures("one_program")
 def test_help_lists_every_command(capsys: pytest.CaptureFixture):
     assert call("--help") == 0
     overview = capsys.readouterr().out
-    assert [name for name in COMMANDS if f"\n  {name} " in overview] == [
-        "demo", "train", "sweep", "harden", "distill", "evaluate", "retarget", "convert", "motions", "fetch", "robot",
-        "export", "check-bundle", "play", "view", "stress", "rehearse", "serve", "sim-robot", "bench", "inspect", "doctor",
-    ]  # fmt: skip
+    assert [line.split()[0] for line in overview.splitlines() if re.match("  [a-z]", line)] == list(COMMANDS)
+    for command in (
+        "demo", "init", "train", "sweep", "distill", "harden", "view", "play", "inspect", "evaluate", "stress", "bench",
+        "retarget", "convert", "motions", "fetch", "robot", "export", "check-bundle", "rehearse", "serve", "sim-robot", "doctor",
+        "completion",
+    ):  # fmt: skip
+        assert command in COMMANDS
     assert call() == 2
     assert call("--version") == 0
 

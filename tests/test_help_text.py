@@ -1,0 +1,126 @@
+"""What the command line says of itself: it fits, it is grouped, its examples are true, and colours can be declined."""
+
+import os
+import pty
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import call
+from tiny import tiny_motion, tiny_robot
+
+import mimic.arguments
+from mimic.arguments import EXIT_CODES
+from mimic.cli import COMMANDS, GROUPS, command_name
+from mimic.commands import motions, sweep
+from mimic.commands.training import Training
+from mimic.config import Config
+from mimic.help_text import COLUMN, EXAMPLES, MAX_WIDTH, about, summary
+from mimic.presets import PRESETS
+from mimic.runs import create_run
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = {**COMMANDS, **{f"motions {name}": kind for name, kind in motions.MOTION_COMMANDS.items()}}
+
+
+def test_the_overview_is_grouped_and_fits(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert call("--help") == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= MAX_WIDTH
+    assert all(f"\n{title}:\n" in out for title in GROUPS)
+    assert [line.split()[0] for line in out.partition("exit codes:\n")[2].splitlines()] == [str(code) for code in EXIT_CODES]
+    assert max(map(len, COMMANDS)) <= COLUMN
+    assert all(f"  {command_name(kind):{COLUMN}}  {summary(kind)[:40]}" in out for kind in COMMANDS.values())
+
+
+def test_a_narrow_terminal_is_not_overrun(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert call("--help") == 0
+    told, _ = capsys.readouterr().out.split("exit codes:")
+    assert max(map(len, told.splitlines())) <= 60
+    assert call("train") == 2
+    assert max(map(len, capsys.readouterr().out.partition("presets:")[2].partition("`mimic")[0].splitlines())) <= 60
+
+
+def test_every_command_is_summed_up_in_a_line_and_has_examples():
+    for name, kind in KINDS.items():
+        text = summary(kind)
+        assert text.endswith((".", "`.")), name
+        assert len(text) <= MAX_WIDTH - COLUMN, (name, len(text))
+        if name != "motions":
+            assert 1 <= len(EXAMPLES[name]) <= 3, name
+            assert EXAMPLES[name][0] in about(kind, name)
+    assert set(EXAMPLES) <= set(KINDS)
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the examples speak of, as far as parsing looks at it."""
+    folder = tmp_path_factory.mktemp("place")
+    config = Config(preset="tiny", robot="tiny")
+    for run in ("g1-walk", "g1_teacher-walk"):
+        create_run(folder / "runs" / run, config, tiny_robot(), (tiny_motion(),))
+    for clip in ("walk.npz", "dance.npz"):
+        (folder / clip).touch()
+    (folder / "walk").mkdir()
+    (folder / "walk" / "mimic.toml").write_text('preset = "g1"\n')
+    return folder
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
+def test_every_example_is_taken(line: str, place: Path, monkeypatch: pytest.MonkeyPatch):
+    """All but what the command does: that is replaced."""
+    for kind in {*KINDS.values(), Training} - {motions.Motions, sweep.Sweep}:
+        monkeypatch.setattr(kind, "run", lambda self: 0, raising=False)
+    monkeypatch.setattr("mimic.sweep.run_members", lambda *_: 0)
+    monkeypatch.chdir(place)
+    program, *argv = shlex.split(line.removeprefix('eval "$(').removesuffix(')"').partition(" > ")[0])
+    assert program == "mimic"
+    assert call(*argv) == 0
+
+
+@pytest.mark.parametrize(("setting", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colours_are_for_terminals_that_have_them_and_users_who_want_them(setting: dict, coloured: bool):
+    """Help and errors by tyro, and a table by rich, in a terminal of their own."""
+    program = (
+        "from mimic.cli import main\nfrom rich.console import Console\nfrom rich.table import Table\n"
+        "for argv in (['inspect', '--help'], ['inspect', 'a', '--nonsense']):\n"
+        "    try:\n        main(argv)\n    except SystemExit:\n        pass\n"
+        "Console().print('[red]a[/red]')\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"} | setting
+    outer, inner = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=inner, stdout=inner, stderr=inner, env=environment
+    )
+    os.close(inner)
+    out = b""
+    try:
+        while chunk := os.read(outer, 65536):
+            out += chunk
+    except OSError:  # Linux says so when the other end is closed
+        pass
+    os.close(outer)
+    assert process.wait() == 0
+    assert b"Unrecognized" in out
+    assert (b"\x1b[3" in out) == coloured
+
+
+def test_no_colours_into_files(monkeypatch: pytest.MonkeyPatch):
+    assert not mimic.arguments.may_colour()  # pytest has no terminal
+
+
+def test_no_default_is_named_that_is_nothing(capsys: pytest.CaptureFixture):
+    for name in ("evaluate", "bench", "serve", "view"):
+        assert call(name, "--help") == 0
+        out = capsys.readouterr().out
+        assert "default: None" not in out
+        assert "{None}" not in out
+        assert "default: False" not in out
+
+
+def test_every_preset_is_summed_up():
+    assert all(summary(preset).endswith((".", ").")) for preset in PRESETS.values())
