@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mimic.config_learning import DistillConfig, NetworkConfig, PPOConfig, SearchConfig, StyleConfig
+from mimic.config_log import LogConfig
 from motions.errors import InputError, unknown_name
 
 BACKENDS = ("native", "mjx-jax", "mjx-warp")
@@ -404,6 +405,7 @@ class Config:
     style: StyleConfig = field(default_factory=StyleConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
     @property
     def of_files(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,10 +73,13 @@ class Training:
     resume: bool
     overwrite: bool
     cluster: Cluster
+    stage: str = field(default="", kw_only=True)
+    """Which of several it is, for who looks on."""
 
     def run(self) -> int:
         from mimic.checks import check_config
         from mimic.hosts import is_first, join, part
+        from mimic.loggers import require_loggers
         from mimic.sim.physics import choose_backend
         from mimic.train import train
 
@@ -87,9 +90,10 @@ class Training:
             raise InputError("--cluster.coordinator, --cluster.num-processes and --cluster.process-id need --cluster.join")
         self.refuse()
         check_config(self.config)
+        require_loggers(self.config.log)
         choose_backend(self.config.backend, self.config.device)
         run, quality = agreed(self.begin, self.folder)
-        result = train(run, say if is_first() else lambda line: None)
+        result = train(run, say if is_first() else lambda line: None, self.stage)
         part()
         if result.stopped_by or not is_first():
             return exit_code(result)
@@ -127,7 +131,7 @@ class Train(Training):
 
     def run(self) -> int:
         from mimic.runs import refuse_occupied, require_writable
-        from mimic.stages import begun, folder_of
+        from mimic.stages import STAGES, begun, folder_of
 
         if self.config.begin == "scratch" or self.resume:
             return super().run()
@@ -141,8 +145,9 @@ class Train(Training):
         code = run_stages(self.config, self.folder)
         if code:
             return code
-        last = begun(self.config, self.folder)
-        return dataclasses.replace(self, config=last, overwrite=False, tracker=folder_of(self.folder, "tracker")).run()
+        last, tracker = begun(self.config, self.folder), folder_of(self.folder, "tracker")
+        stage = f"stage {STAGES} of {STAGES}"
+        return dataclasses.replace(self, config=last, overwrite=False, tracker=tracker, stage=stage).run()
 
     def refuse(self) -> None:
         if self.config.teacher is not None and not self.resume:
