@@ -30,18 +30,22 @@ class Curve:
             self.points = [(a + b) / 2 for a, b in zip(self.points[::2], self.points[1::2], strict=False)]
             self.each *= 2
 
-    def line(self, width: int, blocks: str = BLOCKS) -> str:
-        """All of it in at most `width` characters, from its least value to its largest."""
-        return sparkline(self.points or self.open, width, blocks)
+    def line(self, width: int, blocks: str = BLOCKS, bounds: tuple[float, float] | None = None) -> str:
+        """All of it in at most `width` characters, as `sparkline` has it."""
+        return sparkline(self.points or self.open, width, blocks, bounds)
 
 
-def sparkline(values: Sequence[float], width: int, blocks: str = BLOCKS) -> str:
-    """`values`, means of neighbours where there are more than `width`; a constant is a low line."""
+def sparkline(values: Sequence[float], width: int, blocks: str = BLOCKS, bounds: tuple[float, float] | None = None) -> str:
+    """`values`, means of neighbours where there are more than `width`, between `bounds`.
+
+    None: from the least value to the largest; a constant is then a low line.
+    """
     if not values or width < 1:
         return ""
     count = min(width, len(values))
     edges = [index * len(values) // count for index in range(count + 1)]
     means = [sum(values[start:end]) / (end - start) for start, end in pairwise(edges)]
-    low, span = min(means), max(means) - min(means)
+    low, high = bounds or (min(means), max(means))
     top = len(blocks) - 1
-    return "".join(blocks[round((mean - low) / span * top) if span > 0 else 0] for mean in means)
+    heights = (round((mean - low) / (high - low) * top) if high > low else 0 for mean in means)
+    return "".join(blocks[min(max(height, 0), top)] for height in heights)

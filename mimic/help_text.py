@@ -1,9 +1,12 @@
 """What the command line says of itself: a command in one line, in full, and by examples, which a test gives to the parser."""
 
 import inspect
+import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 
 MAX_WIDTH = 100  # columns; a line of text that is longer is hard to read, however wide the terminal
 COLUMN = 12  # of names in lists: the longest command, check-bundle
@@ -60,6 +63,17 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 def width() -> int:
     """Columns to fill."""
     return min(shutil.get_terminal_size((MAX_WIDTH, 24)).columns, MAX_WIDTH)
+
+
+def program() -> str:
+    """What to type for `mimic`, which is not everywhere on the PATH: `make` keeps it in .venv/bin."""
+    here = Path(sys.argv[0])
+    if here.name == "__main__.py":
+        return "python -m mimic"
+    found = shutil.which("mimic")
+    if here.name != "mimic" or (found is not None and Path(found).resolve() == here.resolve()):
+        return "mimic"
+    return os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here)
 
 
 def summary(described: object) -> str:

@@ -1,5 +1,6 @@
 """Who is told a training's numbers, row by row: TensorBoard, and Weights & Biases where that is asked for."""
 
+import importlib
 import importlib.util
 import io
 import os
@@ -66,8 +67,7 @@ class WeightsAndBiases:
     """A run of the project, named as the run folder, gone on with where that is. Nobody is ever asked to log in."""
 
     def __init__(self, run: Run, project: str, say: Callable[[str], None]) -> None:
-        import wandb
-
+        wandb = importlib.import_module("wandb")  # whose types a checker cannot see where it is not installed
         os.environ.setdefault("WANDB_SILENT", "true")
         mode: Any = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
         if mode == "offline":

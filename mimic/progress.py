@@ -125,14 +125,19 @@ class Progress:
             return []
         values = [form.format(curve.latest) for _, form, curve in there]
         name_width, value_width = max(len(name) for name, _, _ in there), max(map(len, values))
-        room = width - name_width - value_width - 4
+        room = max(width - name_width - value_width - 4, 0)
+        drawn = [curve.line(room, blocks, bounds(form)) for _, form, curve in there]
         return [
             Text.assemble(
-                f"{name:{name_width}}  ", (f"{curve.line(room, blocks):{max(room, 0)}}", "cyan"), f"  {value:>{value_width}}",
-                no_wrap=True, overflow="crop",
+                f"{name:{name_width}}  ", (f"{line:{room}}", "cyan"), f"  {value:>{value_width}}", no_wrap=True, overflow="crop"
             )
-            for (name, _, curve), value in zip(there, values, strict=True)
-        ]  # fmt: skip
+            for (name, _, _), line, value in zip(there, drawn, values, strict=True)
+        ]
+
+
+def bounds(form: str) -> tuple[float, float] | None:
+    """What is a share, and shown as one, is drawn between nothing and all."""
+    return (0.0, 1.0) if form.endswith("%}") else None
 
 
 def spelt_s(seconds: float) -> str:

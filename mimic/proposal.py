@@ -9,6 +9,7 @@ from typing import Any
 
 from mimic.config import Config
 from mimic.config_file import RUN_DIR, as_toml
+from mimic.help_text import program
 from mimic.presets import PRESETS, make_preset
 
 WIDTH = 100
@@ -77,18 +78,19 @@ class Proposal:
     def next_commands(self, file: Path) -> list[str]:
         """What to type now, and then."""
         run = self.run_dir
-        lines = [f"mimic train --config {file}"]
+        mimic = program()
+        lines = [f"{mimic} train --config {file}"]
         if self.task != "deploy":
-            watched = f"mimic view {run}  # while it trains, from another terminal, or afterwards"
-            return [*lines, watched, f"mimic export {run} --out {self.folder / 'policy.onnx'}"]
+            watched = f"{mimic} view {run}  # while it trains, from another terminal, or afterwards"
+            return [*lines, watched, f"{mimic} export {run} --out {self.folder / 'policy.onnx'}"]
         student = self.folder / STUDENT
         own = f"{self.given['robot']}_deploy"
         preset = f" --preset {own}" if own in PRESETS and own != "g1_deploy" else ""
         return [
             *lines,
-            f"mimic distill {run}{preset} --run-dir {student}  # sees only what a robot measures",
-            f"mimic stress {student}  # how much delay, mass, friction, ... it bears",
-            f"mimic export {student} --bundle --out {self.folder / 'bundle'}",
+            f"{mimic} distill {run}{preset} --run-dir {student}  # sees only what a robot measures",
+            f"{mimic} stress {student}  # how much delay, mass, friction, ... it bears",
+            f"{mimic} export {student} --bundle --out {self.folder / 'bundle'}",
         ]
 
 

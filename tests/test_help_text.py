@@ -1,7 +1,10 @@
 """What the command line says of itself: it fits, it is grouped, its examples are true, and colours can be declined."""
 
+import dataclasses
+import json
 import os
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -17,7 +20,8 @@ from mimic.cli import COMMANDS, GROUPS, command_name
 from mimic.commands import motions, sweep
 from mimic.commands.training import Training
 from mimic.config import Config
-from mimic.help_text import COLUMN, EXAMPLES, MAX_WIDTH, about, summary
+from mimic.demo import next_steps
+from mimic.help_text import COLUMN, EXAMPLES, MAX_WIDTH, about, program, summary
 from mimic.presets import PRESETS
 from mimic.runs import create_run
 
@@ -56,7 +60,7 @@ def test_every_command_is_summed_up_in_a_line_and_has_examples():
     assert set(EXAMPLES) <= set(KINDS)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the examples speak of, as far as parsing looks at it."""
     folder = tmp_path_factory.mktemp("place")
@@ -122,5 +126,49 @@ def test_no_default_is_named_that_is_nothing(capsys: pytest.CaptureFixture):
         assert "default: False" not in out
 
 
+def test_what_to_type_next_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """After `make demo` there is no `mimic` on the PATH, but one in .venv/bin; and every command that is named is taken."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    own = tmp_path / ".venv" / "bin" / "mimic"
+    own.parent.mkdir(parents=True)
+    own.write_text("")
+    own.chmod(0o755)
+    for argv0, typed in ((own, ".venv/bin/mimic"), ("/x/mimic/__main__.py", "python -m mimic"), ("/x/pytest", "mimic")):
+        monkeypatch.setattr(sys, "argv", [str(argv0)])
+        assert program() == typed
+    monkeypatch.setattr(sys, "argv", [str(own)])
+    monkeypatch.setenv("PATH", str(own.parent))
+    assert program() == "mimic"
+    run = create_run(tmp_path / "runs" / "demo", Config(preset="tiny", robot="tiny"), tiny_robot(), (tiny_motion(),))
+    steps = next_steps(run, [run.folder / "report.html", run.folder / "video.mp4"])
+    assert str(run.folder / "report.html") in steps[0]
+    for kind in KINDS.values():
+        monkeypatch.setattr(kind, "run", lambda self: 0, raising=False)
+    typed = [line.strip() for line in steps if line.startswith("  mimic ")]
+    assert len(typed) == 4
+    for line in typed:
+        assert call(*shlex.split(re.split("   *", line)[0])[1:]) == 0, line
+
+
 def test_every_preset_is_summed_up():
     assert all(summary(preset).endswith((".", ").")) for preset in PRESETS.values())
+
+
+def test_what_prints_results_writes_them_for_machines(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """Those that need no training; `bench compare`, `check-bundle` and `play` are with what they read."""
+    wanted = [kind for kind in KINDS.values() if dataclasses.is_dataclass(kind)]
+    with_json = {command_name(kind) for kind in wanted if any(field.name == "json" for field in dataclasses.fields(kind))}
+    assert with_json >= {
+        "evaluate", "stress", "bench", "retarget", "inspect", "doctor", "play", "check-bundle", "rehearse", "serve", "sim-robot",
+        "sweep",
+    }  # fmt: skip
+    out = tmp_path / "deep" / "facts.json"
+    assert call("doctor", "--json", out) == 0
+    assert "backend native" in json.loads(out.read_text())
+    assert call("inspect", here / "sway.npz", "--robot", here / "tiny.toml", "--json", out) == 0
+    facts = json.loads(out.read_text())
+    assert facts["what"] == "motion sway"
+    assert facts["frames"].startswith("25 at 60 Hz")
+    assert call("inspect", here / "tiny.toml", "--json", out) == 0
+    assert json.loads(out.read_text())["joints"]["front_left_hip"]["kp"] > 0

@@ -95,6 +95,8 @@ def test_sparklines():
     assert sparkline([0.0, 1.0], 10) == BLOCKS[0] + BLOCKS[-1]
     assert sparkline(range(8), 8) == BLOCKS
     assert sparkline([3.0] * 5, 3) == BLOCKS[0] * 3
+    assert sparkline([0.0, 0.5, 1.0], 3, bounds=(0.0, 1.0)) == BLOCKS[0] + BLOCKS[4] + BLOCKS[-1]
+    assert sparkline([1.0, 2.0], 2, bounds=(0.0, 1.0)) == BLOCKS[-1] * 2
     assert sparkline([], 5) == sparkline([1.0], 0) == ""
     assert len(sparkline(range(1000), 37)) == 37
 
