@@ -3,17 +3,27 @@ commands say and write."""
 
 import dataclasses
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from mimic.config import Config
+from mimic.help_text import EXAMPLES, about
 from motions.errors import InputError
 
 QuatOrder = Literal["wxyz", "xyzw"]
 EXIT_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
-EXIT_REQUEUE = 75  # sysexits.h's EX_TEMPFAIL: a scheduler ended it; the same command with --resume goes on
+EXIT_REQUEUE = 75  # sysexits.h's EX_TEMPFAIL
+EXIT_CODES = {
+    0: "done",
+    EXIT_FAILED: "failed (a check, a training, a measurement)",
+    EXIT_INPUT: "something given is wrong: one line says what",
+    EXIT_REQUEUE: "ended by a scheduler, saved: the same command with --resume goes on",
+    EXIT_INTERRUPTED: "Ctrl-C; a training has saved",
+}
+NOTHING = (None, (), "", False)  # defaults that a help need not name
 POSITIONAL = "positional"  # in a field's Annotated: an argument without a flag
 
 
@@ -53,15 +63,37 @@ def write_json(path: Path | None, content: dict[str, Any]) -> None:
         path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def parse_arguments(kind: Any, argv: list[str], prog: str) -> Any:
-    """An instance of the dataclass `kind` from `argv`. Exits with code 2 and a hint where they do not fit."""
+def parse_arguments(kind: Any, argv: list[str], prog: str, *, some: bool = False) -> Any:
+    """An instance of the dataclass `kind` from `argv`; `some`: and those of `argv` that are not its own.
+
+    Exits with code 2 and a hint where they do not fit.
+    """
     import tyro
 
+    tyro._experimental_options["ansi_codes"] = may_colour()
     for field in dataclasses.fields(kind):
-        if POSITIONAL in getattr(field.type, "__metadata__", ()):
+        marks = getattr(field.type, "__metadata__", ())
+        if POSITIONAL in marks:
             field.type = tyro.conf.Positional[field.type]
-            kind.__annotations__[field.name] = field.type
-    return tyro.cli(kind, args=argv, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+        if not set(marks) - {POSITIONAL} and any(
+            field.default is nothing for nothing in NOTHING
+        ):  # its text says what is then done
+            field.type = Annotated[field.type, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="")]
+        kind.__annotations__[field.name] = field.type
+    markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
+    text = about(kind, command_of(prog))
+    return tyro.cli(kind, args=argv, prog=prog, description=text, return_unknown_args=some, config=markers)
+
+
+def command_of(prog: str) -> str:
+    """`mimic motions edit` is "motions edit", `mimic train g1` is "train"."""
+    words = prog.split()[1:]
+    return " ".join(words) if " ".join(words) in EXAMPLES else words[0]
+
+
+def may_colour() -> bool:
+    """Whether what is printed goes to terminals, and to a user who has nothing against colours (no-color.org)."""
+    return not os.environ.get("NO_COLOR") and sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def as_options(settings: tuple[str, ...], option: str) -> list[str]:

@@ -14,8 +14,10 @@ SAME = ("backend", "num_envs", "devices")  # what only like may be compared by
 JUDGED = {"ratio": -1, "peak_memory_mb": +1}  # and in which direction it is worse; bare rates are the machine's, too
 
 
-def compare_speeds(before: Path, after: Path, tolerance: float) -> bool:
-    """Print both, row by row, and their quotients; whether what is `JUDGED` is no worse than by the share `tolerance`.
+def compare_speeds(before: Path, after: Path, tolerance: float) -> list[dict[str, Any]]:
+    """Print both, row by row, and their quotients; whether what is `JUDGED` is worse than by the share `tolerance`.
+
+    Returns of each measurement each quantity's `before`, `after` and `worse`.
 
     Raises `InputError` for files that are not `mimic bench speed --json`'s, or of unlike measurements.
     """
@@ -27,22 +29,22 @@ def compare_speeds(before: Path, after: Path, tolerance: float) -> bool:
         for name in SAME:
             if old[name] != new[name]:
                 raise InputError(f"{after} is of {name} {new[name]}, {before} of {old[name]}: not to be compared")
-    return all([_compare(old, new, tolerance) for old, new in pairs])
+    return [_compare(old, new, tolerance) for old, new in pairs]
 
 
-def _compare(old: dict[str, Any], new: dict[str, Any], tolerance: float) -> bool:
+def _compare(old: dict[str, Any], new: dict[str, Any], tolerance: float) -> dict[str, Any]:
     title = f"{old['backend']}, {old['num_envs']} environments, devices: {old['devices']}"
     table = Table(box=SIMPLE_HEAD, show_edge=False, title=title, title_justify="left")
     for header in ("quantity", "before", "after", "after / before", ""):
         table.add_column(header, justify="left" if header in ("quantity", "") else "right")
-    good = True
+    compared = {}
     for name in (name for name in old if name not in SAME and None not in (old[name], new.get(name))):
         quotient = new[name] / old[name] if old[name] else float("nan")
         worse = name in JUDGED and JUDGED[name] * (quotient - 1.0) > tolerance
-        good &= not worse
+        compared[name] = {"before": old[name], "after": new[name], "worse": worse}
         table.add_row(name, f"{old[name]:,.4g}", f"{new[name]:,.4g}", f"{quotient:.3f}", "worse" if worse else "")
     Console().print(table)
-    return good
+    return compared
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

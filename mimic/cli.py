@@ -4,10 +4,12 @@ import re
 import sys
 import warnings
 
-from mimic.arguments import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, parse_arguments, say
+from mimic.arguments import EXIT_CODES, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, parse_arguments, say
+from mimic.commands.completion import Completion
 from mimic.commands.distill import Distill, parse_distill
 from mimic.commands.explain import Explain
 from mimic.commands.harden import Harden, parse_harden
+from mimic.commands.init import Init
 from mimic.commands.mocap import Convert, Retarget
 from mimic.commands.motions import Fetch, Motions, run_motions
 from mimic.commands.robot import Robot
@@ -19,15 +21,25 @@ from mimic.commands.training import CheckBundle, Demo, Evaluate, Export, Play, T
 from mimic.commands.view import View
 from mimic.compile_cache import enable_compile_cache
 from mimic.error_codes import code_of
+from mimic.help_text import listed, paragraph
 from motions.errors import InputError, unknown_name
 
-COMMANDS: dict[str, type] = {
-    re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower(): command
-    for command in (
-        Demo, Train, Sweep, Harden, Distill, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play,
-        View, Stress, Rehearse, Serve, SimRobot, Bench, Inspect, Explain, Doctor,
-    )
-}  # fmt: skip
+GROUPS: dict[str, tuple[type, ...]] = {
+    "train": (Demo, Init, Train, Sweep, Distill, Harden),
+    "look": (View, Play, Inspect),
+    "measure": (Evaluate, Stress, Bench),
+    "motions": (Retarget, Convert, Motions, Fetch, Robot),
+    "deploy": (Export, CheckBundle, Rehearse, Serve, SimRobot),
+    "this machine": (Doctor, Explain, Completion),
+}
+
+
+def command_name(command: type) -> str:
+    """As it is typed: `CheckBundle` is check-bundle."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower()
+
+
+COMMANDS: dict[str, type] = {command_name(command): command for group in GROUPS.values() for command in group}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -86,7 +98,13 @@ def _run(argv: list[str]) -> int:
 
 
 def _overview() -> str:
-    lines = ["usage: mimic COMMAND ...", "", "From a motion-capture file to a measured, deployable controller.", ""]
-    lines += [f"  {name:12} {(command.__doc__ or '').strip().splitlines()[0]}" for name, command in COMMANDS.items()]
-    lines += ["", "`mimic COMMAND --help` explains one. First steps: `mimic demo`, then `mimic train g1 --motion FILE`."]
-    return "\n".join(lines)
+    blocks = ["usage: mimic COMMAND ...", paragraph("From a motion-capture file to a measured, deployable controller.")]
+    blocks += [f"{title}:\n{listed({command_name(command): command for command in group})}" for title, group in GROUPS.items()]
+    blocks += [
+        paragraph(
+            "`mimic COMMAND --help` explains one. First steps: `mimic demo`, then `mimic init`, which asks what you want and "
+            "writes it down."
+        ),
+        "\n".join(["exit codes:", *(f"  {code:3}  {meaning}" for code, meaning in EXIT_CODES.items())]),
+    ]
+    return "\n\n".join(blocks)

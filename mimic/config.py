@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mimic.config_learning import DistillConfig, NetworkConfig, PPOConfig, SearchConfig, StyleConfig
+from mimic.config_log import LogConfig
 from motions.errors import InputError, unknown_name
 
 BACKENDS = ("native", "mjx-jax", "mjx-warp")
@@ -328,6 +329,7 @@ class Config:
     """Everything that defines a training run."""
 
     preset: str = "g1"
+    """Which one all settings come from that are not said."""
     robot: str = "g1"
     """A robot's name, or a path to an MJCF or spec file."""
     motion: tuple[str, ...] = ()
@@ -362,7 +364,9 @@ class Config:
     mapping: str | None = None
     """TOML file that says how the robot stands for a person or an animal; see `mimic robot init`."""
     seed: int = 0
+    """Of everything that is drawn."""
     num_envs: int = 128
+    """Environments that are stepped side by side."""
     env_steps: int = 2_500_000
     """Length of the training, in control steps summed over environments."""
     backend: str | None = None
@@ -406,6 +410,7 @@ class Config:
     style: StyleConfig = field(default_factory=StyleConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
     @property
     def of_files(self) -> dict[str, Any]:

@@ -4,12 +4,14 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from mimic.evaluate import print_evaluation
+from mimic.help_text import program
 from mimic.pipeline import evaluate_run
 from mimic.reporting import report_run
 from mimic.runs import Run
@@ -61,7 +63,21 @@ def run_demo(run: Run, quality: dict[str, Any] | None, stopwatch: Stopwatch, say
     for phase, seconds in stopwatch.phases.items():
         table.add_row(phase, f"{seconds:.0f}")
     Console().print(table)
-    for path in written:
-        say(f"wrote {path}")
-    say(f"watch {run.folder / 'video.mp4'}, read {run.folder / 'report.html'}, deploy {run.folder / 'policy.onnx'}")
+    print("\n".join(["", *next_steps(run, written)]))
     return result
+
+
+def next_steps(run: Run, written: list[Path]) -> list[str]:
+    """What there is now, and what to type next."""
+    mimic, folder = program(), run.folder
+    steps = {
+        f"{mimic} view {folder}": "in the browser, live: push it",
+        f"{mimic} stress {folder} --seeds 8": "how much delay, mass, friction, ... it bears",
+        f"{mimic} export {folder} --bundle --out {folder / 'bundle'}": "all that a deployer needs",
+        f"{mimic} init mine": "the same with your motion and robot: it asks",
+    }
+    width = max(map(len, steps))
+    lines = [f"open {folder / 'report.html'} in a browser: the report is one file, the video is in it"]
+    others = [path.name for path in written if path.name != "report.html"]
+    lines += [f"beside it: policy.onnx{''.join(f', {name}' for name in others)}", "", "next:"]
+    return lines + [f"  {step:{width}}  {what}" for step, what in steps.items()]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mimic.progress import waiting
 from mimic.robots import load_robot
 from mimic.runs import PACKAGES, git_commit
 from motions.errors import InputError
@@ -22,17 +23,21 @@ OPTIONAL = {
 }
 
 
-def run_doctor() -> int:
-    """Print the findings; 0 if training is possible at all."""
+def run_doctor() -> dict[str, str]:
+    """Print the findings, and return them."""
+    rows = [
+        ("python", f"{platform.python_version()} on {platform.platform()}"),
+        ("cores", str(os.cpu_count())),
+        ("packages", ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)),
+        ("commit", git_commit() or "not a git checkout"),
+    ]
+    with waiting("looking"):
+        rows += _backends() + _seeing() + _robots() + _optional()
     table = Table("what", "found", show_header=False)
-    table.add_row("python", f"{platform.python_version()} on {platform.platform()}")
-    table.add_row("cores", str(os.cpu_count()))
-    table.add_row("packages", ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES))
-    table.add_row("commit", git_commit() or "not a git checkout")
-    for row in _backends() + _seeing() + _robots() + _optional():
+    for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     Console().print(table)
-    return 0
+    return dict(rows)
 
 
 def _backends() -> list[tuple[str, str]]:

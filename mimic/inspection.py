@@ -17,15 +17,17 @@ from motions.skeleton import SkeletonMotion
 ROBOT_SUFFIXES = (".xml", ".toml")
 
 
-def inspect_path(path: str, robot_name: str | None, quat_order: str | None, fps: float | None) -> int:
-    """Print what is in `path`: a run folder, a robot (name or file) or a motion file. Raises `InputError` for the rest."""
+def inspect_path(path: str, robot_name: str | None, quat_order: str | None, fps: float | None) -> dict[str, Any]:
+    """Print what is in `path`: a run folder, a robot (name or file) or a motion file. Returns it, for JSON.
+
+    Raises `InputError` for anything else.
+    """
     console = Console()
     place = Path(path)
     if place.is_dir():
         return _inspect_run(place, console)
     if place.suffix.lower() in ROBOT_SUFFIXES or (not place.exists() and not place.suffix):
-        _inspect_robot(load_robot(path), console)
-        return 0
+        return _inspect_robot(load_robot(path), console)
     from motions.formats import read_motion_file
 
     robot = load_robot(robot_name) if robot_name else None
@@ -33,20 +35,31 @@ def inspect_path(path: str, robot_name: str | None, quat_order: str | None, fps:
     for note in found.notes:
         console.print(f"note: {note}", markup=False)
     if isinstance(found.motion, SkeletonMotion):
-        _inspect_skeleton(found.motion, console)
+        facts = _inspect_skeleton(found.motion, console)
     else:
-        _inspect_motion(found.motion, robot, console)
-    return 0
+        facts = _inspect_motion(found.motion, robot, console)
+    return facts | {"notes": list(found.notes)}
 
 
-def _rows(title: str, rows: list[tuple[str, str]], console: Console) -> None:
+def described(motion: Motion | SkeletonMotion) -> tuple[float, str]:
+    """Its length [s], and what it is, in a few words."""
+    seconds = (motion.num_frames - 1) / motion.fps
+    frames = f"{motion.num_frames} frames at {motion.fps:g} Hz, {seconds:.1f} s"
+    if isinstance(motion, SkeletonMotion):
+        return seconds, f"a captured skeleton of {len(motion.skeleton.joint_names)} joints, {frames}; it is retargeted first"
+    return seconds, f"a motion of {motion.robot}, {frames}"
+
+
+def _rows(title: str, rows: list[tuple[str, str]], console: Console) -> dict[str, Any]:
+    """Print the rows, and return them."""
     table = Table(title=title, show_header=False)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))  # "[m]" is a unit, not a style
     console.print(table)
+    return {"what": title, **dict(rows)}
 
 
-def _inspect_motion(motion: Motion, robot: Robot | None, console: Console) -> None:
+def _inspect_motion(motion: Motion, robot: Robot | None, console: Console) -> dict[str, Any]:
     qvel = finite_difference_qvel(motion.qpos, motion.fps)
     joints = motion.qpos[:, 7:]
     step = np.abs(np.diff(joints, axis=0))
@@ -67,10 +80,10 @@ def _inspect_motion(motion: Motion, robot: Robot | None, console: Console) -> No
         low, high = robot.body.joint_range.T
         outside = (joints < low - 1e-3) | (joints > high + 1e-3)
         rows.append(("beyond joint limits", f"{outside.any(axis=1).mean():.1%} of the frames"))
-    _rows(f"motion {motion.name}", rows, console)
+    return _rows(f"motion {motion.name}", rows, console)
 
 
-def _inspect_skeleton(motion: SkeletonMotion, console: Console) -> None:
+def _inspect_skeleton(motion: SkeletonMotion, console: Console) -> dict[str, Any]:
     pos, _ = motion.forward_kinematics()
     rows = [
         ("frames", f"{motion.num_frames} at {motion.fps:g} Hz, {(motion.num_frames - 1) / motion.fps:.2f} s"),
@@ -80,12 +93,12 @@ def _inspect_skeleton(motion: SkeletonMotion, console: Console) -> None:
         ("source", motion.source or "not said"),
         ("licence", motion.licence or "not said"),
     ]
-    _rows(f"captured motion {motion.name}", rows, console)
+    return _rows(f"captured motion {motion.name}", rows, console)
 
 
-def _inspect_robot(robot: Robot, console: Console) -> None:
+def _inspect_robot(robot: Robot, console: Console) -> dict[str, Any]:
     model = robot.model
-    _rows(
+    facts = _rows(
         f"robot {robot.name}",
         [
             ("file", str(robot.source)),
@@ -93,28 +106,34 @@ def _inspect_robot(robot: Robot, console: Console) -> None:
             ("tracked bodies", ", ".join(robot.tracked_bodies)),
             ("anchor, end effectors", f"{robot.anchor_body}; {', '.join(robot.end_effectors)}"),
             ("feet", f"{', '.join(robot.foot_bodies)}; geoms {', '.join(robot.foot_geoms)}"),
-            *(("assumed", text) for text in robot.assumptions),
+            *((f"assumed {number}", text) for number, text in enumerate(robot.assumptions, start=1)),
         ],
         console,
     )
     low, high = robot.body.joint_range.T
     ranges = [f"{lowest:.2f} .. {highest:.2f}" for lowest, highest in zip(low, high, strict=True)]
     columns = {"range": ranges, "default": robot.default_qpos[7:], "kp": robot.kp, "kd": robot.kd}
-    _joint_table("joints [rad, N m, kg m^2]", robot, columns | {"armature": robot.armature}, console)
+    columns["armature"] = robot.armature
+    facts["joints"] = _joint_table("joints [rad, N m, kg m^2]", robot, columns, console)
     motors = {"effort": robot.effort, "whole to": robot.corner_velocity, "none from": robot.velocity_limit}
     columns = motors | {"friction": robot.motor_friction, "damping": robot.motor_damping}
-    _joint_table("motors [N m, rad/s]", robot, columns, console)
+    facts["motors"] = _joint_table("motors [N m, rad/s]", robot, columns, console)
+    return facts
 
 
-def _joint_table(title: str, robot: Robot, columns: dict[str, Any], console: Console) -> None:
-    """Two tables of few columns and without lines, rather than one, leave room for the names of the joints."""
+def _joint_table(title: str, robot: Robot, columns: dict[str, Any], console: Console) -> dict[str, dict[str, Any]]:
+    """Two tables of few columns and without lines, rather than one, leave room for the names of the joints. Returns the rows."""
     table = Table("joint", *columns, title=escape(title), box=None)
     for name, *values in zip(robot.joint_names, *columns.values(), strict=True):
         table.add_row(name, *(value if isinstance(value, str) else f"{value:.4g}" for value in values))
     console.print(table)
+    return {
+        name: {column: values[i] if isinstance(values[i], str) else float(values[i]) for column, values in columns.items()}
+        for i, name in enumerate(robot.joint_names)
+    }
 
 
-def _inspect_run(folder: Path, console: Console) -> int:
+def _inspect_run(folder: Path, console: Console) -> dict[str, Any]:
     import json
 
     from mimic.progress import SHOWN
@@ -134,5 +153,4 @@ def _inspect_run(folder: Path, console: Console) -> int:
         last = metrics[-1]
         rows.append(("trained", f"{last['env_steps'] / 1e6:.2f} M of {run.config.env_steps / 1e6:.2f} M env-steps"))
         rows.append(("last rollout", ", ".join(form.format(last[name]) for name, form in SHOWN.items() if name in last)))
-    _rows(f"run {folder}", rows, console)
-    return 0
+    return _rows(f"run {folder}", rows, console)

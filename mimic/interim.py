@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,6 +18,7 @@ from mimic.metrics import mean_metrics
 from mimic.pipeline import POLICY, policy_of, write_policy
 from mimic.roam import roam
 from mimic.runs import Run
+from mimic.view.film import film
 from motions.errors import InputError
 from motions.motion import Motion
 
@@ -31,6 +33,14 @@ SAID = {
     "evaluation/heading_return": "heading {:.2f}",
     "evaluation/location_return": "location {:.2f}",
 }
+
+
+class Measured(NamedTuple):
+    """The numbers, the policy on film (a GIF), if it is to be filmed, and when in the training it was so."""
+
+    values: dict[str, float]
+    film: bytes | None
+    env_steps: int
 
 
 class Interim:
@@ -54,33 +64,37 @@ class Interim:
         """`state` may be donated as soon as this returns."""
         average, mean, std = jax.device_get((state.average, state.normalizer.mean, state.normalizer.std))
         self.began = time.perf_counter()
-        self.pending: Future[dict[str, float]] | None = self.thread.submit(self._measured, average, mean, std, env_steps)
+        self.pending: Future[Measured] | None = self.thread.submit(self._measured, average, mean, std, env_steps)
 
-    def take(self, say: Callable[[str], None]) -> dict[str, float]:
-        """The numbers of what was begun, once when they are there; else none. What went wrong with it is said, and is no
+    def take(self, say: Callable[[str], None]) -> "Measured | None":
+        """What came of what was begun, once when it is there; else None. What went wrong with it is said, and is no
         reason to end a training: nothing more is measured."""
         if self.pending is None or not self.pending.done():
-            return {}
+            return None
         done, self.pending = self.pending, None
         try:
             return done.result()
         except (OSError, RuntimeError, InputError) as error:
             say(f"not evaluated, and not again in this training: {error}")
             self.every_s = None
-            return {}
+            return None
 
-    def _measured(self, average: dict, mean: np.ndarray, std: np.ndarray, env_steps: int) -> dict[str, float]:
+    def _measured(self, average: dict, mean: np.ndarray, std: np.ndarray, env_steps: int) -> "Measured":
         with tempfile.TemporaryDirectory() as folder:
             path = write_policy(policy_of(self.run, average, mean, std), self.run, Path(folder) / POLICY)
             policy = Policy.load(path)
         motions = some_of(self.run.asked)
         if policy.spec.follow:
-            means = mean_metrics(measure(policy, rollout(policy, motion)) for motion in motions)
+            runs = [rollout(policy, motion) for motion in motions]
+            means = mean_metrics(measure(policy, run) for run in runs)
             found = {name: means[name] for name in ("success_height", "e_mpbpe_mm", "e_g_mpbpe_mm")}
+            seen, aim = runs[0].states.qpos, runs[0].reference.qpos
         else:
-            found = roam(policy, motions, seconds=ROAMED_S, again=False).row
+            roaming = roam(policy, motions, seconds=ROAMED_S, again=False)
+            found, seen, aim = roaming.row, roaming.states.qpos[:, 0], None
         shown = {f"evaluation/{name}": float(value) for name, value in found.items() if value is not None}
-        return shown | {"evaluation/env_steps": float(env_steps)}
+        gif = film(policy.model, seen, aim, 1.0 / policy.spec.ctrl_dt) if self.run.config.log.video else None
+        return Measured(shown | {"evaluation/env_steps": float(env_steps)}, gif, env_steps)
 
 
 def some_of(motions: tuple[Motion, ...]) -> list[Motion]:

@@ -1,6 +1,7 @@
 """`mimic play policy.onnx`: run an exported policy in plain MuJoCo, without JAX, and say how well it does."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mimic.deploy.sim2sim import Policy
-from mimic.drive import Drive, drive, read_script, responses
+from mimic.drive import drive, read_script, responses
 from mimic.evaluate import Evaluation, evaluate_policy, print_evaluation
 from mimic.roam import Roaming, print_roaming, roam
 from motions.errors import InputError
@@ -40,8 +41,12 @@ def play(path: str | Path, video: str | Path | None = None, console: Console | N
     return evaluation
 
 
-def play_script(path: str | Path, script: Path, video: Path | None, plot: Path | None, console: Console | None = None) -> Drive:
+def play_script(
+    path: str | Path, script: Path, video: Path | None, plot: Path | None, console: Console | None = None
+) -> dict[str, Any]:
     """Drive the policy by the commands in `script`, print what came of each, film it and plot it where asked.
+
+    Returns whether the robot stood, and of each command what came of it, for JSON.
 
     Raises `InputError` for a policy that cannot be told anything.
     """
@@ -69,7 +74,7 @@ def play_script(path: str | Path, script: Path, video: Path | None, plot: Path |
             plot, seconds, found.goals, found.states.qvel[1:, :2] if kind == "heading" else found.states.qpos[1:, :2], kind
         )
         console.print(f"plot: {plot}", markup=False)
-    return found
+    return {"stood": bool(found.stood), "commands": rows}
 
 
 def _film(video: str | Path | None, policy: Policy, qpos: np.ndarray, reference: np.ndarray | None, console: Console) -> None:

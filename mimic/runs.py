@@ -24,7 +24,7 @@ from motions.library import require_trackable
 from motions.motion import Motion, file_stem, load_motion, save_motion
 
 PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-checkpoint", "numpy")
-RESUMABLE = ("env_steps", "device", "devices", "save_every_s", "evaluate_every_s")  # what a resume may change, and of `sim`:
+RESUMABLE = ("env_steps", "device", "devices", "save_every_s", "evaluate_every_s", "log")  # a resume may change, and of `sim`:
 RESUMABLE_OF_SIM = ("contacts_per_env", "constraints_per_env")
 METRICS, CONFIG, EVALUATION = "metrics.jsonl", "config.json", "evaluation.json"
 MOTIONS, ASKED = "motions", "asked"
@@ -54,6 +54,11 @@ class Run:
         """The motions that were asked for, by which it is judged; those that it learns from may be a tracker's of them."""
         folder = self.folder / ASKED
         return load_motions(folder) if folder.exists() else self.motions
+
+    @property
+    def started(self) -> str:
+        """When the folder was made, as ISO 8601."""
+        return json.loads((self.folder / CONFIG).read_text())["started"]
 
     @property
     def tracked_files(self) -> str:
@@ -174,7 +179,8 @@ def resume_run(folder: Path, config: Config) -> tuple[Run, list[str]]:
     kept = differences(to_dict(config), to_dict(run.config))
     sim = replace(run.config.sim, **{name: getattr(config.sim, name) for name in RESUMABLE_OF_SIM})
     wanted = replace(run.config, sim=sim, **{name: getattr(config, name) for name in RESUMABLE})
-    ignored = [line for name, line in kept if name.removeprefix("sim.") not in (*RESUMABLE, *RESUMABLE_OF_SIM)]
+    changeable = (*RESUMABLE, *(f"sim.{name}" for name in RESUMABLE_OF_SIM))
+    ignored = [line for name, line in kept if name not in changeable and name.partition(".")[0] not in RESUMABLE]
     require_writable(folder)
     return replace(run, config=wanted, resumed=True), ignored
 

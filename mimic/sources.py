@@ -10,6 +10,7 @@ from mimic import __version__
 from mimic.config import Config
 from mimic.falls import with_falls
 from mimic.presets import make_preset
+from mimic.progress import waiting
 from mimic.robots import Robot, load_robot
 from motions.clips import demo_bvh
 from motions.cores import on_all_cores
@@ -69,7 +70,8 @@ def read_motions(
     for path, source in zip(paths, found, strict=True):
         motion, report = source, None
         if isinstance(source, SkeletonMotion):
-            outcome = next(outcomes)
+            with waiting(f"retargeting {path}"):
+                outcome = next(outcomes)
             if isinstance(outcome, InputError):
                 raise InputError(f"{path}: {outcome}") from outcome
             if isinstance(outcome, Exception):

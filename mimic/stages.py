@@ -16,10 +16,11 @@ from mimic.presets import PRESETS, make_preset
 
 SHARED = (
     "robot", "motion", "weights", "led_s", "falls", "poses", "seed", "num_envs", "backend", "device", "devices", "save_every_s",
-    "evaluate_every_s", "sim",
+    "evaluate_every_s", "sim", "log",
 )  # fmt: skip
 
 
+STAGES = 3  # the two below and the run itself
 UPRIGHT = 0.8  # how much gravity along the anchor's axis may differ from the clip's
 
 

@@ -28,6 +28,7 @@ from mimic.learning.harden import make_hardener
 from mimic.learning.ppo import Learner, TrainState, make_learner
 from mimic.memory import peak_memory_mb
 from mimic.program import Program, TrainingError, fitting_program
+from mimic.progress import waiting
 from mimic.robots import Robot
 from mimic.runs import Run, code, keep_config, truncate_metrics
 from mimic.sim.buffers import shortage
@@ -87,12 +88,13 @@ def restore_state(run: Run, learner: Learner, warn: Callable[[str], None]) -> Tr
     return newest(run, lambda checkpoints: checkpoints.restore(like, warn))[0]
 
 
-def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
+def train(run: Run, say: Callable[[str], None] = print, stage: str = "") -> TrainResult:
     """Train `run` to its configured number of env-steps, from its newest checkpoint if it is resumed.
 
     Learning that has diverged is gone on with from the last checkpoint with half the step sizes, `RECOVERIES` times at most;
     the run keeps these. Ctrl-C, SIGTERM and SIGUSR1 save first. Raises `TrainingError` when learning diverges once more, when
     the physics breaks in more than 1 % of the steps or lacks room, or when the run's folder cannot be written to any more.
+    `stage`: which of several it is, for who looks on.
     """
     check_config(run.config)
     for line in worst_draw_warning(run.config, run.robot):
@@ -100,7 +102,7 @@ def train(run: Run, say: Callable[[str], None] = print) -> TrainResult:
     enable_compile_cache()
     for left in reversed(range(RECOVERIES + 1)):
         try:
-            return _train(run, say)
+            return _train(run, say, stage)
         except Diverged as error:
             if not left:
                 raise
@@ -122,7 +124,7 @@ def slower(config: Config) -> Config:
     )
 
 
-def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
+def _train(run: Run, say: Callable[[str], None], stage: str) -> TrainResult:
     config = run.config
     if jax.process_count() > 1:  # alone, nobody need ask git
         library = hashlib.sha256()
@@ -144,7 +146,8 @@ def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
     checkpoints = Checkpoints(run.checkpoints, writes=True)
     try:
         with jax.set_mesh(mesh), fitting_program(config, learner, mesh, task.physics.engine_bytes) as program:
-            state, compile_s, iterate = _start(run, program, checkpoints, say)
+            with waiting("compiling"):
+                state, compile_s, iterate = _start(run, program, checkpoints, say)
             if run.resumed and is_first():
                 keep_config(run)  # only now: a resume that fails leaves the folder as it was
             say(
@@ -152,7 +155,7 @@ def _train(run: Run, say: Callable[[str], None]) -> TrainResult:
                 f"{config.env_steps / 1e6:.2f} M env-steps; compiled in {compile_s:.1f} s"
             )
             try:
-                return _loop(run, state, iterate, checkpoints, compile_s, say)
+                return _loop(run, state, iterate, checkpoints, compile_s, say, stage)
             except OSError as error:
                 raise TrainingError(
                     f"cannot write to {run.folder}: {error.strerror or error}. The checkpoints before this are whole: make room, "
@@ -187,8 +190,9 @@ def _start(
 
 
 def _loop(
-    run: Run, state: TrainState, iterate: Callable, checkpoints: Checkpoints, compile_s: float, say: Callable[[str], None]
-) -> TrainResult:
+    run: Run, state: TrainState, iterate: Callable, checkpoints: Checkpoints, compile_s: float, say: Callable[[str], None],
+    stage: str,
+) -> TrainResult:  # fmt: skip
     config = run.config
     per_iteration = config.steps_per_iteration
     iteration = first = int(state.iteration)
@@ -197,7 +201,7 @@ def _loop(
     inside = 0.0  # seconds in the compiled iteration
     stopped: signal.Signals | None = None
     watch = Watch()
-    with _stops() as received, Journal(run) as journal, Interim(run) as interim, checkpoints.awaited():
+    with _stops() as received, Journal(run, say, stage) as journal, Interim(run) as interim, checkpoints.awaited():
         while iteration < last and stopped is None:
             called = time.perf_counter()
             state, log, offender = iterate(state)
@@ -209,9 +213,11 @@ def _loop(
             values["rollout/falls_per_s"] = values["rollout/terminated"] / config.sim.ctrl_dt
             values["time/env_steps_per_s"] = (iteration - first) * per_iteration / (now - began)
             evaluated = interim.take(say)
-            for line in (*watch.look(values), *([sentence(evaluated)] if evaluated else [])):
+            for line in (*watch.look(values), *([sentence(evaluated.values)] if evaluated else [])):
                 say(line)
-            journal.write(iteration, values | evaluated)
+            journal.write(iteration, values | (evaluated.values if evaluated else {}))
+            if evaluated and evaluated.film:
+                journal.film(evaluated.film, evaluated.env_steps)
             _guard(run, values, offender, say)
             late = is_first() and now - saved > config.save_every_s
             *stops, late = any_of((*(received[:1] == [number] for number in STOPS), late))

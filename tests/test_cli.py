@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,11 +28,13 @@ pytestmark = pytest.mark.usefixtures("one_program")
 def test_help_lists_every_command(capsys: pytest.CaptureFixture):
     assert call("--help") == 0
     overview = capsys.readouterr().out
-    assert [name for name in COMMANDS if f"\n  {name} " in overview] == [
-        "demo", "train", "sweep", "harden", "distill", "evaluate", "retarget", "convert", "motions", "fetch", "robot",
-        "export", "check-bundle", "play", "view", "stress", "rehearse", "serve", "sim-robot", "bench", "inspect", "explain",
-        "doctor",
-    ]  # fmt: skip
+    assert [line.split()[0] for line in overview.splitlines() if re.match("  [a-z]", line)] == list(COMMANDS)
+    for command in (
+        "demo", "init", "train", "sweep", "distill", "harden", "view", "play", "inspect", "evaluate", "stress", "bench",
+        "retarget", "convert", "motions", "fetch", "robot", "export", "check-bundle", "rehearse", "serve", "sim-robot", "doctor",
+        "explain", "completion",
+    ):  # fmt: skip
+        assert command in COMMANDS
     assert call() == 2
     assert call("--version") == 0
 
@@ -137,7 +140,8 @@ def test_evaluate_measures_the_mirror_image_too(trained: Path, here: Path, tmp_p
 def test_export_play_and_inspect(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     assert call("export", trained, "--out", tmp_path / "new" / "policy.onnx") == 0
     assert (tmp_path / "new" / "policy.json").exists()
-    assert call("play", tmp_path / "new" / "policy.onnx") == 0
+    assert call("play", tmp_path / "new" / "policy.onnx", "--json", tmp_path / "played.json") == 0
+    assert json.loads((tmp_path / "played.json").read_text())["clips"][0]["name"] == "sway"
     assert "sway" in capsys.readouterr().out
     assert call("inspect", trained) == 0
     shown = capsys.readouterr().out
@@ -152,7 +156,10 @@ def test_bundle_is_exported_and_checked(trained: Path, tmp_path: Path, capsys: p
     assert call("check-bundle", folder) == 0
     assert capsys.readouterr().out.endswith(f"{folder}: every check passed\n")
     (folder / "raw.onnx").write_bytes(b"")
-    assert call("check-bundle", folder) == 1
+    assert call("check-bundle", folder, "--json", tmp_path / "checks.json") == 1
+    checks = json.loads((tmp_path / "checks.json").read_text())
+    assert not checks["passed"]
+    assert next(check["what"] for check in checks["checks"] if not check["passed"]) == "raw.onnx"
     assert "raw.onnx" in capsys.readouterr().out
     (folder / "mine.txt").write_text("")
     assert "mine.txt" in refusal(capsys, "export", trained, "--bundle", "--out", folder)

@@ -77,11 +77,14 @@ def test_a_policy_is_measured_beside_the_training_as_it_is_after(whole: Run):
         assert not interim.due, "one at a time"
         assert interim.pending is not None
         interim.pending.result()
-        values = interim.take(pytest.fail)
+        measured = interim.take(pytest.fail)
         assert interim.due
         assert not interim.take(pytest.fail), "each once"
+    assert measured is not None
+    assert measured.film is not None
+    assert measured.film.startswith(b"GIF89a")
     mean = evaluate_run(whole, None, lambda _: None).mean
-    assert values == {
+    assert measured.values == {
         "evaluation/env_steps": 77.0,
         **{f"evaluation/{name}": mean[name] for name in ("success_height", "e_mpbpe_mm", "e_g_mpbpe_mm")},
     }

@@ -8,6 +8,7 @@ from mimic.arguments import say
 from mimic.commands.run_options import first_argument, parse_options, run_to_resume
 from mimic.commands.training import Training
 from mimic.config import Config
+from mimic.help_text import about, paragraph
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
 
@@ -19,10 +20,10 @@ DEPLOYABLE = "g1_deploy"  # the preset whose observation, randomization and netw
 
 @dataclass(frozen=True)
 class Distill(Training):
-    """Teach a student that sees only what a robot measures to act as a trained policy does (DAgger).
+    """Teach a student that sees only what a robot measures to act as a trained policy.
 
-    The teacher is the averaged policy of a run; it sees the true state, and with the observation term `randomization` what is
-    wrong with its robot: `mimic train g1_teacher` makes one. Robot, motions, simulation and actions are the teacher's;
+    By DAgger. The teacher is the averaged policy of a run; it sees the true state, and with the observation term `randomization`
+    what is wrong with its robot: `mimic train g1_teacher` makes one. Robot, motions, simulation and actions are the teacher's;
     observation, randomization, starts, network and length are of the student's --preset (default: g1_deploy) or given one by
     one. The student's folder is a run like any other: evaluate, export, play and stress take it.
     """
@@ -71,8 +72,8 @@ class Distill(Training):
 def parse_distill(argv: list[str]) -> Distill:
     """Steps: the teacher's run and the preset, or the run to resume, give the defaults that the options are parsed against."""
     usage = (
-        f"usage: mimic distill TEACHER_RUN [--preset NAME] [options]\n\n{Distill.__doc__}\n"
-        f"presets: {', '.join(PRESETS)}\n\n`mimic distill TEACHER_RUN --help` lists all options."
+        f"usage: mimic distill TEACHER_RUN [--preset NAME] [options]\n\n{about(Distill, 'distill')}\n\n"
+        f"{paragraph('presets: ' + ', '.join(PRESETS))}\n\n`mimic distill TEACHER_RUN --help` lists all options."
     )
     teacher = Path(first_argument(argv, "distill", "the teacher's run folder", usage))
     default = Path("runs") / f"{teacher.name}-student"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mimic.commands.run_options import first_argument, parse_options, run_to_resume
 from mimic.commands.training import Training
 from mimic.config import Config
+from mimic.help_text import about
 from motions.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ ENV_STEPS = 4_000_000
 
 @dataclass(frozen=True)
 class Harden(Training):
-    """Search ways out of what a policy falls from, and teach them to it.
+    """Search ways out of what a policy falls from, and teach it them.
 
     The policy of a run is let practise in its own world, all of its randomization included. Each fall is played again from a
     second before, by many samples of other actions, until some do not fall; the policy learns those, and what stood by itself.
@@ -57,7 +58,9 @@ def hardening(source: Config, folder: Path) -> Config:
 
 def parse_harden(argv: list[str]) -> Harden:
     """Steps: the policy's run, or the run to resume, gives the defaults that the options are parsed against."""
-    usage = f"usage: mimic harden RUN [options]\n\n{Harden.__doc__}\n`mimic harden RUN --help` lists all options."
+    usage = (
+        f"usage: mimic harden RUN_DIR [options]\n\n{about(Harden, 'harden')}\n\n`mimic harden RUN_DIR --help` lists all options."
+    )
     source = Path(first_argument(argv, "harden", "the policy's run folder", usage))
     default = Path("runs") / f"{source.name}-hardened"
 

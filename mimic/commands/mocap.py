@@ -10,9 +10,10 @@ from motions.errors import InputError
 
 @dataclass(frozen=True)
 class Retarget(FileOptions):
-    """Convert motion files to a robot, with a report on their quality."""
+    """Mocap to a robot, with a report on its quality."""
 
     files: Annotated[tuple[str, ...], POSITIONAL]
+    """Motion files of any kind."""
     robot: str
     """A robot's name, or a path to an MJCF or spec file."""
     out: Path
@@ -20,7 +21,7 @@ class Retarget(FileOptions):
     start_s: float = 0.0
     """Of each motion, the part from here [s] ..."""
     end_s: float | None = None
-    """... to here [s] is kept; None: to its end."""
+    """... to here [s] is kept; default: to its end."""
     sheets: Path | None = None
     """Folder for a picture of every clip that is retargeted: a dozen poses, captured and robot side by side."""
     json: Path | None = None
@@ -58,9 +59,10 @@ class Retarget(FileOptions):
 
 @dataclass(frozen=True)
 class Convert:
-    """Write a motion, captured, retargeted or simulated, in another format, or back onto its source skeleton."""
+    """Write a motion in another format, or back onto its source skeleton."""
 
     source: Annotated[str, POSITIONAL]
+    """A motion file of any kind: captured, retargeted or simulated."""
     out: Annotated[Path, POSITIONAL]
     """Its suffix says the format: .npz, .csv, .bvh, .glb, .usda, .usdc, .fbx."""
     robot: str | None = None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from mimic.arguments import EXIT_INPUT, POSITIONAL, FileOptions, QuatOrder, parse_arguments, say
+from mimic.help_text import listed
 from motions.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Edit(FileOptions):
-    """Edit a motion, in the order of the options below: joined first, split last."""
+    """Edit a motion: join, trim, mirror, smooth, loop, lead, split.
+
+    In the order of the options below: joined first, split last.
+    """
 
     source: Annotated[str, POSITIONAL]
     """A motion file of any kind; a captured skeleton is retargeted to the robot first."""
@@ -128,9 +132,13 @@ def require_above_zero(name: str, value: float) -> float:
 
 @dataclass(frozen=True)
 class Curate:
-    """Retarget and judge a whole folder of motion files; write a catalogue with verdicts, weights, licences and splits."""
+    """Retarget and judge a folder of motion files; write a catalogue to train on.
+
+    It holds verdicts, weights, licences and splits. Started again, it goes on where it was stopped.
+    """
 
     folder: Annotated[Path, POSITIONAL]
+    """Of motion files, those in its folders included."""
     robot: str
     """A robot's name, or a path to an MJCF or spec file."""
     out: Path
@@ -173,9 +181,10 @@ class Curate:
 
 @dataclass(frozen=True)
 class Fetch:
-    """Download a well-known public motion set; shows its licence first. Without a name: lists them."""
+    """Download a public motion set, its licence first; without a name: list them."""
 
     name: Annotated[str, POSITIONAL] = ""
+    """Which set."""
     folder: Path = Path("data")
     """Where to put it."""
     accept_licence: bool = False
@@ -196,14 +205,13 @@ MOTION_COMMANDS: dict[str, type] = {"edit": Edit, "curate": Curate}
 
 
 class Motions:
-    """Work on motions: `mimic motions edit IN OUT ...`, `mimic motions curate FOLDER --robot NAME --out DIR`."""
+    """Work on motions: `mimic motions edit`, `mimic motions curate`."""
 
 
 def run_motions(argv: list[str]) -> int:
     """`mimic motions ARGV`. Raises `InputError` for an unknown subcommand."""
     if not argv or argv[0] in ("-h", "--help"):
-        lines = [f"  {name:7} {(command.__doc__ or '').strip().splitlines()[0]}" for name, command in MOTION_COMMANDS.items()]
-        print("\n".join(["usage: mimic motions COMMAND ...", "", *lines, "", "`mimic motions COMMAND --help` explains one."]))
+        print(f"usage: mimic motions COMMAND ...\n\n{listed(MOTION_COMMANDS)}\n\n`mimic motions COMMAND --help` explains one.")
         return 0 if argv else EXIT_INPUT
     if argv[0] not in MOTION_COMMANDS:
         raise unknown_name("command of mimic motions", argv[0], MOTION_COMMANDS)

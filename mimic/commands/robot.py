@@ -11,7 +11,7 @@ from motions.errors import InputError
 
 @dataclass(frozen=True)
 class Robot:
-    """Describe a robot of your own: `mimic robot init my.xml` proposes how it stands for a person or an animal."""
+    """Describe a robot of yours: `mimic robot init my.xml` proposes how it stands for people."""
 
     what: Annotated[Literal["init"], POSITIONAL]
     """init: propose a mapping from the joints of captured bodies to the robot's bodies."""

@@ -3,11 +3,13 @@
 import dataclasses
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mimic.arguments import EXIT_INPUT, parse_arguments, say
 from mimic.config import Config
+from mimic.config_file import configured, run_dir_in
 from motions.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ def first_argument(argv: list[str], command: str, wanted: str, usage: str, known
     return argv[0]
 
 
+CONFIG_OPTION = "config"
+
+
 @dataclass(frozen=True)
 class Cluster:
     """Which of several processes this one is; see docs/cluster.md."""
@@ -38,22 +43,47 @@ class Cluster:
 
 
 def parse_options(argv: list[str], command: str, about: str | None, defaults: Config, folder: str) -> Any:
-    """The options behind the first argument, parsed against `defaults`: config, run_dir (None where not said; `folder` says in
-    the help what is then taken), resume, overwrite and cluster."""
+    """The options behind the first argument, parsed against `defaults` and the file of --config: config, run_dir (None where not
+    said; `folder` says in the help what is then taken), resume, overwrite and cluster."""
+    file = config_file(argv[1:])
+    said, placed = (configured(file, defaults), run_dir_in(file)) if file else (defaults, None)
+    return parse_arguments(options_of(about, said, placed, folder), argv[1:], f"mimic {command} {argv[0]}")
+
+
+def options_of(about: str | None, defaults: Config, placed: Path | None, folder: str) -> type:
+    """The dataclass of these options; `placed`: the run's folder where none is given."""
     import tyro
 
     @dataclass(frozen=True)
     class Arguments:
         __doc__ = about
         config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: defaults)
-        run_dir: Annotated[Path | None, tyro.conf.arg(help=f"Run folder; default: {folder}.")] = None
+        run_dir: Annotated[Path | None, tyro.conf.arg(help=f"Run folder; default: {folder}.", help_behavior_hint="")] = placed
+        file: Annotated[Path | None, tyro.conf.arg(name=CONFIG_OPTION, help_behavior_hint="")] = None
+        """TOML file of settings, as `mimic init` writes; options override it."""
         resume: bool = False
         """Go on with the run in the folder; begin it where there is none."""
         overwrite: bool = False
         """Replace the run in the folder."""
         cluster: Cluster = Cluster()
 
-    return parse_arguments(Arguments, argv[1:], f"mimic {command} {argv[0]}")
+    return Arguments
+
+
+def config_file(argv: list[str]) -> Path | None:
+    """What --config names, which must be known before anything can be parsed against it."""
+    flag = f"--{CONFIG_OPTION}"
+    for word, after in pairwise([*argv, ""]):
+        if word == flag or word.startswith(f"{flag}="):
+            given = after if word == flag else word.partition("=")[2]
+            return Path(given) if given else None
+    return None
+
+
+def require_preset(name: str, config: Config) -> None:
+    """Raise `InputError` where --preset or a file says another than the one that is begun with: most of it would not be there."""
+    if config.preset != name:
+        raise InputError(f"preset {name} is asked for first, and then {config.preset}, by --preset or a file: name one of them")
 
 
 def run_to_resume(folder: Path, *, resume: bool, overwrite: bool) -> "Run | None":

@@ -51,14 +51,19 @@ class RobotOptions:
 
 @dataclass(frozen=True)
 class Serve:
-    """Control a robot by a policy bundle, over UDP: a safe start, then the policy at its rate; Ctrl-C damps and stops it."""
+    """Control a robot by a policy bundle, over UDP.
+
+    A safe start, then the policy at its rate; Ctrl-C damps and stops the robot.
+    """
 
     bundle: Annotated[Path, POSITIONAL]
+    """What `mimic export --bundle` wrote."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for a robot that is another machine."""
     port: int = PORT
+    """UDP port to listen on."""
     duration: float | None = None
-    """Seconds after which the robot is damped and stopped; None: when it leaves, or at Ctrl-C."""
+    """Seconds after which the robot is damped and stopped; default: when it leaves, or at Ctrl-C."""
     repeat: bool = False
     """When the clip has ended start again, rather than hold its last frame."""
     reorder: bool = False
@@ -97,14 +102,16 @@ class Serve:
 
 @dataclass(frozen=True)
 class SimRobot(RobotOptions):
-    """Be the robot of a policy bundle, in plain MuJoCo and real time, at the other end of UDP: the partner of `mimic serve`."""
+    """Be the robot of a policy bundle, simulated in real time: the partner of `serve`."""
 
     bundle: Annotated[Path, POSITIONAL]
+    """What `mimic export --bundle` wrote."""
     host: str = "127.0.0.1"
     """Where `mimic serve` listens."""
     port: int = PORT
+    """Its UDP port."""
     duration: float | None = None
-    """Seconds to live from the first command on; None: until the clip was tracked once."""
+    """Seconds to live from the first command on; default: until the clip was tracked once."""
     log: Path | None = None
     """Write what the body did to this .npz: our motion format, with the commands."""
     json: Path | None = None
@@ -143,23 +150,27 @@ class SimRobot(RobotOptions):
 
 @dataclass(frozen=True)
 class Rehearse(RobotOptions):
-    """Rehearse a policy bundle: `mimic serve` and `mimic sim-robot` as two processes on this machine, and a verdict."""
+    """Rehearse a bundle: `serve` and `sim-robot` as two processes here, and a verdict."""
 
     bundle: Annotated[Path, POSITIONAL]
+    """What `mimic export --bundle` wrote."""
     out: Path = Path("rehearsal")
     """Folder for what both say and record."""
     duration: float | None = None
-    """Seconds; the clip is tracked again and again. None: once."""
+    """Seconds; the clip is tracked again and again; default: once."""
     blend_s: float = 2.0
     """Shortest safe start [s]."""
+    json: Path | None = None
+    """Write the verdict to this file too."""
 
     def run(self) -> int:
-        from mimic.deploy.check import print_checks
+        from mimic.deploy.check import checks_to_json, print_checks
         from mimic.deploy.policy import BundleError, read_bundle
         from mimic.deploy.rehearsal import rehearse, verdict
-        from mimic.runs import require_writable
+        from mimic.runs import require_writable, require_writable_file
 
         self.check_link()
+        require_writable_file(self.json)
         require_above(duration=self.duration, blend_s=self.blend_s)
         require_writable(self.out)
         require_follower(self.bundle)
@@ -174,7 +185,9 @@ class Rehearse(RobotOptions):
         robot += ["--duration", str(self.duration)] if self.duration is not None else []
         serve = ["--blend-s", str(self.blend_s), *(["--repeat"] if self.duration is not None else [])]
         served, lived = rehearse(self.bundle, self.out, serve, robot)
-        passed = print_checks(self.bundle, verdict(served, lived), refusal="do not plug this in")
+        checks = verdict(served, lived)
+        write_json(self.json, checks_to_json(checks))
+        passed = print_checks(self.bundle, checks, refusal="do not plug this in")
         return 0 if passed else EXIT_FAILED
 
 

@@ -44,19 +44,20 @@ def clear_stages(config: Config, folder: Path) -> None:
 
 def run_stages(config: Config, folder: Path) -> int:
     """Run what must come before the run of `config` in `folder`. The exit code of the first that did not end well, else 0."""
-    from mimic.stages import stages_before
+    from mimic.stages import STAGES, stages_before
 
     stages = stages_before(config, folder)
     for number, stage in enumerate(stages, start=1):
-        say(f"stage {number} of {len(stages) + 1}: the {stage.name}")
-        code = _run_stage(stage)
+        title = f"stage {number} of {STAGES}, the {stage.name}"
+        say(title)
+        code = _run_stage(stage, title)
         if code:
             return code
-    say(f"stage {len(stages) + 1} of {len(stages) + 1}")
+    say(f"stage {STAGES} of {STAGES}")
     return 0
 
 
-def _run_stage(stage: "Stage") -> int:
+def _run_stage(stage: "Stage", title: str) -> int:
     from mimic.commands.distill import Distill
     from mimic.commands.training import Train
     from mimic.runs import is_free, open_run
@@ -69,8 +70,8 @@ def _run_stage(stage: "Stage") -> int:
             say(f"it is done: {stage.folder}")
             return 0
     if stage.teacher is None:
-        return Train(stage.config, stage.folder, resume, False, Cluster()).run()
-    return Distill(stage.config, stage.folder, resume, False, Cluster(), source=stage.teacher).run()
+        return Train(stage.config, stage.folder, resume, False, Cluster(), stage=title).run()
+    return Distill(stage.config, stage.folder, resume, False, Cluster(), source=stage.teacher, stage=title).run()
 
 
 def _require_same(stage: "Stage", found: Config) -> None:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stress(FileOptions):
-    """Measure a policy's margins: latency, torque, mass, friction, gains, noise, pushes and more, in plain C MuJoCo.
+    """Measure a policy's margins: latency, torque, mass, friction, noise, pushes and more.
 
-    Each value of each axis is run for every seed over the whole clip. Seeds differ in the start (every joint and the root's tilt
-    by up to 0.02 rad) and in what an axis draws. Completion: the share that reaches the clip's end.
+    In plain C MuJoCo. Each value of each axis is run for every seed over the whole clip. Seeds differ in the start (every joint
+    and the root's tilt by up to 0.02 rad) and in what an axis draws. Completion: the share that reaches the clip's end.
     """
 
     policy: Annotated[Path, POSITIONAL]
@@ -24,6 +24,7 @@ class Stress(FileOptions):
     axes: tuple[str, ...] = ()
     """Some of the axes, by spaces or commas; none: all. An unknown one lists them."""
     seeds: int = 64
+    """Runs for each value of each axis."""
     motion: tuple[str, ...] = ()
     """Other motion files than the policy's own; completion is then over all of them."""
     json: Path | None = None

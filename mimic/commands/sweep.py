@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mimic.arguments import say, with_settings, write_json
-from mimic.commands.run_options import first_argument, parse_options
+from mimic.arguments import parse_arguments, say, with_settings, write_json
+from mimic.commands.run_options import first_argument, parse_options, require_preset
+from mimic.help_text import about, paragraph
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
 
@@ -17,7 +18,7 @@ OWN = ("--seed", "--run-dir", "--resume", "--overwrite")  # options of `mimic tr
 
 @dataclass(frozen=True)
 class Sweep:
-    """Train one controller for each clip, variant of the settings and seed; print one table of what came of them.
+    """Train a controller for each clip, variant of the settings and seed; one table.
 
     Each is a `mimic train` of its own: one that fails does not stop the others, and what is done is not done again when the
     command is repeated. `--task` trains a single one, so that a scheduler's array can share them out. All options of `mimic
@@ -29,6 +30,7 @@ class Sweep:
     vary: tuple[str, ...] = ("",)
     """Variants, each a string of settings SECTION.NAME=VALUE by spaces; "" is the preset as it is: --vary "" "sampling.cap=3"."""
     seeds: tuple[int, ...] = (0, 1, 2)
+    """One training each."""
     run_dir: Path | None = None
     """The sweep's folder; default: runs/PRESET-sweep."""
     task: int | None = None
@@ -80,18 +82,14 @@ def run_sweep(argv: list[str]) -> int:
 
 def parse_sweep(argv: list[str]) -> tuple[str, Sweep, tuple[str, ...]]:
     """The preset, the sweep's own options, and those of `mimic train`, which are looked at in `checked_plan`."""
-    import tyro
-
     usage = (
-        f"usage: mimic sweep PRESET [--motion FILES] [--vary SETTINGS ...] [--seeds ...] [options]\n\n{Sweep.__doc__}\n"
-        f"presets: {', '.join(PRESETS)}\n\n"
+        f"usage: mimic sweep PRESET [options]\n\n{about(Sweep, 'sweep')}\n\n"
+        f"{paragraph('presets: ' + ', '.join(PRESETS))}\n\n"
         "`mimic sweep PRESET --help` lists the sweep's options, `mimic train PRESET --help` the others."
     )
     preset = first_argument(argv, "sweep", "a preset", usage, known=f". Known: {', '.join(PRESETS)}")
     make_preset(preset)
-    sweep, rest = tyro.cli(
-        Sweep, args=argv[1:], prog=f"mimic sweep {preset}", return_unknown_args=True, config=(tyro.conf.FlagCreatePairsOff,)
-    )
+    sweep, rest = parse_arguments(Sweep, argv[1:], f"mimic sweep {preset}", some=True)
     return preset, sweep, tuple(rest)
 
 
@@ -113,6 +111,7 @@ def checked_plan(preset: str, sweep: Sweep, options: tuple[str, ...]) -> "Plan":
         if option.partition("=")[0] in OWN:
             raise InputError(f"{option}: a sweep gives its trainings their own; it has --seeds, --run-dir, and goes on by itself")
     config = parse_options([preset, *options], "sweep", Sweep.__doc__, make_preset(preset), "").config
+    require_preset(preset, config)
     for variant in sweep.vary:
         check_config(with_settings(config, (variant,), "mimic sweep", "--vary"))
     if not config.follow:

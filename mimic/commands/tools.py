@@ -17,30 +17,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bench(FileOptions):
-    """Measure: speed (env-steps per second), learn (sample cost to a target), retarget (speed and quality); or compare two
-    measurements of speed."""
+    """Measure this machine and the method: speed, learn, retarget, compare.
+
+    speed: env-steps per second. learn: sample cost to a target. retarget: speed and quality. compare: two measurements of speed.
+    """
 
     what: Annotated[Literal["speed", "learn", "retarget", "compare"], POSITIONAL]
+    """What to measure."""
     files: Annotated[tuple[Path, ...], POSITIONAL] = ()
     """Of `compare`: two files that `bench speed --json` wrote, the earlier one first."""
     tolerance: float = 0.1
     """Of `compare`: by how much the ratio to raw physics may have fallen, and the memory grown, before it fails."""
     robot: str = "g1"
+    """A robot's name, or a path to an MJCF or spec file."""
     backend: str | None = None
+    """Physics engine: native, mjx-jax or mjx-warp; default: the best one present."""
     device: str = "auto"
+    """Where the learner runs: auto, cpu, gpu or tpu."""
     motion: tuple[str, ...] = ()
     """Motion files, or the catalogue of `mimic motions curate`; none: the preset's own clip."""
     start_s: float = 0.0
     """Of each motion, the part from here [s] ..."""
     end_s: float | None = None
-    """... to here [s] is used; None: to its end."""
+    """... to here [s] is used; default: to its end."""
     num_envs: tuple[int, ...] = ()
-    """Numbers of environments; of `speed` several, each measured in a process of its own. None: the preset's."""
+    """Numbers of environments; of `speed` several, each measured in a process of its own. Default: the preset's."""
     devices: tuple[int, ...] = ()
-    """Of `speed`: over how many devices environments are spread, each with every number of them. None: as `train`."""
+    """Of `speed`: over how many devices environments are spread, each with every number of them. Default: as `train`."""
     brax: bool = False
     """Of `speed`: time brax's own PPO on the same task and sizes too, on one device."""
     env_steps: int | None = None
+    """Of `learn`: length of each training; default: the preset's."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of `learn`: one training each."""
     target_mm: float = 20.0
@@ -50,7 +57,9 @@ class Bench(FileOptions):
     profile: Path | None = None
     """Of `speed`: trace some iterations into this folder, and print where their time goes (docs/profile.md)."""
     run_dir: Path = Path("runs/bench")
+    """Of `learn`: folder of the runs."""
     json: Path | None = None
+    """Write the numbers to this file too."""
     plot: Path | None = None
     """Of `speed`: draw env-steps per second over the numbers of environments, .png or .svg."""
 
@@ -59,9 +68,13 @@ class Bench(FileOptions):
             raise InputError(f"mimic bench {self.what}: expected {'two files' if self.what == 'compare' else 'no files'}")
         if self.what == "compare":
             from mimic.bench_compare import compare_speeds
+            from mimic.runs import require_writable_file
 
+            require_writable_file(self.json)
             before, after = self.files
-            return 0 if compare_speeds(before, after, self.tolerance) else EXIT_FAILED
+            rows = compare_speeds(before, after, self.tolerance)
+            write_json(self.json, {"rows": rows})
+            return EXIT_FAILED if any(quantity["worse"] for row in rows for quantity in row.values()) else 0
         several = max(len(self.num_envs), len(self.devices)) > 1
         if self.what != "speed" and (several or self.devices or self.brax or self.plot or self.profile):
             raise InputError(
@@ -170,25 +183,39 @@ def measured_speed(bench: Bench) -> "Speed":
 
 @dataclass(frozen=True)
 class Inspect:
-    """Say what is in a motion, robot or run: frames, names, rates, limits, what had to be assumed."""
+    """Say what is in a motion, robot or run, and what had to be assumed."""
 
     path: Annotated[str, POSITIONAL]
+    """A motion file, a robot's name or file, or a run folder."""
     robot: str | None = None
     """For files that do not name their robot."""
     quat_order: QuatOrder | None = None
+    """Quaternion order of files that do not say."""
     fps: float | None = None
+    """Frame rate [Hz] of files that do not say."""
+    json: Path | None = None
+    """Write what was found to this file too."""
 
     def run(self) -> int:
         from mimic.inspection import inspect_path
+        from mimic.runs import require_writable_file
 
-        return inspect_path(self.path, self.robot, self.quat_order, self.fps)
+        require_writable_file(self.json)
+        write_json(self.json, inspect_path(self.path, self.robot, self.quat_order, self.fps))
+        return 0
 
 
 @dataclass(frozen=True)
 class Doctor:
-    """Say what this machine offers: backends, renderers, robots, optional packages, and what is missing."""
+    """Say what this machine offers, and what is missing."""
+
+    json: Path | None = None
+    """Write the findings to this file too."""
 
     def run(self) -> int:
         from mimic.doctor import run_doctor
+        from mimic.runs import require_writable_file
 
-        return run_doctor()
+        require_writable_file(self.json)
+        write_json(self.json, run_doctor())
+        return 0

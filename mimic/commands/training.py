@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,9 +18,11 @@ from mimic.arguments import (
     say,
     write_json,
 )
-from mimic.commands.run_options import Cluster, first_argument, parse_options, run_to_resume
+from mimic.commands.run_options import Cluster, config_file, first_argument, parse_options, require_preset, run_to_resume
 from mimic.commands.staged import check_stages, clear_stages, run_stages
 from mimic.config import Config, from_dict, to_dict
+from mimic.config_file import read_config_file
+from mimic.help_text import about, listed
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
 
@@ -32,13 +34,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Demo:
-    """From a shipped mocap file to a trained, measured, exported controller with video and report, on any machine."""
+    """The whole way on a shipped mocap file: train, measure, export, film, report."""
 
     run_dir: Path = Path("runs/demo")
     """Where everything is written; replaced if it exists."""
     env_steps: int | None = None
     """Length of the training; default: the preset's."""
     seed: int = 0
+    """Of everything that is drawn."""
 
     def run(self) -> int:
         from mimic.demo import Stopwatch, run_demo
@@ -70,10 +73,13 @@ class Training:
     resume: bool
     overwrite: bool
     cluster: Cluster
+    stage: str = field(default="", kw_only=True)
+    """Which of several it is, for who looks on."""
 
     def run(self) -> int:
         from mimic.checks import check_config
         from mimic.hosts import is_first, join, part
+        from mimic.loggers import require_loggers
         from mimic.sim.physics import choose_backend
         from mimic.train import train
 
@@ -84,9 +90,10 @@ class Training:
             raise InputError("--cluster.coordinator, --cluster.num-processes and --cluster.process-id need --cluster.join")
         self.refuse()
         check_config(self.config)
+        require_loggers(self.config.log)
         choose_backend(self.config.backend, self.config.device)
         run, quality = agreed(self.begin, self.folder)
-        result = train(run, say if is_first() else lambda line: None)
+        result = train(run, say if is_first() else lambda line: None, self.stage)
         part()
         if result.stopped_by or not is_first():
             return exit_code(result)
@@ -124,7 +131,7 @@ class Train(Training):
 
     def run(self) -> int:
         from mimic.runs import refuse_occupied, require_writable
-        from mimic.stages import begun, folder_of
+        from mimic.stages import STAGES, begun, folder_of
 
         if self.config.begin == "scratch" or self.resume:
             return super().run()
@@ -138,8 +145,9 @@ class Train(Training):
         code = run_stages(self.config, self.folder)
         if code:
             return code
-        last = begun(self.config, self.folder)
-        return dataclasses.replace(self, config=last, overwrite=False, tracker=folder_of(self.folder, "tracker")).run()
+        last, tracker = begun(self.config, self.folder), folder_of(self.folder, "tracker")
+        stage = f"stage {STAGES} of {STAGES}"
+        return dataclasses.replace(self, config=last, overwrite=False, tracker=tracker, stage=stage).run()
 
     def refuse(self) -> None:
         if self.config.teacher is not None and not self.resume:
@@ -236,13 +244,14 @@ def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -
 
 @dataclass(frozen=True)
 class Evaluate(FileOptions):
-    """Measure a trained controller: every clip once, whole, deterministic, in plain C MuJoCo.
+    """Measure a trained controller on whole clips, in plain C MuJoCo.
 
-    As trained, with all collisions on, and in another simulator: half the timestep, another integrator, solver and friction cone,
-    harder contacts.
+    Every clip once, deterministic: as trained, with all collisions on, and in another simulator: half the timestep, another
+    integrator, solver and friction cone, harder contacts.
     """
 
     run_dir: Annotated[Path, POSITIONAL]
+    """The run's folder."""
     motion: tuple[str, ...] = ()
     """Other motion files than the run's own; of a catalogue its held-out clips."""
     mirror: bool = False
@@ -312,6 +321,7 @@ class Export:
     """Write the trained policy as ONNX with all that a deployer needs beside it."""
 
     run_dir: Annotated[Path, POSITIONAL]
+    """The run's folder."""
     out: Path
     """The .onnx to write; .json, .xml and .npz of the same stem go beside it. With --bundle: the folder to write."""
     bundle: bool = False
@@ -330,14 +340,20 @@ class Export:
 
 @dataclass(frozen=True)
 class CheckBundle:
-    """Check a bundle: replay its test vectors through every graph in it, and say what is missing, damaged or changed."""
+    """Check a bundle: replay its test vectors, say what is missing, damaged or changed."""
 
     folder: Annotated[Path, POSITIONAL]
+    """What `mimic export --bundle` wrote."""
+    json: Path | None = None
+    """Write the checks to this file too."""
 
     def run(self) -> int:
-        from mimic.deploy.check import check_bundle, print_checks
+        from mimic.deploy.check import check_bundle, checks_to_json, print_checks
+        from mimic.runs import require_writable_file
 
+        require_writable_file(self.json)
         checks = check_bundle(self.folder)
+        write_json(self.json, checks_to_json(checks))
         return 0 if print_checks(self.folder, checks) else EXIT_FAILED
 
 
@@ -346,41 +362,58 @@ class Play:
     """Run an exported policy in plain MuJoCo, without JAX."""
 
     policy: Annotated[Path, POSITIONAL]
+    """An exported policy.onnx."""
     video: Path | None = None
     """Write an mp4 of it."""
     command: Path | None = None
     """A CSV that says what the robot is told when: time_s and speed_m_s, direction_deg; or x_m, y_m for a policy told a place."""
     plot: Path | None = None
     """With --command: draw what was asked and what came of it, as .png or .svg."""
+    json: Path | None = None
+    """Write the numbers to this file too."""
 
     def run(self) -> int:
         from mimic.play import play, play_script
-        from mimic.runs import require_picture_file
+        from mimic.runs import require_picture_file, require_writable_file
 
         require_picture_file(self.plot, "--plot")
+        require_writable_file(self.json)
         if self.command is not None:
-            play_script(self.policy, self.command, self.video, self.plot)
+            write_json(self.json, play_script(self.policy, self.command, self.video, self.plot))
             return 0
         if self.plot is not None:
             raise InputError("--plot shows what came of commands: give --command FILE too")
-        play(self.policy, video=self.video)
+        write_json(self.json, play(self.policy, video=self.video).to_json())
         return 0
+
+
+def with_preset(argv: list[str]) -> list[str]:
+    """`argv`, led by the preset that the file of --config names, where no other does."""
+    file = config_file(argv)
+    if file is None or not argv[0].startswith("-"):
+        return argv
+    preset = read_config_file(file).get("preset")
+    if not isinstance(preset, str):
+        raise InputError(
+            f'{file} names no preset: expected preset = "g1" or another in it, or mimic train PRESET --config {file}'
+        )
+    return [preset, *argv]
 
 
 def parse_train(argv: list[str]) -> Train:
     """Two steps: the preset's name, or the run to resume, gives the defaults that the other options are parsed against."""
-    width = max(map(len, PRESETS))
-    presets = "\n".join(f"  {name:{width}} {(make.__doc__ or '').strip().splitlines()[0]}" for name, make in PRESETS.items())
     usage = (
-        f"usage: mimic train PRESET [options]\n\n{Train.__doc__}\n\npresets:\n{presets}\n\n"
-        "`mimic train PRESET --help` lists all options."
+        f"usage: mimic train PRESET [options]\n\n{about(Train, 'train')}\n\n"
+        f"presets:\n{listed(PRESETS, max(map(len, PRESETS)))}\n\n`mimic train PRESET --help` lists all options."
     )
-    name = first_argument(argv, "train", "a preset", usage, known=f". Known: {', '.join(PRESETS)}")
+    argv = with_preset(argv)
+    name = first_argument(argv, "train", "a preset or --config FILE", usage, known=f". Known: {', '.join(PRESETS)}")
 
     def parse(defaults: Config) -> Any:
         return parse_options(argv, "train", Train.__doc__, defaults, "runs/PRESET-MOTION")
 
     parsed = parse(make_preset(name))
+    require_preset(name, parsed.config)
     folder = parsed.run_dir or Path("runs") / "-".join([name, *(Path(p).stem for p in parsed.config.motion[:1])])
     run = run_to_resume(folder, resume=parsed.resume, overwrite=parsed.overwrite)
     if run is not None:

@@ -22,10 +22,11 @@ POLICY = "policy.onnx"
 
 @dataclass(frozen=True)
 class View(FileOptions):
-    """Look at a motion, a policy or a run in the browser: play and step it, push the robot, tell it what to do.
+    """Look at a motion, a policy or a run in the browser.
 
-    It prints an address, and goes on until Ctrl-C. A run that is being trained shows its newest policy, whenever there is one. On
-    another machine: `ssh -L 8080:localhost:8080 MACHINE`, and the same address here.
+    Play and step it, push the robot, tell it what to do. It prints an address, and goes on until Ctrl-C. A run that is being
+    trained shows its newest policy, whenever there is one. On another machine: `ssh -L 8080:localhost:8080 MACHINE`, and the
+    same address here.
     """
 
     path: Annotated[Path, POSITIONAL]

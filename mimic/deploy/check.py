@@ -69,6 +69,11 @@ def print_checks(folder: Path, checks: list[Check], refusal: str = "do not deplo
     return failed == 0
 
 
+def checks_to_json(checks: list[Check]) -> dict[str, Any]:
+    """The verdict, for machines."""
+    return {"passed": all(check.passed for check in checks), "checks": [check._asdict() for check in checks]}
+
+
 def _guarded(replay: Callable[[Path, PolicySpec], Check], folder: Path, spec: PolicySpec, name: str) -> Check:
     """What is replayed was written by others: whatever it breaks becomes a failed check."""
     try:

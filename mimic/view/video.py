@@ -63,7 +63,7 @@ def write_video(
         )
         writer.send(None)
         with closing(writer):
-            for frame, camera, ghost in _shots(model, qpos, reference_qpos, fps, size, overlay, keep):
+            for frame, camera, ghost in shots(model, qpos, reference_qpos, fps, size, overlay, keep):
                 image = drawer.render(qpos[frame], ghost, camera)
                 image = _labelled(image, title, f"{frame / fps:.1f} s", ghost is not None)
                 writer.send(np.ascontiguousarray(image))
@@ -90,7 +90,7 @@ def contact_sheet(
     sheet = Image.new("RGB", (columns * size[0], rows * size[1]), "white")
     drawer = make_renderer(model, size, renderer)
     try:
-        for index, (frame, camera, ghost) in enumerate(_shots(model, qpos, reference_qpos, fps, size, overlay, keep)):
+        for index, (frame, camera, ghost) in enumerate(shots(model, qpos, reference_qpos, fps, size, overlay, keep)):
             image = _labelled(drawer.render(qpos[frame], ghost, camera), "", f"{frame / fps:.1f} s", False)
             sheet.paste(Image.fromarray(image), (index % columns * size[0], index // columns * size[1]))
     finally:
@@ -114,7 +114,7 @@ def picture(
     reference = None if reference_qpos is None else reference_qpos[None]
     drawer = make_renderer(model, size, renderer)
     try:
-        _, camera, ghost = next(_shots(model, qpos[None], reference, 1.0, size, overlay, [0]))
+        _, camera, ghost = next(shots(model, qpos[None], reference, 1.0, size, overlay, [0]))
         image = drawer.render(qpos, ghost, camera)
     finally:
         drawer.close()
@@ -122,7 +122,7 @@ def picture(
     return drawer.name
 
 
-def _shots(
+def shots(
     model: mujoco.MjModel,
     qpos: np.ndarray,
     reference_qpos: np.ndarray | None,

@@ -1,0 +1,80 @@
+"""Completion: every option that a command has and no other, and what bash makes of the script."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import call
+from tiny import tiny_motion, tiny_robot
+
+from mimic.cli import COMMANDS
+from mimic.commands.completion import typed_after
+from mimic.completion import SHELLS
+from mimic.config import Config
+from mimic.presets import PRESETS
+from mimic.runs import create_run
+
+TABLE = typed_after(COMMANDS)
+
+
+@pytest.mark.parametrize("command", [name for name in TABLE if name != "motions"])
+def test_a_command_completes_the_options_that_it_has(command: str, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """The independent reference is its help."""
+    before = {"train": ["g1"], "sweep": ["g1"]}.get(command, [])
+    if command in ("distill", "harden"):
+        create_run(tmp_path / "run", Config(preset="tiny", robot="tiny"), tiny_robot(), (tiny_motion(),))
+        before = [str(tmp_path / "run")]
+    assert call(*command.split(), *before, "--help") == 0
+    told = set(re.findall(r"^[│ ] (?:-h, )?(--[a-z][a-z0-9.-]*)", capsys.readouterr().out, re.MULTILINE))
+    known = set(TABLE[command].options)
+    assert told <= known
+    if command != "sweep":  # which takes those of `mimic train` too
+        assert {option.replace("no-", "") for option in known} == {option.replace("no-", "") for option in told}
+
+
+def tabbed(script: Path, typed: str) -> list[str]:
+    """What bash offers where Tab is pressed after `typed`."""
+    words = typed.split(" ")
+    program = (
+        f"source {script}; COMP_WORDS=({' '.join(word or repr('') for word in words)}); COMP_CWORD={len(words) - 1}; "
+        '_mimic; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "--norc", "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert call("completion", "bash") == 0
+    script = tmp_path / "mimic.bash"
+    script.write_text(capsys.readouterr().out)
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    assert tabbed(script, "mimic ") == list(COMMANDS)
+    assert tabbed(script, "mimic tr") == ["train"]
+    assert tabbed(script, "mimic train ") == list(PRESETS)
+    assert tabbed(script, "mimic train g1_d") == ["g1_deploy"]
+    assert tabbed(script, "mimic train g1 --ppo.disc") == ["--ppo.discount"]
+    assert tabbed(script, "mimic train g1 --robot h") == ["h1", "humanoid"]
+    assert tabbed(script, "mimic train g1 --sim.collisions ") == ["feet", "self", "all"]
+    assert tabbed(script, "mimic motions ") == ["edit", "curate"]
+    assert tabbed(script, "mimic motions edit a.npz b.npz --mirr") == ["--mirror"]
+    assert tabbed(script, "mimic bench s") == ["speed"]
+    assert tabbed(script, "mimic evaluate run") == []  # a folder: bash's own completion takes over (-o default)
+    assert tabbed(script, "mimic evaluate runs/x --quat-order x") == ["xyzw"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_other_shells_take_their_scripts(shell: str, tmp_path: Path):
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell}")
+    script = tmp_path / f"mimic.{shell}"
+    script.write_text(SHELLS[shell](TABLE))
+    subprocess.run([shell, "-n", str(script)], check=True)
+
+
+def test_each_shell_knows_every_command():
+    for shell, script in SHELLS.items():
+        text = script(TABLE)
+        assert all(re.search(rf"\b{command}\b", text) for command in COMMANDS), shell
