@@ -15,6 +15,7 @@ from mimic.deploy.shown import Shown, shown_by
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.evaluate import Evaluation, evaluate_policy, measure, simulated_motion
 from mimic.learning.networks import Layers, Params, actor_layers, symmetric_layers
+from mimic.report.kept import of_roaming, of_rollouts, write_kept
 from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
 from mimic.runs import EVALUATION, Run, git_commit, practised
@@ -118,6 +119,7 @@ def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str]
     evaluation = evaluate_policy(_exported(run, say), motions or run.motions, all_collisions=_all_collisions(run, say))
     if motions is None:
         write_json(run.folder / EVALUATION, evaluation.to_json())
+        write_kept(run.folder, of_rollouts(evaluation.clips, evaluation.rollouts))
     return evaluation
 
 
@@ -148,6 +150,7 @@ def roam_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], No
     roaming = roam(_exported(run, say), motions or run.asked)
     if motions is None:
         write_json(run.folder / EVALUATION, roaming.to_json())
+        write_kept(run.folder, of_roaming(roaming))
     return roaming
 
 

@@ -29,12 +29,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Roaming:
-    """What robots did that were let loose: `row` as trained, `sim2sim` in another simulator, if asked; states (T + 1, B, ...) and
-    goals (T, B, G) of the first."""
+    """What robots did that were let loose: `row` as trained, `sim2sim` in another simulator, if asked; states (T + 1, B, ...),
+    joint targets (T, B, J) [rad] and goals (T, B, G) of the first."""
 
     row: Row
     sim2sim: Row | None
     states: KinematicState = field(repr=False)
+    targets: np.ndarray = field(repr=False)
     goals: np.ndarray | None = field(repr=False)
     n_env_steps: int | None = None
     """As `mimic.evaluate` gives it."""
@@ -74,25 +75,27 @@ def roam(
     if policy.spec.follow:
         raise InputError("the policy follows its clip: mimic evaluate measures it along that")
     clips = [policy.reference(motion) for motion in motions or [policy.motion]]
-    row, states, goals = _loose(policy, clips, policy.model, seed, seconds)
+    row, states, targets, goals = _loose(policy, clips, policy.model, seed, seconds)
     other = _loose(policy, clips, other_simulator(policy.model), seed, seconds)[0] if again else None
-    return Roaming(row, other, states, goals, policy.spec.env_steps)
+    return Roaming(row, other, states, targets, goals, policy.spec.env_steps)
 
 
 def _loose(
     policy: Policy, clips: Sequence[KinematicState], model: Any, seed: int, seconds: float
-) -> tuple[Row, KinematicState, np.ndarray | None]:
+) -> tuple[Row, KinematicState, np.ndarray, np.ndarray | None]:
     frames = KinematicState(*(np.concatenate(parts) for parts in zip(*clips, strict=True)))
     begins = np.linspace(0, len(frames.qpos) - 1, ROBOTS).astype(int)
     simulation = Simulation(model, policy.tracked_ids, frames.qpos[begins], frames.qvel[begins], policy.spec.curve)
     steps = round(seconds / policy.spec.ctrl_dt)
     teller = None if policy.spec.goal is None else Teller(policy, seed)
     link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
-    states = [simulation.state()]
-    states += [step.state for step in track(policy, clips[0], link, steps, teller)]
+    states, targets = [simulation.state()], []
+    for step in track(policy, clips[0], link, steps, teller):
+        states.append(step.state)
+        targets.append(step.target)
     run = KinematicState(*(np.stack(parts) for parts in zip(*states, strict=True)))
     goals = None if teller is None else np.stack(teller.told)
-    return measure(policy, run, frames, clips, goals), run, goals
+    return measure(policy, run, frames, clips, goals), run, np.stack(targets), goals
 
 
 def measure(
