@@ -9,6 +9,7 @@ from mimic.commands.distill import Distill, parse_distill
 from mimic.commands.harden import Harden, parse_harden
 from mimic.commands.mocap import Convert, Retarget
 from mimic.commands.motions import Fetch, Motions, run_motions
+from mimic.commands.report import Report
 from mimic.commands.robot import Robot
 from mimic.commands.serving import Rehearse, Serve, SimRobot
 from mimic.commands.stress import Stress
@@ -23,7 +24,7 @@ COMMANDS: dict[str, type] = {
     re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower(): command
     for command in (
         Demo, Train, Sweep, Harden, Distill, Evaluate, Retarget, Convert, Motions, Fetch, Robot, Export, CheckBundle, Play,
-        View, Stress, Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
+        View, Report, Stress, Rehearse, Serve, SimRobot, Bench, Inspect, Doctor,
     )
 }  # fmt: skip
 

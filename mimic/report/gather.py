@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +115,17 @@ def _mean_row(group: Sequence[dict[str, float]]) -> dict[str, float]:
     return {"env_steps": group[-1]["env_steps"]} | {key: sum(values) / len(values) for key, values in known.items() if values}
 
 
-def gather(folder: Path, say: Say) -> RunReport:
-    """Read a run folder, and measure what is not measured yet: a run in training by its newest checkpoint. Writes nothing there.
+def gather(folders: Sequence[Path], say: Say) -> list[RunReport]:
+    """Read run folders, and measure what is not measured yet: a run in training by its newest checkpoint. Writes nothing there.
 
     Raises `InputError` for what is no run folder, or is damaged.
     """
+    reports = [_gather(folder, say) for folder in folders]
+    names = [report.name for report in reports]
+    return [r if names.count(r.name) == 1 else replace(r, name=f"{r.run.folder.resolve().parent.name}/{r.name}") for r in reports]
+
+
+def _gather(folder: Path, say: Say) -> RunReport:
     run = open_run(folder)
     missing: list[str] = []
     evaluation = _read(folder / EVALUATION)
@@ -173,9 +179,10 @@ def _clips(run: Run, evaluation: dict[str, Any] | None, kept: Sequence[Kept]) ->
         if not run.config.follow:
             made.append(make_clip("let loose", (evaluation or {}).get("free", {}), one, run.robot, None, sim))
             continue
-        motion = run.motions[one.clip]
+        motion, names = run.motions[one.clip], [clip.name for clip in made]
+        name = motion.name if motion.name not in names else f"{motion.name} ({one.clip + 1})"
         frames = pack([motion], run.robot.body, run.robot.tracked_bodies, sim.ctrl_dt).frames
-        made.append(make_clip(motion.name, (evaluation or {})["clips"][one.clip], one, run.robot, frames, sim))
+        made.append(make_clip(name, (evaluation or {})["clips"][one.clip], one, run.robot, frames, sim))
     return made
 
 

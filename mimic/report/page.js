@@ -122,7 +122,7 @@ class Replay {
     fill("solid", runs[0], false);
     fill("ghost", runs.length > 1 ? runs[1] : reference, true);
     Object.assign(this.find("seek"), { max: this.clip.duration, step: 1 / this.clip.fps });
-    if (this.player) this.player.camera.azimuth = this.clip.azimuth;
+    if (this.player) Object.assign(this.player.camera, { azimuth: this.clip.azimuth, distance: this.clip.distance });
     this.cast();
     this.seek(0);
   }

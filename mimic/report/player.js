@@ -27,10 +27,10 @@ void main() {
     return;
   }
   vec3 n = kind == 1 ? normalize(slope) : normalize(cross(dFdx(world), dFdy(world)));
-  float lit = 0.42 + 0.48 * max(dot(n, light), 0.0) + 0.18 * max(dot(n, normalize(eye - world)), 0.0);
+  float lit = 0.5 + 0.5 * max(dot(n, light), 0.0) + 0.25 * max(dot(n, normalize(eye - world)), 0.0);
   seen = vec4(colour.rgb * lit, colour.a);
 }`;
-const INT16 = 32767, LIGHT = [-0.42, 0.33, 0.85], FOLLOWS_S = 0.4;
+const INT16 = 32767, FOLLOWS_S = 0.4;
 
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
 const sub = (a, b) => a.map((v, i) => v - b[i]);
@@ -42,6 +42,8 @@ const unit = (a) => a.map((v) => v / (Math.hypot(...a) || 1));
 class Track {
   constructor(track) {
     Object.assign(this, track, { poses: new Int16Array(bytes(track.poses)) });
+    this.height = 0;
+    for (let frame = 0; frame < this.frames; frame++) this.height += this.pose(1, frame / this.fps)[0][2] / this.frames;
   }
 
   pose(body, time) {
@@ -83,7 +85,7 @@ class Player {
     this.bodies = geometries.map((geometry) => geometry.parts.map((part) => this.part(part)));
     this.floor = this.upload(new Int16Array([-INT16, -INT16, 0, INT16, -INT16, 0, -INT16, INT16, 0, INT16, INT16, 0]),
       new Float32Array(12), new Uint16Array([0, 1, 2, 2, 1, 3]));
-    this.camera = { azimuth: 130, elevation: -14, distance: 3.4 };
+    this.camera = { azimuth: 130, elevation: -14, distance: 3 };
     this.figures = [];
   }
 
@@ -127,9 +129,10 @@ class Player {
     gl.blendFunc(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA);
     if (!this.figures.length) return;
     const aim = this.figures[0].track.middle(time);
-    aim[2] = 0.5 * aim[2] + 0.4;
+    aim[2] = 0.5 * (aim[2] + this.figures[0].track.height);  // a leap is to be seen, not followed
     const eye = this.look(aim, width / Math.max(height, 1));
-    gl.uniform3fv(at.light, unit(LIGHT));
+    const a = this.camera.azimuth * Math.PI / 180;  // light from behind the eye, its left, and above
+    gl.uniform3fv(at.light, unit([-0.35 * Math.cos(a) - 0.45 * Math.sin(a), -0.35 * Math.sin(a) + 0.45 * Math.cos(a), 1]));
     gl.uniform3fv(at.eye, eye);
     gl.uniform3fv(at.paper, theme.paper);
     gl.uniform3fv(at.line, theme.line);
@@ -140,7 +143,7 @@ class Player {
     const solid = this.figures.filter((figure) => !figure.ghost), ghosts = this.figures.filter((figure) => figure.ghost);
     gl.uniform1i(at.flat_, 1);  // shadows: each place of the floor once
     gl.uniform1i(at.kind, 2);
-    gl.uniform4f(at.colour, 0, 0, 0, 0.22);
+    gl.uniform4f(at.colour, 0, 0, 0, 0.3);
     gl.enable(gl.BLEND);
     gl.enable(gl.STENCIL_TEST);
     gl.stencilFunc(gl.EQUAL, 0, 255);

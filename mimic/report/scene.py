@@ -15,7 +15,8 @@ from motions.kinematics import Body, forward_kinematics
 
 MOST_TRIANGLES = 24_000
 CELLS_M = (0.004, 0.006, 0.009, 0.013, 0.018, 0.025, 0.035)  # vertices of meshes that share such a cell are merged, if need be
-MOST_FPS, MOST_FRAMES = 25.0, 750  # of a track; the player goes smoothly from one to the next
+MOST_FPS = 25.0  # of a track; the player goes smoothly from one frame to the next
+POSE_BYTES = 7 * 2 * 4 / 3  # of one body, as base64
 INT16 = 32767
 
 
@@ -61,12 +62,14 @@ def _packed(body: int, rgb: np.ndarray, rounded: bool, vertices: np.ndarray, fac
     }
 
 
-def track(body: Body, qpos: np.ndarray, fps: float) -> dict[str, Any]:
+def track(body: Body, qpos: np.ndarray, fps: float, most_bytes: float) -> dict[str, Any]:
     """{"frames", "fps", "bodies", "scale", "poses"}: poses int16 (frames, bodies, 7) of all bodies, MuJoCo's order.
 
-    A pose is xyz, times scale / 32767 in [m], and the quaternion wxyz, over 32767. Of many frames every so manieth is kept.
+    A pose is xyz, times scale / 32767 in [m], and the quaternion wxyz, over 32767. Frames are left out evenly down to `MOST_FPS`, and to what goes into
+    `most_bytes`.
     """
-    every = max(1, round(fps / MOST_FPS), -(-len(qpos) // MOST_FRAMES))
+    frames = max(2, int(most_bytes / (POSE_BYTES * body.model.nbody)))
+    every = max(1, round(fps / MOST_FPS), -(-len(qpos) // frames))
     shown = qpos[::every]
     pos, quat = forward_kinematics(body, shown.astype(np.float64))
     scale = float(np.abs(pos).max(initial=1.0))
