@@ -12,7 +12,7 @@ from motions.errors import InputError
 class Report:
     """Write one HTML page of a run, or of several side by side: results, replay, margins, costs. It opens from disk.
 
-    A run that is in training, or was evaluated by an older version, is measured first, by its newest checkpoint; that takes longer.
+    A run that is in training, or was evaluated by an older version, is measured first, by its newest checkpoint: it takes longer.
     """
 
     runs: Annotated[tuple[Path, ...], POSITIONAL]

@@ -34,8 +34,8 @@ class Moment(NamedTuple):
 class Clip:
     """What one robot did, S + 1 frames at `fps` [Hz]. Of one that follows no clip, reference, errors and body_mm are empty.
 
-    row: its row of the evaluation. qpos, reference (S + 1, nq). errors: `mimic.metrics.frame_errors`. body_mm (S + 1, K): distance
-    of each tracked body from the re-anchored reference; their mean is E_mpbpe. on_floor, reference_on_floor (S + 1, feet): bool.
+    row: its row of the evaluation. qpos, reference (S + 1, nq). errors: `mimic.metrics.frame_errors`. body_mm (S + 1, K): how far
+    each tracked body is from the re-anchored reference; their mean is E_mpbpe. on_floor, reference_on_floor (S + 1, feet): bool.
     torque, limit (S, J) [N m]: at the beginning of each control step, as the motors' formula has it, and the most there was.
     """
 

@@ -7,17 +7,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mimic.report.clip import Clip, clip_to_json, joint_use, make_clip
 from mimic.report.command import command_of
 from mimic.report.kept import ROLLOUTS, Kept, of_roaming, of_rollouts, read_kept
-from mimic.runs import CONFIG, EVALUATION, Run, open_run, read_metrics
+from mimic.runs import CONFIG, EVALUATION, QUALITY, STRESS, Run, open_run, read_metrics
 from motions.errors import InputError
 from motions.library import pack
 
 SCHEMA = 1
-STRESS, QUALITY, COMPARISON = "stress.json", "quality.json", "comparison.json"
+COMPARISON = "comparison.json"
 CURVES = (
-    "error/e_mpbpe_mm", "error/e_g_mpbpe_mm", "rollout/falls_per_s", "rollout/reward", "style/reward", "style/coverage", "reward/goal",
+    "error/e_mpbpe_mm", "error/e_g_mpbpe_mm", "rollout/falls_per_s", "rollout/reward", "style/reward", "style/coverage",
+    "reward/goal",
 )  # fmt: skip
 POINTS = 400  # of a curve, in page and JSON
 
@@ -57,7 +60,7 @@ class RunReport:
             return None
         steps = [0.0, *(row["env_steps"] for row in self.metrics)]
         rates = [row["time/env_steps_per_s"] for row in self.metrics]
-        return sum((b - a) / max(rate, 1e-9) for a, b, rate in zip(steps, steps[1:], rates))
+        return float(np.sum(np.diff(steps) / np.maximum(rates, 1e-9)))
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -133,7 +136,8 @@ def _gather(folder: Path, say: Say) -> RunReport:
         return _report(run, evaluation, read_kept(folder), missing)
     try:
         evaluation, kept = _measured(run, say)
-        missing.append(f"Measured for this page only, and not with all collisions on. To keep it: mimic evaluate {folder}")
+        without = ", and not with all collisions on" if run.config.follow else ""
+        missing.append(f"Measured for this page only{without}. To keep it: mimic evaluate {folder}")
     except InputError as error:
         kept = []
         missing.append(f"Nothing can be shown frame by frame, the policy cannot be run: {error}")

@@ -6,6 +6,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,7 +77,8 @@ def table(
     last = f"<tfoot><tr>{_row(foot)}</tr></tfoot>" if foot else ""
     kind = ' class="sortable"' if sorts else ""
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{text(caption)}"><table{kind}><caption>{text(caption)}</caption>'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{text(caption)}">'
+        f"<table{kind}><caption>{text(caption)}</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody>{last}</table></div>"
     )
 
@@ -192,7 +194,7 @@ def heat_strip(names: Sequence[str], values: np.ndarray, *, about: str) -> str:
     """A strip with a row for each of `names`, from values (F, K): from nothing at 0 to full colour at the largest."""
     columns = min(len(values), MOST_POINTS)
     edges = np.linspace(0, len(values), columns + 1).astype(int)
-    image = np.stack([values[a:b].max(axis=0) for a, b in zip(edges, edges[1:])], axis=1)  # (K, columns)
+    image = np.stack([values[a:b].max(axis=0) for a, b in pairwise(edges)], axis=1)  # (K, columns)
     pixels = np.zeros((*image.shape, 4), np.uint8)
     pixels[..., :3] = HEAT_RGB
     pixels[..., 3] = np.round(255 * image / max(float(image.max()), 1e-9))
@@ -220,12 +222,13 @@ def axis_strip(x_range: tuple[float, float], unit: str) -> str:
 
 
 def legend(labels: Sequence[tuple[int | str, str]]) -> str:
-    items = "".join(
-        f'<li><svg viewBox="0 0 24 8" aria-hidden="true"><path class="{k if isinstance(k, str) else f"c{k % COLOURS}"}" d="M0 4H24"/>'
-        f"</svg>{text(label)}</li>"
-        for k, label in labels
-    )
-    return f'<ul class="legend">{items}</ul>'
+    return f'<ul class="legend">{"".join(f"<li>{swatch(colour)}{text(label)}</li>" for colour, label in labels)}</ul>'
+
+
+def swatch(colour: int | str) -> str:
+    """A piece of line in a colour of the style sheet."""
+    kind = colour if isinstance(colour, str) else f"c{colour % COLOURS}"
+    return f'<svg class="swatch" viewBox="0 0 24 8" aria-hidden="true"><path class="{kind}" d="M0 4H24"/></svg>'
 
 
 def _svg(drawn: str, about: str) -> str:

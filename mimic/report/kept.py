@@ -13,6 +13,7 @@ from motions.errors import InputError
 from motions.files import whole
 
 ROLLOUTS = "rollouts.npz"
+LYING = 25  # control steps
 MOST = 12  # clips: of a large library those that went worst
 ARRAYS = ("qpos", "qvel", "targets", "goals")
 
@@ -48,10 +49,13 @@ def of_rollouts(rows: Sequence[dict[str, Any]], rollouts: Sequence[Rollout]) -> 
 
 
 def of_roaming(roaming: Roaming) -> list[Kept]:
-    """The first of the robots that were let loose."""
-    states, targets = roaming.states, roaming.targets[:, 0]
-    goals = np.zeros((len(targets), 0)) if roaming.goals is None else roaming.goals[:, 0]
-    return [_kept(0, len(states.qpos), states.qpos[:, 0], states.qvel[:, 0], targets, goals)]
+    """The first of the robots that were let loose, until `LYING` control steps after its fall, if it fell."""
+    frames = len(roaming.states.qpos)
+    end = min(frames, int(roaming.upright[0]) + LYING)
+    states, targets = (part[:end, 0] for part in roaming.states), roaming.targets[: end - 1, 0]
+    qpos, qvel, *_ = states
+    goals = np.zeros((len(targets), 0)) if roaming.goals is None else roaming.goals[: end - 1, 0]
+    return [_kept(0, frames, qpos, qvel, targets, goals)]
 
 
 def _kept(clip: int, frames: int, *arrays: np.ndarray) -> Kept:

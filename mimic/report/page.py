@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from mimic.report import sections
 from mimic.report.gather import RunReport
 from mimic.report.html import as_script_data, facts, folded, text
+from mimic.report.summary import comparison, summary
 from mimic.report.timeline import replay, replay_data, shown_clips, worst_moments
 from motions.files import whole
 
@@ -25,20 +26,22 @@ def make_page(reports: Sequence[RunReport]) -> str:
     shown, several = shown_clips(reports), len(reports) > 1
     title = " · ".join(report.name for report in reports)
     parts = [
-        _heading(reports),
-        sections.comparison(reports) if several else sections.summary(reports[0]),
-        _missing(reports),
-        _section("Replay", replay(shown, several) if shown else ""),
-        _section("Clips", (sections.clips_side_by_side(reports) if several else "") + _each(reports, sections.clip_tables)),
-        _section("Let loose", sections.free_table(reports)),
-        _section("Moments to look at", worst_moments(shown, reports)),
-        _section("Learning", sections.learning(reports)),
-        _section("Margins", _each(reports, sections.margins)),
-        _section("Motors and joints", _each(reports, sections.joints)),
-        _section("Teacher and student", _each(reports, sections.teacher_and_student)),
-        _section("The reference it was given", _each(reports, lambda report: facts(report.quality or {}))),
-        _section("The run" if not several else "The runs", _each(reports, sections.about_run)),
+        ("Replay", replay(shown, several) if shown else ""),
+        ("Clips", (sections.clips_side_by_side(reports) if several else "") + _each(reports, sections.clip_tables)),
+        ("Let loose", sections.free_table(reports)),
+        ("Moments to look at", worst_moments(shown, reports)),
+        ("Learning", sections.learning(reports)),
+        ("Margins", _each(reports, sections.margins)),
+        ("Motors and joints", _each(reports, sections.joints)),
+        ("Teacher and student", _each(reports, sections.teacher_and_student)),
+        ("The reference it was given", _each(reports, lambda report: facts(report.quality or {}))),
+        ("The run" if not several else "The runs", _each(reports, sections.about_run)),
     ]
+    parts = [(name, body) for name, body in parts if body]
+    top = [_heading(reports), comparison(reports) if several else summary(reports[0]), _missing(reports)]
+    links = "".join(f'<li><a href="#{_anchor(name)}">{text(name)}</a></li>' for name, _ in parts)
+    top.append(f'<nav aria-label="Sections"><ul>{links}</ul></nav>')
+    body = [*top, *(f'<section id="{_anchor(name)}"><h2>{text(name)}</h2>\n{body}</section>' for name, body in parts)]
     data = as_script_data(replay_data(shown, reports)) if shown else "null"
     here = files("mimic.report")
     script = "\n".join((here / name).read_text(encoding="utf-8") for name in ("player.js", "page.js"))
@@ -46,7 +49,7 @@ def make_page(reports: Sequence[RunReport]) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_policy(script)}'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{text(title)}</title>'
-        f"<style>\n{style}</style></head>\n<body><main>\n{chr(10).join(part for part in parts if part)}\n</main>\n"
+        f"<style>\n{style}</style></head>\n<body><main>\n{chr(10).join(body)}\n</main>\n"
         f'<script type="application/json" id="data">{data}</script>\n<script>{script}</script></body></html>\n'
     )
 
@@ -61,36 +64,31 @@ def _policy(script: str) -> str:
 def _heading(reports: Sequence[RunReport]) -> str:
     if len(reports) > 1:
         return f"<h1>{len(reports)} runs side by side</h1>"
-    (report,) = reports
-    names = [motion.name for motion in report.run.motions]
+    run, names = reports[0].run, [motion.name for motion in reports[0].run.motions]
     clips = names[0] if len(names) == 1 else f"{len(names)} clips"
-    return f'<h1>{text(report.run.robot.name)}: {text(clips)}</h1><p class="soft">{text(report.name)}, preset {text(report.run.config.preset)}</p>'
+    about = f"{reports[0].name}, preset {run.config.preset}"
+    return f'<h1>{text(run.robot.name)}: {text(clips)}</h1><p class="soft">{text(about)}</p>'
 
 
 def _missing(reports: Sequence[RunReport]) -> str:
     """What a reader must know before the numbers."""
     lines = []
     for report in reports:
-        name = f"{report.name}: " if len(reports) > 1 else ""
+        said = list(report.missing)
         if report.in_training:
-            lines.append(
-                f"{name}In training, or stopped before its end: {report.env_steps:,} of {report.run.config.env_steps:,} env-steps."
-            )
-        if left := len(report.rows) - len(report.clips):
-            lines += (
-                [f"{name}Replay, moments, motors and joints are of the {len(report.clips)} worst clips."]
-                if report.clips and left > 0
-                else []
-            )
-        lines += [name + line for line in report.missing]
+            asked = report.run.config.env_steps
+            said.insert(0, f"In training, or stopped before its end: {report.env_steps:,} of {asked:,} env-steps.")
+        if report.clips and len(report.rows) > len(report.clips):
+            said.append(f"Replay, moments, motors and joints are of the {len(report.clips)} clips that went worst.")
+        lines += [f"{report.name}: {line}" if len(reports) > 1 else line for line in said]
     return f'<ul class="missing">{"".join(f"<li>{text(line)}</li>" for line in lines)}</ul>' if lines else ""
 
 
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{text(title)}</h2>\n{body}</section>" if body else ""
+def _anchor(name: str) -> str:
+    return name.lower().replace(" ", "-")
 
 
-def _each(reports: Sequence[RunReport], section) -> str:
+def _each(reports: Sequence[RunReport], section: Callable[[RunReport], str]) -> str:
     """A section's body for each run, folded where there are several."""
     if len(reports) == 1:
         return section(reports[0])

@@ -3,14 +3,14 @@
 
 const VERTEX = `#version 300 es
 in vec3 place; in vec3 normal;
-uniform mat4 view; uniform vec4 turn; uniform vec3 origin; uniform float scale; uniform vec3 light; uniform bool flat_;
+uniform mat4 view; uniform vec4 turn; uniform vec3 origin; uniform float scale; uniform vec3 light; uniform bool flat_; uniform vec3 eye; uniform float behind;
 out vec3 world; out vec3 slope;
 vec3 turned(vec3 v) { return v + 2.0 * cross(turn.yzw, cross(turn.yzw, v) + turn.x * v); }
 void main() {
   world = turned(place * scale) + origin;
   slope = turned(normal);
   if (flat_) { world.xy -= light.xy / light.z * world.z; world.z = 0.002; }
-  gl_Position = view * vec4(world, 1.0);
+  gl_Position = view * vec4(world + behind * normalize(world - eye), 1.0);
 }`;
 const FRAGMENT = `#version 300 es
 precision highp float;
@@ -30,7 +30,7 @@ void main() {
   float lit = 0.5 + 0.5 * max(dot(n, light), 0.0) + 0.25 * max(dot(n, normalize(eye - world)), 0.0);
   seen = vec4(colour.rgb * lit, colour.a);
 }`;
-const INT16 = 32767, FOLLOWS_S = 0.4;
+const INT16 = 32767, FOLLOWS_S = 0.4, BEHIND_M = 0.05;  // a ghost shows before the robot only where it is nearer by that
 
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
 const sub = (a, b) => a.map((v, i) => v - b[i]);
@@ -137,6 +137,7 @@ class Player {
     gl.uniform3fv(at.paper, theme.paper);
     gl.uniform3fv(at.line, theme.line);
     gl.uniform1i(at.flat_, 0);
+    gl.uniform1f(at.behind, 0);
     gl.uniform1i(at.kind, 3);
     gl.uniform4f(at.colour, ...theme.floor, 1);
     this.piece(this.floor, [aim[0], aim[1], 0], [1, 0, 0, 0], 40);
@@ -153,6 +154,7 @@ class Player {
     gl.disable(gl.BLEND);
     gl.uniform1i(at.flat_, 0);
     solid.forEach((figure) => this.figure(figure, time, (part) => [...part.rgb, 1]));
+    gl.uniform1f(at.behind, BEHIND_M);
     ghosts.forEach((figure) => {  // its depth first, so that only its outside is seen
       gl.colorMask(false, false, false, false);
       this.figure(figure, time, () => [0, 0, 0, 0]);
@@ -191,7 +193,7 @@ class Player {
     const ahead = [Math.cos(e) * Math.cos(a), Math.cos(e) * Math.sin(a), Math.sin(e)];
     const right = [Math.sin(a), -Math.cos(a), 0], up = cross(right, ahead);
     const eye = aim.map((v, i) => v - this.camera.distance * ahead[i]);
-    const near = 0.05, far = 90, f = 1 / Math.tan(0.36), g = f / aspect, d = (near + far) / (near - far);
+    const near = 0.05, far = 90, f = Math.min(1, aspect) / Math.tan(0.36), g = f / aspect, d = (near + far) / (near - far);
     const rows = [right.map((v) => g * v), up.map((v) => f * v), ahead.map((v) => -d * v), ahead];
     const shift = [-dot(rows[0], eye), -dot(rows[1], eye), -dot(rows[2], eye) + 2 * near * far / (near - far), -dot(ahead, eye)];
     this.gl.uniformMatrix4fv(this.at.view, false, [0, 1, 2].flatMap((k) => rows.map((row) => row[k])).concat(shift));

@@ -23,8 +23,8 @@ INT16 = 32767
 def geometry(model: mujoco.MjModel) -> dict[str, Any]:
     """{"parts": [{"body", "rgb", "round", "scale", "vertices", "triangles"}]}: what is drawn of each body, colour by colour.
 
-    body: MuJoCo's id. vertices: int16, times scale / 32767 in [m], in the body's frame; triangles: uint16. round: to be shaded as a
-    smooth surface.
+    body: MuJoCo's id. vertices: int16, times scale / 32767 in [m], in the body's frame; triangles: uint16. round: to be shaded as
+    a smooth surface.
     """
     thin, parts = copy.copy(model), []
     for cell_m in (0.0, *CELLS_M):
@@ -65,8 +65,8 @@ def _packed(body: int, rgb: np.ndarray, rounded: bool, vertices: np.ndarray, fac
 def track(body: Body, qpos: np.ndarray, fps: float, most_bytes: float) -> dict[str, Any]:
     """{"frames", "fps", "bodies", "scale", "poses"}: poses int16 (frames, bodies, 7) of all bodies, MuJoCo's order.
 
-    A pose is xyz, times scale / 32767 in [m], and the quaternion wxyz, over 32767. Frames are left out evenly down to `MOST_FPS`, and to what goes into
-    `most_bytes`.
+    A pose is xyz, times scale / 32767 in [m], and the quaternion wxyz, over 32767. Frames are left out evenly, down to `MOST_FPS`
+    and to what goes into `most_bytes`.
     """
     frames = max(2, int(most_bytes / (POSE_BYTES * body.model.nbody)))
     every = max(1, round(fps / MOST_FPS), -(-len(qpos) // frames))

@@ -1,4 +1,4 @@
-"""The replay of a report: player, and below it errors, heat map and contacts on one time line; and the worst moments as pictures."""
+"""The replay of a report: player, below it errors, heat map and contacts on one time line; and the worst moments as pictures."""
 
 import io
 from collections.abc import Sequence
@@ -13,7 +13,15 @@ from mimic.pipeline import robot_for
 from mimic.report.clip import Clip, Moment
 from mimic.report.gather import RunReport
 from mimic.report.html import (
-    COLOURS, Line, axis_strip, bars_strip, data_url, heat_strip, legend, line_strip, text,
+    Line,
+    axis_strip,
+    bars_strip,
+    data_url,
+    heat_strip,
+    legend,
+    line_strip,
+    swatch,
+    text,
 )  # fmt: skip
 from mimic.report.scene import geometry, track
 from mimic.view.camera import view_azimuth
@@ -23,7 +31,7 @@ from motions.kinematics import forward_kinematics
 
 PICTURE_PX, QUALITY, SPREAD = 260, 82, 4
 MOST_BYTES = 6_000_000  # of all poses in a page
-LOOKS, AWAY = 20, 2.9  # poses that are looked at to place the camera; how many reaches of the body it is away
+LOOKS, AWAY = 20, 3.3  # poses that are looked at to place the camera; how many reaches of the body it is away
 
 
 class Shown(NamedTuple):
@@ -89,11 +97,12 @@ def replay(shown: Sequence[Shown], several: bool) -> str:
 <p data-is="no-webgl" hidden>This browser draws no WebGL 2, so the replay is not shown; the strips and pictures below are.</p>
 <div class="controls"><button type="button" data-is="play">Play</button>
 <input type="range" data-is="seek" min="0" max="1" step="0.02" value="0" aria-label="Time [s]">
-<label>Speed <select data-is="speed">{speeds}</select></label><label><input type="checkbox" data-is="loop" checked> Loop</label></div>
+<label>Speed <select data-is="speed">{speeds}</select></label>
+<label><input type="checkbox" data-is="loop" checked> Loop</label></div>
 <output data-is="now" aria-live="off"></output>
 {"".join(_strips(index, clip, several) for index, clip in enumerate(shown))}
-<p class="soft">Space plays; left and right step by a frame, page up and down by a second, home and end; a, d, w, s turn, + and - come
-nearer. Click or drag on a strip to go there.</p></div>"""
+<p class="soft">Space plays; left and right step by a frame, page up and down by a second; home and end; a, d, w, s turn,
++ and - come nearer. Click or drag on a strip to go there.</p></div>"""
 
 
 def _strips(index: int, clip: Shown, several: bool) -> str:
@@ -110,13 +119,17 @@ def _strips(index: int, clip: Shown, several: bool) -> str:
             )
             rows.append(line_strip(f"{metric.symbol} [{metric.unit}]", drawn, span, about=about, shaded=shaded))
     for i, report, one in clip.runs:
-        title = f'<h4><svg viewBox="0 0 24 8" aria-hidden="true"><path class="c{i % COLOURS}" d="M0 4H24"/></svg>{text(report.name)}</h4>'
+        title = f"<h4>{swatch(i)}{text(report.name)}</h4>"
         rows += [title if several else "", _goals(report, one, span), _heat(report, one), *_contacts(report, one, span[1])]
-    key = legend([("on", "foot on the floor"), ("reference", "the reference's")]) if clip.runs[0][2].on_floor.shape[1] else ""
-    return (
-        f'<div class="strips" data-clip="{index}"><h3 class="print-only">{text(clip.name)}</h3>{"".join(rows)}{axis_strip(span, "time [s]")}'
-        f'<div class="over"><div class="cursor"></div></div>{key}</div>'
-    )
+    keys: list[tuple[int | str, str]] = []
+    if any(one.on_floor.shape[1] for *_, one in clip.runs):
+        keys += [("on", "foot on the floor"), *([("reference", "the reference's")] if lines else [])]
+    if any(_told_speed(report, one) for _, report, one in clip.runs):
+        keys += [("soft", "speed asked"), (0, "done")]
+    key = legend(keys) if keys else ""
+    head = f'<h3 class="print-only">{text(clip.name)}</h3>'
+    foot = f'{axis_strip(span, "time [s]")}<div class="over"><div class="cursor"></div></div>{key}'
+    return f'<div class="strips" data-clip="{index}">{head}{"".join(rows)}{foot}</div>'
 
 
 def _heat(report: RunReport, clip: Clip) -> str:
@@ -142,15 +155,19 @@ def _contacts(report: RunReport, clip: Clip, duration_s: float) -> list[str]:
     return made
 
 
+def _told_speed(report: RunReport, clip: Clip) -> bool:
+    return report.run.config.goal.kind == "heading" and clip.reference is None
+
+
 def _goals(report: RunReport, clip: Clip, span: tuple[float, float]) -> str:
     """Of a robot that is told a velocity: the speed asked and done."""
-    if report.run.config.goal.kind != "heading" or clip.reference is not None:
+    if not _told_speed(report, clip):
         return ""
     time = np.arange(len(clip.goals)) / clip.fps
     asked, done = (np.linalg.norm(part[:, :2], axis=1) for part in (clip.goals, clip.velocity[1:]))
     lines = [Line("asked", time, asked, "soft"), Line("done", time, done, 0)]
     about = f"Speed asked, {asked.mean():.2f} m/s in the mean, and done, {done.mean():.2f}"
-    return line_strip("speed [m/s]", lines, span, about=about) + legend([("soft", "asked"), (0, "done")])
+    return line_strip("speed [m/s]", lines, span, about=about)
 
 
 def worst_moments(shown: Sequence[Shown], reports: Sequence[RunReport]) -> str:
@@ -183,8 +200,7 @@ def _pictures(index: int, clip: Clip, model: Any, drawer: Any) -> str:
         if clip.reference is not None:
             fell = "falls here, " if moment.fell else ""
             said += f": {fell}E_mpbpe {moment.error_mm:.0f} mm, {moment.body} {moment.body_mm:.0f} mm off"
-        made += (
-            f'<li><button type="button" data-clip="{index}" data-time="{time_s:.4f}"><img width="{PICTURE_PX}" height="{PICTURE_PX}" '
-            f'alt="{text(clip.name)} at {text(said)}" src="{data_url("image/jpeg", buffer.getvalue())}"><span>{text(said)}</span></button></li>'
-        )
+        picture = f'width="{PICTURE_PX}" height="{PICTURE_PX}" src="{data_url("image/jpeg", buffer.getvalue())}"'
+        image_of = f'<img alt="{text(clip.name)} at {text(said)}" {picture}><span>{text(said)}</span>'
+        made += f'<li><button type="button" data-clip="{index}" data-time="{time_s:.4f}">{image_of}</button></li>'
     return made
