@@ -90,10 +90,10 @@ def make_clip(name: str, row: dict[str, Any], kept: Kept, robot: Robot, clip: Ki
         goals=kept.goals,
         velocity=kept.qvel[:, :2],
     )
-    return made if body_mm is None else _with_moments(made, robot.tracked_bodies)
+    return made if body_mm is None else with_moments(made, robot.tracked_bodies)
 
 
-def _with_moments(clip: Clip, bodies: Sequence[str]) -> Clip:
+def with_moments(clip: Clip, bodies: Sequence[str]) -> Clip:
     """The fall, if there is one, and the largest errors above the mean before it, `APART_S` apart."""
     assert clip.body_mm is not None
     error, fell = clip.body_mm.mean(axis=1), clip.fell_at

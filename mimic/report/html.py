@@ -15,6 +15,7 @@ from PIL import Image
 COLOURS = 6  # of lines, in the style sheet as c0 ...
 MOST_POINTS = 600  # of a line, and columns of a heat map
 HEAT_RGB = (217, 84, 30)
+LAST = 94.0  # percent of an axis: from here on a mark ends at its place
 DECADE = 8.0  # a logarithmic axis spans at least this
 
 
@@ -215,9 +216,11 @@ def strip(name: str, drawn: str, labels: str = "", *, tall: bool = False) -> str
 
 def axis_strip(x_range: tuple[float, float], unit: str) -> str:
     low, high = x_range
-    marks = "".join(
-        f'<span style="left:{100 * (x - low) / max(high - low, 1e-9):.2f}%">{x:g}</span>' for x in ticks(low, high, 8)
-    )
+    marks = ""
+    for x in ticks(low, high, 8):
+        share = 100 * (x - low) / max(high - low, 1e-9)
+        place = f"left:{share:.2f}%" if share < LAST else f"right:{max(100 - share, 0):.2f}%;transform:none"  # within the page
+        marks += f'<span style="{place}">{x:g}</span>'
     return f'<div class="strip axis"><div class="name">{text(unit)}</div><div class="lane" aria-hidden="true">{marks}</div></div>'
 
 

@@ -20,7 +20,7 @@ from mimic.report.html import (
     percent,
     table,
     text,
-)  # fmt: skip
+)
 from mimic.report.summary import FREE_NAMES, HEADLINE, SUCCESS, is_best, side_text
 
 CURVE_NAMES = {
@@ -70,13 +70,18 @@ def _clip_row(name: str, row: Mapping[str, Any], success: Callable[[float], str]
 def _strikes(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     head = ["clip", "targets", "struck", "stood", "nearest [m]"]
     made = [
-        [Cell(text(r["name"])), cell(r["targets"], 0), *(Cell(percent(r[k]), r[k]) for k in ("struck", "stood")), cell(r["nearest_m"], 2)]
-        for r in rows
-    ]  # fmt: skip
+        [
+            Cell(text(row["name"])),
+            cell(row["targets"], 0),
+            *(Cell(percent(row[key]), row[key]) for key in ("struck", "stood")),
+            cell(row["nearest_m"], 2),
+        ]
+        for row in rows
+    ]
     return table(title, head, made)
 
 
-def clips_side_byside_text(reports: Sequence[RunReport]) -> str:
+def clips_side_by_side(reports: Sequence[RunReport]) -> str:
     """E_mpbpe of each clip in each run; the smallest of those that completed it in bold."""
     by_run = [{row["name"]: row for row in report.rows} for report in reports]
     names = list(dict.fromkeys(name for rows in by_run for name in rows))

@@ -22,7 +22,7 @@ from mimic.report.html import (
     line_strip,
     swatch,
     text,
-)  # fmt: skip
+)
 from mimic.report.scene import geometry, track
 from mimic.view.camera import view_azimuth
 from mimic.view.renderer import make_renderer
