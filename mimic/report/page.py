@@ -10,7 +10,7 @@ from mimic.report import sections
 from mimic.report.gather import RunReport
 from mimic.report.html import as_script_data, facts, folded, text
 from mimic.report.summary import comparison, summary
-from mimic.report.timeline import replay, replay_data, shown_clips, worst_moments
+from mimic.report.timeline import looks, replay, replay_data, shown_clips, worst_moments
 from motions.files import whole
 
 
@@ -23,13 +23,13 @@ def write_page(path: Path, reports: Sequence[RunReport]) -> Path:
 
 
 def make_page(reports: Sequence[RunReport]) -> str:
-    shown, several = shown_clips(reports), len(reports) > 1
+    shown, models, several = shown_clips(reports), looks(reports), len(reports) > 1
     title = " · ".join(report.name for report in reports)
     parts = [
         ("Replay", replay(shown, several) if shown else ""),
         ("Clips", (sections.clips_side_by_side(reports) if several else "") + _each(reports, sections.clip_tables)),
         ("Let loose", sections.free_table(reports)),
-        ("Moments to look at", worst_moments(shown, reports)),
+        ("Moments to look at", worst_moments(shown, models, several=several)),
         ("Learning", sections.learning(reports)),
         ("Margins", _each(reports, sections.margins)),
         ("Motors and joints", _each(reports, sections.joints)),
@@ -42,7 +42,7 @@ def make_page(reports: Sequence[RunReport]) -> str:
     links = "".join(f'<li><a href="#{_anchor(name)}">{text(name)}</a></li>' for name, _ in parts)
     top.append(f'<nav aria-label="Sections"><ul>{links}</ul></nav>')
     body = [*top, *(f'<section id="{_anchor(name)}"><h2>{text(name)}</h2>\n{body}</section>' for name, body in parts)]
-    data = as_script_data(replay_data(shown, reports)) if shown else "null"
+    data = as_script_data(replay_data(shown, models, several=several)) if shown else "null"
     here = files("mimic.report")
     script = "\n".join((here / name).read_text(encoding="utf-8") for name in ("player.js", "page.js"))
     style = (here / "page.css").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
+import mujoco
 import numpy as np
 from PIL import Image
 
@@ -25,7 +26,7 @@ from mimic.report.html import (
 )
 from mimic.report.scene import geometry, track
 from mimic.view.camera import view_azimuth
-from mimic.view.renderer import make_renderer
+from mimic.view.renderer import Renderer, make_renderer
 from mimic.view.video import moments
 from motions.kinematics import forward_kinematics
 
@@ -58,16 +59,21 @@ def shown_clips(reports: Sequence[RunReport]) -> list[Shown]:
     return list(found.values())
 
 
-def replay_data(shown: Sequence[Shown], reports: Sequence[RunReport]) -> dict[str, Any]:
+def looks(reports: Sequence[RunReport]) -> dict[str, mujoco.MjModel]:
+    """By name, each robot's model to be drawn."""
+    runs = {report.run.robot.name: report.run for report in reports if report.clips}
+    return {name: robot_for(run).model for name, run in runs.items()}
+
+
+def replay_data(shown: Sequence[Shown], models: dict[str, mujoco.MjModel], *, several: bool) -> dict[str, Any]:
     """What the scripts of the page read."""
-    robots = {report.run.robot.name: report for report in reports if report.clips}
-    place = {name: index for index, name in enumerate(robots)}
+    place = {name: index for index, name in enumerate(models)}
     clips = []
     most = MOST_BYTES // max(1, sum(len(clip.runs) + 1 for clip in shown))
     for clip in shown:
         tracks, errors = [], []
         for _, report, one in clip.runs:
-            who = report.name if len(reports) > 1 else "controller"
+            who = report.name if several else "controller"
             body, index = report.run.robot.body, place[report.run.robot.name]
             tracks.append({"label": who, "reference": False, "geometry": index, "poses": track(body, one.qpos, one.fps, most)})
             if one.body_mm is not None:
@@ -82,7 +88,7 @@ def replay_data(shown: Sequence[Shown], reports: Sequence[RunReport]) -> dict[st
         reach = float(np.linalg.norm(pos[:, 1:] - pos[:, 1:2], axis=-1).max())
         view = {"azimuth": view_azimuth(longest.qpos), "distance": AWAY * reach}
         clips.append({"duration": clip.duration_s, "fps": clip.fps, **view, "errors": errors, "tracks": tracks})
-    return {"geometries": [geometry(robot_for(report.run).model) for report in robots.values()], "clips": clips}
+    return {"geometries": [geometry(model) for model in models.values()], "clips": clips}
 
 
 def replay(shown: Sequence[Shown], several: bool) -> str:
@@ -170,23 +176,22 @@ def _goals(report: RunReport, clip: Clip, span: tuple[float, float]) -> str:
     return line_strip("speed [m/s]", lines, span, about=about)
 
 
-def worst_moments(shown: Sequence[Shown], reports: Sequence[RunReport]) -> str:
+def worst_moments(shown: Sequence[Shown], models: dict[str, mujoco.MjModel], *, several: bool) -> str:
     """A row of pictures for each clip and run; each leads to its moment in the replay."""
-    drawers, rows = {}, []
-    with ExitStack() as open_ones:
+    rows = []
+    with ExitStack() as stack:
+        size = (PICTURE_PX, PICTURE_PX)
+        drawers = {name: stack.enter_context(closing(make_renderer(model, size))) for name, model in models.items()}
         for index, clip in enumerate(shown):
             for _, report, one in clip.runs:
                 robot = report.run.robot.name
-                if robot not in drawers:
-                    model = robot_for(report.run).model
-                    drawer = make_renderer(model, (PICTURE_PX, PICTURE_PX))
-                    drawers[robot] = model, open_ones.enter_context(closing(drawer))
-                whose = f"{clip.name}, {report.name}" if len(reports) > 1 else clip.name
-                rows.append(f'<h3>{text(whose)}</h3><ul class="pictures">{_pictures(index, one, *drawers[robot])}</ul>')
+                whose = f"{clip.name}, {report.name}" if several else clip.name
+                pictures = _pictures(index, one, models[robot], drawers[robot])
+                rows.append(f'<h3>{text(whose)}</h3><ul class="pictures">{pictures}</ul>')
     return "".join(rows)
 
 
-def _pictures(index: int, clip: Clip, model: Any, drawer: Any) -> str:
+def _pictures(index: int, clip: Clip, model: mujoco.MjModel, drawer: Renderer) -> str:
     even = np.unique(np.linspace(0, len(clip.qpos) - 1, SPREAD).round().astype(int))
     chosen = clip.moments or [Moment(int(frame), 0.0, "", 0.0, False) for frame in even]
     size = (PICTURE_PX, PICTURE_PX)
