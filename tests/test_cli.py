@@ -19,6 +19,7 @@ from mimic.cli import COMMANDS
 from mimic.presets import PRESETS
 from mimic.progress import Progress
 from mimic.runs import open_run, read_metrics
+from mimic.stress import AXES
 from motions.motion import save_motion
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,6 +121,17 @@ def test_stress_takes_a_run_and_other_motions(trained: Path, tmp_path: Path):
     report = json.loads(json_path.read_text())
     assert (report["clip"], report["policy"], len(report["axes"])) == ("other", str(trained), 3)
     assert not (trained / "stress.json").exists(), "that is of all axes, and of the run's own clips"
+
+
+def test_a_whole_stress_sweep_is_kept_for_the_report(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    monkeypatch.setattr("mimic.stress.AXES", {"torque": AXES["torque"]})
+    assert call("stress", folder, "--seeds", "2") == 0
+    assert json.loads((folder / "stress.json").read_text())["clip"] == "sway"
+    assert call("report", folder, "--json", tmp_path / "r.json") == 0
+    assert json.loads((tmp_path / "r.json").read_text())["runs"][0]["stress"]["margins"].keys() == {"torque"}
+    assert "What margin?" in (folder / "report.html").read_text()
 
 
 def test_evaluate_measures_the_mirror_image_too(trained: Path, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -24,12 +24,13 @@ from mimic.report.clip import FULL, Clip, contact_agreement, feet_on_floor, join
 from mimic.report.command import command_of
 from mimic.report.gather import RunReport, gather, thinned
 from mimic.report.html import bars_strip, ticks
-from mimic.report.kept import MOST, of_rollouts, read_kept, worst_first
+from mimic.report.kept import LYING, MOST, of_roaming, of_rollouts, read_kept, worst_first
 from mimic.report.page import make_page
 from mimic.report.scene import INT16, MOST_TRIANGLES, geometry, track
+from mimic.roam import Roaming
 from mimic.runs import EVALUATION, METRICS, STRESS
 from motions.errors import InputError
-from motions.kinematics import Body, forward_kinematics
+from motions.kinematics import Body, KinematicState, forward_kinematics
 
 ROBOT = tiny_robot()
 
@@ -335,6 +336,23 @@ def test_a_policy_that_follows_no_clip(free: Path):
     assert "speed asked" in text
     assert 'class="heat' not in text.replace("strip heat {", "")
     assert "E_g-mpbpe [mm]</div>" not in text
+
+
+def test_a_robot_let_loose_is_shown_until_it_fell():
+    state = KinematicState(*(np.zeros((200, 3, 4), np.float32) for _ in KinematicState._fields))
+    roaming = Roaming({}, None, state, np.zeros((199, 3, 2)), None, upright=np.array([40, 200, 200]))
+    (kept,) = of_roaming(roaming)
+    assert (len(kept.qpos), len(kept.targets), kept.frames) == (40 + LYING, 39 + LYING, 200)
+    (whole,) = of_roaming(replace(roaming, upright=np.array([200, 40, 40])))
+    assert len(whole.qpos) == 200
+
+
+def test_what_comes_after_the_physics_broke_is_not_kept():
+    qpos = np.zeros((30, 1, 4), np.float32)
+    qpos[12:] = np.nan
+    state = KinematicState(qpos, *(np.zeros((30, 1, 4), np.float32) for _ in KinematicState._fields[1:]))
+    (kept,) = of_roaming(Roaming({}, None, state, np.zeros((29, 1, 2)), None, upright=np.array([30])))
+    assert (len(kept.qpos), len(kept.qvel), len(kept.targets)) == (12, 12, 11)
 
 
 def test_runs_of_the_same_name_are_told_apart(free: Path, tmp_path: Path):

@@ -30,7 +30,8 @@ from mimic.view.renderer import Renderer, make_renderer
 from mimic.view.video import moments
 from motions.kinematics import forward_kinematics
 
-PICTURE_PX, QUALITY, SPREAD = 260, 82, 4
+PICTURE_PX, QUALITY, SPREAD = 240, 82, 4
+FEW, OF_MANY = 18, 2  # pictures, beyond which there are fewer of each clip: drawing them takes most of the page's time
 MOST_BYTES = 6_000_000  # of all poses in a page
 LOOKS, AWAY = 20, 3.3  # poses that are looked at to place the camera; how many reaches of the body it is away
 
@@ -178,7 +179,7 @@ def _goals(report: RunReport, clip: Clip, span: tuple[float, float]) -> str:
 
 def worst_moments(shown: Sequence[Shown], models: dict[str, mujoco.MjModel], *, several: bool) -> str:
     """A row of pictures for each clip and run; each leads to its moment in the replay."""
-    rows = []
+    rows, each = [], max(OF_MANY, FEW // max(1, sum(len(clip.runs) for clip in shown)))
     with ExitStack() as stack:
         size = (PICTURE_PX, PICTURE_PX)
         drawers = {name: stack.enter_context(closing(make_renderer(model, size))) for name, model in models.items()}
@@ -186,14 +187,14 @@ def worst_moments(shown: Sequence[Shown], models: dict[str, mujoco.MjModel], *, 
             for _, report, one in clip.runs:
                 robot = report.run.robot.name
                 whose = f"{clip.name}, {report.name}" if several else clip.name
-                pictures = _pictures(index, one, models[robot], drawers[robot])
+                pictures = _pictures(index, one, each, models[robot], drawers[robot])
                 rows.append(f'<h3>{text(whose)}</h3><ul class="pictures">{pictures}</ul>')
     return "".join(rows)
 
 
-def _pictures(index: int, clip: Clip, model: mujoco.MjModel, drawer: Renderer) -> str:
+def _pictures(index: int, clip: Clip, most: int, model: mujoco.MjModel, drawer: Renderer) -> str:
     even = np.unique(np.linspace(0, len(clip.qpos) - 1, SPREAD).round().astype(int))
-    chosen = clip.moments or [Moment(int(frame), 0.0, "", 0.0, False) for frame in even]
+    chosen = clip.moments[:most] or [Moment(int(frame), 0.0, "", 0.0, False) for frame in even]
     size = (PICTURE_PX, PICTURE_PX)
     images = moments(drawer, model, clip.qpos, clip.reference, clip.fps, [moment.frame for moment in chosen], size)
     made = ""
