@@ -132,23 +132,20 @@ def line_strip(
     *,
     about: str,
     log: bool = False,
-    top: float | None = None,
-    low: float | None = 0.0,
     shaded: tuple[float, float] | None = None,
 ) -> str:
-    """A strip of `strips` with curves. top, low: the y axis' ends, None: as the lines need. shaded: a part of x."""  # fmt: skip
+    """A strip of `strips` with curves, from 0 or below; log: where they span much, a logarithmic axis. shaded: a part of x."""
     known = np.concatenate([line.y[np.isfinite(line.y)] for line in lines])
     if log:
         known = known[known > 0]
     if not len(known):
         return ""
     log = log and float(known.max()) > DECADE * float(known.min())
-    high = float(known.max()) if top is None else top
-    least = float(known.min()) if log or low is None else min(low, float(known.min()))
+    high, least = float(known.max()), float(known.min()) if log else min(0.0, float(known.min()))
     scale = math.log10 if log else float
     bottom, above = scale(least), max(scale(high), scale(least) + 1e-9)
-    above += 0.0 if top is not None else 0.05 * (above - bottom)
-    marks = [k for k in (_log_ticks(least, high) if log else ticks(bottom, above, 4))]
+    above += 0.05 * (above - bottom)
+    marks = _log_ticks(least, high) if log else ticks(bottom, above, 4)
 
     def place_y(values: np.ndarray) -> np.ndarray:
         shown = np.log10(np.maximum(values, 1e-12)) if log else values
