@@ -12,6 +12,7 @@ from mimic.commands.harden import Harden, parse_harden
 from mimic.commands.init import Init
 from mimic.commands.mocap import Convert, Retarget
 from mimic.commands.motions import Fetch, Motions, run_motions
+from mimic.commands.report import Report
 from mimic.commands.robot import Robot
 from mimic.commands.serving import Rehearse, Serve, SimRobot
 from mimic.commands.stress import Stress
@@ -26,7 +27,7 @@ from motions.errors import InputError, unknown_name
 
 GROUPS: dict[str, tuple[type, ...]] = {
     "train": (Demo, Init, Train, Sweep, Distill, Harden),
-    "look": (View, Play, Inspect),
+    "look": (View, Report, Play, Inspect),
     "measure": (Evaluate, Stress, Bench),
     "motions": (Retarget, Convert, Motions, Fetch, Robot),
     "deploy": (Export, CheckBundle, Rehearse, Serve, SimRobot),

@@ -32,9 +32,15 @@ def global_body_error(state: KinematicState, reference: KinematicState, anchor: 
     return _distance_mm(state.xpos, reference.xpos)
 
 
+def body_errors(state: KinematicState, reference: KinematicState, anchor: int) -> Array:
+    """Position error of each tracked body against the re-anchored reference, (..., K) [mm]."""
+    xp = namespace(state.xpos)
+    return MM * xp.sqrt(xp.sum((state.xpos - anchored_targets(state, reference, anchor)[0]) ** 2, axis=-1))
+
+
 def body_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:
-    """E_mpbpe: mean position error of the tracked bodies against the re-anchored reference [mm]."""
-    return _distance_mm(state.xpos, anchored_targets(state, reference, anchor)[0])
+    """E_mpbpe: their mean over the bodies [mm]."""
+    return namespace(state.xpos).mean(body_errors(state, reference, anchor), axis=-1)
 
 
 def root_relative_body_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:

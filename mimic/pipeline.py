@@ -16,6 +16,7 @@ from mimic.deploy.sim2sim import Policy, rollout
 from mimic.evaluate import Evaluation, evaluate_policy, measure, simulated_motion
 from mimic.learning.networks import Layers, Params, actor_layers, symmetric_layers
 from mimic.recovery import FALLS, measure_recovery
+from mimic.report.kept import of_roaming, of_rollouts, write_kept
 from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
 from mimic.runs import EVALUATION, Run, git_commit, practised
@@ -128,6 +129,7 @@ def evaluate_run(
         evaluation = replace(evaluation, recovery=measure_recovery(policy, asked, all_collisions, count))
     if motions is None:
         write_json(run.folder / EVALUATION, evaluation.to_json())
+        write_kept(run.folder, of_rollouts(evaluation.clips, evaluation.rollouts))
     return evaluation
 
 
@@ -158,6 +160,7 @@ def roam_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], No
     roaming = roam(_exported(run, say), motions or run.asked)
     if motions is None:
         write_json(run.folder / EVALUATION, roaming.to_json())
+        write_kept(run.folder, of_roaming(roaming))
     return roaming
 
 

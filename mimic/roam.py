@@ -29,13 +29,16 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Roaming:
-    """What robots did that were let loose: `row` as trained, `sim2sim` in another simulator, if asked; states (T + 1, B, ...) and
-    goals (T, B, G) of the first."""
+    """What robots did that were let loose: `row` as trained, `sim2sim` in another simulator, if asked; states (T + 1, B, ...),
+    joint targets (T, B, J) [rad] and goals (T, B, G) of the first."""
 
     row: Row
     sim2sim: Row | None
     states: KinematicState = field(repr=False)
+    targets: np.ndarray = field(repr=False)
     goals: np.ndarray | None = field(repr=False)
+    upright: np.ndarray = field(repr=False)
+    """How many states (B,) each of them stood."""
     n_env_steps: int | None = None
     """As `mimic.evaluate` gives it."""
 
@@ -74,25 +77,35 @@ def roam(
     if policy.spec.follow:
         raise InputError("the policy follows its clip: mimic evaluate measures it along that")
     clips = [policy.reference(motion) for motion in motions or [policy.motion]]
-    row, states, goals = _loose(policy, clips, policy.model, seed, seconds)
+    row, states, targets, goals = _loose(policy, clips, policy.model, seed, seconds)
     other = _loose(policy, clips, other_simulator(policy.model), seed, seconds)[0] if again else None
-    return Roaming(row, other, states, goals, policy.spec.env_steps)
+    return Roaming(row, other, states, targets, goals, stood(policy, states), policy.spec.env_steps)
 
 
 def _loose(
     policy: Policy, clips: Sequence[KinematicState], model: Any, seed: int, seconds: float
-) -> tuple[Row, KinematicState, np.ndarray | None]:
+) -> tuple[Row, KinematicState, np.ndarray, np.ndarray | None]:
     frames = KinematicState(*(np.concatenate(parts) for parts in zip(*clips, strict=True)))
     begins = np.linspace(0, len(frames.qpos) - 1, ROBOTS).astype(int)
     simulation = Simulation(model, policy.tracked_ids, frames.qpos[begins], frames.qvel[begins], policy.spec.curve)
     steps = round(seconds / policy.spec.ctrl_dt)
     teller = None if policy.spec.goal is None else Teller(policy, seed)
     link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
-    states = [simulation.state()]
-    states += [step.state for step in track(policy, clips[0], link, steps, teller)]
+    states, targets = [simulation.state()], []
+    for step in track(policy, clips[0], link, steps, teller):
+        states.append(step.state)
+        targets.append(step.target)
     run = KinematicState(*(np.stack(parts) for parts in zip(*states, strict=True)))
     goals = None if teller is None else np.stack(teller.told)
-    return measure(policy, run, frames, clips, goals), run, goals
+    return measure(policy, run, frames, clips, goals), run, np.stack(targets), goals
+
+
+def stood(policy: Policy, run: KinematicState) -> np.ndarray:
+    """How many of the states (T + 1, B, ...) each robot stood before it fell; (B,)."""
+    spec = policy.spec
+    lowest = np.array(spec.lowest)
+    down = np.asarray(fallen(run, run, spec.anchor, spec.end_effector_indices, spec.termination, lowest=lowest))
+    return np.where(down.any(axis=0), down.argmax(axis=0), len(down))
 
 
 def measure(
@@ -104,11 +117,7 @@ def measure(
     where they stood, aligned in time with the clip that is nearest. coverage, speed_distance_m_s: of these clips, as
     `mimic.mdp.style` has them.
     """
-    spec = policy.spec
-    rules = spec.termination
-    down = np.asarray(fallen(run, run, spec.anchor, spec.end_effector_indices, rules, lowest=np.array(spec.lowest)))
-    ever = down.any(axis=0)
-    upright = np.where(ever, down.argmax(axis=0), len(down))  # states
+    spec, states, upright = policy.spec, len(run.qpos), stood(policy, run)
     settling = round(SETTLING_S / spec.ctrl_dt)
     stretches = [_robot(run, i, slice(settling, int(end))) for i, end in enumerate(upright) if end > settling]
     layout = StyleLayout(policy.body, spec.end_effector_indices)
@@ -119,20 +128,20 @@ def measure(
     errors = [min(aligned_error(stretch, clip) for clip in clips) for stretch in stretches]
     row: Row = {
         "robots": len(upright),
-        "seconds": (len(down) - 1) * spec.ctrl_dt,
-        "stood": float(np.mean(~ever)),
-        "fallen_s": float(np.minimum(upright, len(down) - 1).mean() * spec.ctrl_dt),
+        "seconds": (states - 1) * spec.ctrl_dt,
+        "stood": float(np.mean(upright == states)),
+        "fallen_s": float(np.minimum(upright, states - 1).mean() * spec.ctrl_dt),
         "pose_error_m": float(np.mean(errors)) if errors else None,
         "coverage": float(coverage(clusters, visited(clusters, alive).sum(axis=0))),
         "speed_distance_m_s": float(speed_distance(clusters, alive)) if len(alive) else None,
     }
     if goals is not None and spec.goal is not None:
         after = KinematicState(*(part[1:] for part in run))
-        paid = np.where(np.arange(1, len(down))[:, None] < upright, KINDS[spec.goal.kind].reward(goals, after, policy.goals), 0.0)
+        paid = np.where(np.arange(1, states)[:, None] < upright, KINDS[spec.goal.kind].reward(goals, after, policy.goals), 0.0)
         row[f"{spec.goal.kind}_return"] = float(paid.mean())
         if spec.goal.kind == "heading":
             slow = np.maximum(0.0, np.linalg.norm(goals, axis=-1) - _along(goals, after))
-            easy = np.where(np.arange(1, len(down))[:, None] < upright, np.exp(-2.5 * slow**2), 0.0)
+            easy = np.where(np.arange(1, states)[:, None] < upright, np.exp(-2.5 * slow**2), 0.0)
             row["heading_return_deepmimic"] = float(easy.mean())
     return row
 

@@ -27,6 +27,7 @@ PACKAGES = ("jax", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "orbax-check
 RESUMABLE = ("env_steps", "device", "devices", "save_every_s", "evaluate_every_s", "log")  # a resume may change, and of `sim`:
 RESUMABLE_OF_SIM = ("contacts_per_env", "constraints_per_env")
 METRICS, CONFIG, EVALUATION = "metrics.jsonl", "config.json", "evaluation.json"
+STRESS, QUALITY = "stress.json", "quality.json"
 MOTIONS, ASKED = "motions", "asked"
 UNFINISHED = ".unfinished"  # in a folder that is being made into a run's
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from mimic.cli import COMMANDS
 from mimic.presets import PRESETS
 from mimic.progress import Progress
 from mimic.runs import open_run, read_metrics
+from mimic.stress import AXES
 from motions.motion import save_motion
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +32,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture):
     overview = capsys.readouterr().out
     assert [line.split()[0] for line in overview.splitlines() if re.match("  [a-z]", line)] == list(COMMANDS)
     for command in (
-        "demo", "init", "train", "sweep", "distill", "harden", "view", "play", "inspect", "evaluate", "stress", "bench",
+        "demo", "init", "train", "sweep", "distill", "harden", "view", "report", "play", "inspect", "evaluate", "stress", "bench",
         "retarget", "convert", "motions", "fetch", "robot", "export", "check-bundle", "rehearse", "serve", "sim-robot", "doctor",
         "explain", "completion",
     ):  # fmt: skip
@@ -88,7 +90,7 @@ def test_train_leaves_everything(trained: Path):
     names = {path.name for path in trained.iterdir()}
     assert names >= {
         "config.json", "metrics.jsonl", "checkpoints", "robot.xml", "robot.json", "motions", "policy.onnx", "policy.json",
-        "evaluation.json", "video.mp4", "report.html", "learning.png", "errors.png",
+        "evaluation.json", "rollouts.npz", "video.mp4", "report.html", "learning.png", "errors.png",
     }  # fmt: skip
     run = open_run(trained)
     assert (run.robot.name, run.motions[0].name, run.config.env_steps) == ("tiny", "sway", STEPS)
@@ -121,6 +123,18 @@ def test_stress_takes_a_run_and_other_motions(trained: Path, tmp_path: Path):
     assert call("stress", trained, "--axes", "torque", "--json", json_path, *given) == 0
     report = json.loads(json_path.read_text())
     assert (report["clip"], report["policy"], len(report["axes"])) == ("other", str(trained), 3)
+    assert not (trained / "stress.json").exists(), "that is of all axes, and of the run's own clips"
+
+
+def test_a_whole_stress_sweep_is_kept_for_the_report(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    monkeypatch.setattr("mimic.stress.AXES", {"torque": AXES["torque"]})
+    assert call("stress", folder, "--seeds", "2") == 0
+    assert json.loads((folder / "stress.json").read_text())["clip"] == "sway"
+    assert call("report", folder, "--json", tmp_path / "r.json") == 0
+    assert json.loads((tmp_path / "r.json").read_text())["runs"][0]["stress"]["margins"].keys() == {"torque"}
+    assert "What margin?" in (folder / "report.html").read_text()
 
 
 def test_evaluate_measures_the_mirror_image_too(trained: Path, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -135,6 +149,26 @@ def test_evaluate_measures_the_mirror_image_too(trained: Path, here: Path, tmp_p
     assert errors[:2] == pytest.approx(errors[:1:-1], rel=1e-3)
     line = f"sway: E_mpbpe {errors[0]:.2f} mm, its mirror image {errors[2]:.2f} mm: {abs(errors[2] / errors[0] - 1):.1%} apart"
     assert line in capsys.readouterr().out
+
+
+def test_a_run_that_was_not_evaluated_since_its_checkpoint_is_measured_for_the_report(trained: Path, tmp_path: Path, capsys):
+    """As one in training is, or one of an older version, which kept no rollouts. The run's folder stays as it was."""
+    folder = tmp_path / "older"
+    shutil.copytree(trained, folder)
+    for name in ("rollouts.npz", "evaluation.json", "report.html"):
+        (folder / name).unlink()
+    before = sorted(folder.rglob("*"))
+    assert call("report", folder, "--out", tmp_path / "a.html", "--json", tmp_path / "a.json") == 0
+    assert "this is done now" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+    old, new = (json.loads((tmp_path / "a.json").read_text())["runs"][0], json.loads((trained / "evaluation.json").read_text()))
+    assert old["evaluation"]["clips"] == new["clips"]
+    assert old["missing"][0].startswith("Measured for this page only")
+    assert call("report", trained, "--out", tmp_path / "b.html", "--json", tmp_path / "b.json") == 0
+    assert "this is done now" not in capsys.readouterr().err
+    kept = json.loads((tmp_path / "b.json").read_text())["runs"][0]
+    assert kept["clips"] == old["clips"]
+    assert (tmp_path / "b.html").read_text().count("<canvas") == 1
 
 
 def test_export_play_and_inspect(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -229,6 +263,8 @@ def test_unwritable_places_are_found_out_before_any_work(
         ["retarget", clip, "--robot", robot, "--out", tmp_path / "file" / "x.npz"],
         ["retarget", clip, "--robot", robot, "--out", tmp_path / "out", "--json", inside],
         ["evaluate", trained, "--json", inside],
+        ["report", trained, "--json", inside],
+        ["report", trained, "--out", inside.with_suffix(".html")],
         ["export", trained, "--out", inside / "policy.onnx"],
         ["bench", "speed", "--robot", robot, "--motion", clip, "--json", inside],
         ["bench", "learn", "--robot", robot, "--motion", clip, "--run-dir", inside],

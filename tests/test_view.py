@@ -1,9 +1,6 @@
-"""Pictures, plots, report: against MuJoCo's ray casts and camera, ffmpeg's decoder, and an HTML parser."""
+"""Pictures and plots: against MuJoCo's ray casts and camera, and ffmpeg's decoder."""
 
-import base64
-import json
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -19,7 +16,6 @@ from mimic.view.meshes import thin_meshes
 from mimic.view.plots import plot_errors, plot_joints, plot_learning
 from mimic.view.raster import RasterRenderer, cast, pose_of
 from mimic.view.renderer import make_renderer
-from mimic.view.report import write_report
 from mimic.view.shapes import Polyhedron, geom_shape
 from mimic.view.stage import BACKGROUND, make_stage
 from mimic.view.video import contact_sheet, picture, write_video
@@ -341,69 +337,3 @@ def test_plots(tmp_path: Path, walk: np.ndarray):
         assert np.asarray(Image.open(path).convert("L")).std() > 5
     assert plot_learning(tmp_path / "learning.svg", rows).read_text().startswith("<?xml")
     assert "matplotlib.pyplot" not in sys.modules
-
-
-class _Sources(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.sources, self.tags, self.text = [], [], ""
-
-    def handle_starttag(self, tag: str, attrs: list):
-        self.tags.append(tag)
-        self.sources += [value for name, value in attrs if name in ("src", "href", "srcset", "poster", "action", "data")]
-
-    def handle_data(self, data: str):
-        self.text += data
-
-
-@pytest.fixture
-def metrics() -> dict:
-    clip = {"name": "a <dance>", "frames": 20, "completed_frames": 20, "success_height": 1, "success_015": 1, "success_05": 1}
-    clip |= {metric.key: 12.5 for metric in METRICS}
-    fell = clip | {"name": "run", "completed_frames": 7, "success_height": 0}
-    mean = clip | {"name": "mean", "success_height": 0.5}
-    other = {"simulator": "another <clock>", "clips": [clip | {"name": "a dance elsewhere"}], "mean": mean}
-    return {"clips": [clip, fell], "mean": mean, "step_ms": 0.2, "sim2sim": other}
-
-
-def test_report_is_whole_and_fetches_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: dict, model: mujoco.MjModel, walk: np.ndarray
-):
-    write_video(tmp_path / "v.mp4", model, walk[:4], None, 10.0, size=SIZE, renderer="raster")
-    contact_sheet(tmp_path / "s.png", model, walk, None, 10.0, frames=2, size=SIZE, renderer="raster")
-    svg = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="3" height="3"/>'
-
-    def parsed() -> _Sources:
-        path = write_report(
-            tmp_path / "report.html",
-            title="g1 & dance",
-            facts={"env-steps": 2_500_000, "renderer": "raster", "config": {"preset": "g1"}},
-            metrics=metrics,
-            plots=[("learning", tmp_path / "s.png"), ("joints", svg)],
-            video=tmp_path / "v.mp4",
-            contact_sheet=tmp_path / "s.png",
-            quality={"skating": 0.97, "notes": ("fast",)},
-            commands=["mimic play policy.onnx"],
-        )
-        page = _Sources()
-        page.feed(path.read_text())
-        return page
-
-    page = parsed()
-    assert len(page.sources) == 3
-    assert all(source.startswith("data:") for source in page.sources)
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
-    assert "@import" not in page.text
-    assert "url(" not in page.text
-    video = next(source for source in page.sources if source.startswith("data:video/mp4;base64,"))
-    assert base64.b64decode(video.partition(",")[2]) == (tmp_path / "v.mp4").read_bytes()
-    for words in ("g1 & dance", "a <dance>", "7 of 20", "50 %", "2,500,000", "mimic play policy.onnx", json.dumps("g1"), "0.97"):
-        assert words in page.text
-    assert "1 of 2 clips completed" in page.text
-    assert "another simulator (another <clock>)" in page.text
-    assert "a dance elsewhere" in page.text
-
-    monkeypatch.setattr("mimic.view.report.MAX_VIDEO_BYTES", 100)
-    large = parsed()
-    assert "video" not in large.tags
-    assert "v.mp4 lies beside it" in large.text

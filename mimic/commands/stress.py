@@ -16,7 +16,8 @@ class Stress(FileOptions):
     """Measure a policy's margins: latency, torque, mass, friction, noise, pushes and more.
 
     In plain C MuJoCo. Each value of each axis is run for every seed over the whole clip. Seeds differ in the start (every joint
-    and the root's tilt by up to 0.02 rad) and in what an axis draws. Completion: the share that reaches the clip's end.
+    and the root's tilt by up to 0.02 rad) and in what an axis draws. Completion: the share that reaches the clip's end. Of a
+    run folder, all axes and the run's own clips: also written there as stress.json, which `mimic report` shows.
     """
 
     policy: Annotated[Path, POSITIONAL]
@@ -35,7 +36,7 @@ class Stress(FileOptions):
     def run(self) -> int:
         from mimic.deploy.sim2sim import Policy
         from mimic.robots import load_robot
-        from mimic.runs import CONFIG, require_picture_file, require_writable_file
+        from mimic.runs import CONFIG, STRESS, require_picture_file, require_writable_file
         from mimic.sources import read_motions
         from mimic.stress import AXES, print_stress, sweep
 
@@ -53,6 +54,8 @@ class Stress(FileOptions):
         stress = sweep(policy, str(self.policy), motions, seeds=self.seeds, axes=axes, say=say)
         print_stress(stress)
         write_json(self.json, stress.to_json())
+        if run is not None and not self.motion and not self.axes:
+            write_json(run.folder / STRESS, stress.to_json())
         if self.plot is not None:
             from mimic.view.plots import plot_stress
 

@@ -231,7 +231,7 @@ def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -
         roaming = roam_run(run, None, say)
         print_roaming(roaming)
         report_roaming(run, roaming, say)
-        say(f"everything is in {run.folder}: video.mp4, learning.png, policy.onnx")
+        say(f"everything is in {run.folder}: report.html, video.mp4, policy.onnx")
         return 0
     evaluation = evaluate_run(run, None, say)
     print_evaluation(evaluation, run.config.sim.collisions)

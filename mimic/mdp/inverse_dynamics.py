@@ -22,7 +22,7 @@ def reference_torques(model: mujoco.MjModel, qpos: np.ndarray, qvel: np.ndarray,
     smooth = gaussian_filter1d(qvel.astype(np.float64), SMOOTH_S * fps, axis=0)
     qacc = np.gradient(smooth, 1.0 / fps, axis=0)
     data = mujoco.MjData(model)
-    points = _ground_points(model)
+    points = ground_points(model)
     angles = np.arange(CONE_EDGES) * 2.0 * np.pi / CONE_EDGES
     edges = np.stack([friction * np.cos(angles), friction * np.sin(angles), np.ones(CONE_EDGES)])  # [3, E]
     weights = np.array([1.0, 1.0, 1.0, ANGULAR_WEIGHT, ANGULAR_WEIGHT, ANGULAR_WEIGHT])
@@ -49,7 +49,7 @@ def reference_torques(model: mujoco.MjModel, qpos: np.ndarray, qvel: np.ndarray,
     return torques
 
 
-def _ground_points(model: mujoco.MjModel) -> list[tuple[int, np.ndarray, float]]:
+def ground_points(model: mujoco.MjModel) -> list[tuple[int, np.ndarray, float]]:
     """(body id, point in its frame [m], radius [m]) of balls whose lowest points bound the colliding geoms from below.
 
     Spheres and capsules exactly; other shapes by the corners of their bounding boxes.

@@ -14,8 +14,6 @@ ROUND = 20  # sides of what is round
 
 def geom_triangles(model: mujoco.MjModel, geom: int) -> Triangles:
     """The surface of a geom, in its own frame; a mesh is whole here, not its hull."""
-    import trimesh.creation as make
-
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
         first, face = model.mesh_vertadr[mesh], model.mesh_faceadr[mesh]
@@ -25,16 +23,27 @@ def geom_triangles(model: mujoco.MjModel, geom: int) -> Triangles:
     if isinstance(shape, Polyhedron):
         fans = [(face[0], *edge) for face in shape.faces for edge in pairwise(face[1:])]
         return shape.corners, np.array(fans)
+    angle = np.linspace(0.5 * np.pi, -0.5 * np.pi, ROUND // 2 + 1)  # from the top down
     if isinstance(shape, Ellipsoid):
-        solid = make.uv_sphere(radius=1.0, count=[ROUND, ROUND])
-        return np.asarray(solid.vertices) * shape.radii, np.asarray(solid.faces)
+        vertices, faces = _turned(np.cos(angle), np.sin(angle))
+        return vertices * shape.radii, faces
     assert isinstance(shape, Rod)
     if shape.round_ends:
-        solid = make.capsule(height=2.0 * shape.half, radius=shape.radius, count=[ROUND, ROUND])
-    else:
-        solid = make.cylinder(radius=shape.radius, height=2.0 * shape.half, sections=ROUND)
-    vertices = np.asarray(solid.vertices)
-    return vertices - [0.0, 0.0, 0.5 * (vertices[:, 2].min() + vertices[:, 2].max())], np.asarray(solid.faces)
+        half = np.where(angle >= 0, shape.half, -shape.half)
+        middle = np.searchsorted(-angle, 0.0, side="right")  # the equator stands twice: once at either end of the rod
+        angle, half = np.insert(angle, middle, 0.0), np.insert(half, middle, -shape.half)
+        return _turned(shape.radius * np.cos(angle), shape.radius * np.sin(angle) + half)
+    return _turned(shape.radius * np.array([0.0, 1.0, 1.0, 0.0]), shape.half * np.array([1.0, 1.0, -1.0, -1.0]))
+
+
+def _turned(radius: np.ndarray, height: np.ndarray) -> Triangles:
+    """The surface that a profile, from the top down, makes as it turns about z: `ROUND` copies of its points."""
+    turn, points = 2.0 * np.pi * np.arange(ROUND) / ROUND, len(radius)
+    rings = [np.outer(radius, np.cos(turn)), np.outer(radius, np.sin(turn)), np.repeat(height[:, None], ROUND, axis=1)]
+    row, column = np.meshgrid(np.arange(points - 1), np.arange(ROUND), indexing="ij")
+    a, b = row * ROUND + column, row * ROUND + (column + 1) % ROUND
+    faces = np.concatenate([np.stack([a, a + ROUND, b], -1), np.stack([b, a + ROUND, b + ROUND], -1)]).reshape(-1, 3)
+    return np.stack(rings, axis=-1).reshape(-1, 3), faces
 
 
 def body_triangles(model: mujoco.MjModel, geoms: np.ndarray) -> Triangles:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mimic.view.camera import Camera, follow, view_azimuth
-from mimic.view.renderer import RendererName, make_renderer
+from mimic.view.renderer import Renderer, RendererName, make_renderer
 from mimic.view.stage import GHOST, ROBOT_DARK, geom_positions, make_stage
 from motions.errors import InputError
 from motions.files import whole
@@ -88,15 +88,27 @@ def contact_sheet(
     rows = -(-len(keep) // columns)
     path = _writable(path, ".png")
     sheet = Image.new("RGB", (columns * size[0], rows * size[1]), "white")
-    drawer = make_renderer(model, size, renderer)
-    try:
-        for index, (frame, camera, ghost) in enumerate(shots(model, qpos, reference_qpos, fps, size, overlay, keep)):
-            image = _labelled(drawer.render(qpos[frame], ghost, camera), "", f"{frame / fps:.1f} s", False)
+    with closing(make_renderer(model, size, renderer)) as drawer:
+        for index, image in enumerate(moments(drawer, model, qpos, reference_qpos, fps, keep, size, overlay=overlay)):
             sheet.paste(Image.fromarray(image), (index % columns * size[0], index // columns * size[1]))
-    finally:
-        drawer.close()
     sheet.save(path)
     return drawer.name
+
+
+def moments(
+    drawer: Renderer,
+    model: mujoco.MjModel,
+    qpos: np.ndarray,
+    reference_qpos: np.ndarray | None,
+    fps: float,
+    frames: Sequence[int] | np.ndarray,
+    size: tuple[int, int],
+    *,
+    overlay: Overlay = "over",
+) -> Iterator[np.ndarray]:
+    """Pictures (H, W, 3) of the `frames` of a motion, each with its time, by a `drawer` made for this model and size."""
+    for frame, camera, ghost in shots(model, qpos, reference_qpos, fps, size, overlay, frames):
+        yield _labelled(drawer.render(qpos[frame], ghost, camera), "", f"{frame / fps:.1f} s", False)
 
 
 def picture(
