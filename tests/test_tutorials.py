@@ -40,10 +40,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def short(words: list[str]) -> list[str]:
     """A command of a page, with what makes it short."""
-    added = SHORT.get(words[0], [])
-    if "--run-dir" in words and words[0] == "train" and words[1] in ("humanoid_style", "humanoid_steer"):
-        added = [*added, *STAGES]
-    return [*words, *added]
+    if words[:2] == ["train", "humanoid_steer"]:  # its clip is led along, for which it has to be whole
+        return [*words, *TRAINING, *STAGES]
+    return [*words, *SHORT.get(words[0], [])]
 
 
 def follow(page: Path, marks: tuple[str, ...]) -> None:
