@@ -77,7 +77,7 @@ def next_steps(run: Run, written: list[Path]) -> list[str]:
         f"{mimic} init mine": "the same with your motion and robot: it asks",
     }
     width = max(map(len, steps))
-    lines = [f"open {folder / 'report.html'} in a browser: the report is one file, the video is in it"]
+    lines = [f"open {folder / 'report.html'} in a browser: the report is one file, with a replay in it"]
     others = [path.name for path in written if path.name != "report.html"]
     lines += [f"beside it: policy.onnx{''.join(f', {name}' for name in others)}", "", "next:"]
     return lines + [f"  {step:{width}}  {what}" for step, what in steps.items()]

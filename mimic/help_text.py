@@ -56,6 +56,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mimic bench compare before.json after.json",
     ),
     "completion": ('eval "$(mimic completion bash)"', "mimic completion fish > ~/.config/fish/completions/mimic.fish"),
+    "explain": ("mimic explain E-BVH", "mimic explain"),
+    "report": (
+        "mimic report runs/g1-walk",
+        "mimic report runs/a runs/b --out compared.html --json compared.json",
+    ),
     "doctor": ("mimic doctor --json machine.json",),
 }  # fmt: skip
 
