@@ -11,7 +11,7 @@ import numpy as np
 from mimic.deploy.sim2sim import Policy
 from mimic.live import Session
 from mimic.perturb import Perturbation
-from mimic.view.browser import Figure, Window, on_click, on_key
+from mimic.view.browser import WORLD, Figure, Window, on_click, on_key
 
 FRAMES_PER_S = 30.0
 BEHIND_S = 0.25  # of real time that the physics may lag before it lets go of it
@@ -179,8 +179,8 @@ class LiveView:
         assert self.session.goal is not None
         place = np.zeros(3)
         place[: 2 + self.session.told_once] = self.session.goal[: 2 + self.session.told_once]
-        self.target = scene.add_transform_controls("/target", scale=0.4, disable_rotations=True, position=place)
-        self.target_ball = scene.add_icosphere("/target/ball", radius=0.1, color=(200, 60, 50))
+        self.target = scene.add_transform_controls(f"{WORLD}/target", scale=0.4, disable_rotations=True, position=place)
+        self.target_ball = scene.add_icosphere(f"{WORLD}/target/ball", radius=0.1, color=(200, 60, 50))
 
         @self.target.on_update
         def _(_: object) -> None:

@@ -32,6 +32,16 @@ def shared_robots(shared_data: Path) -> Path:
     return shared_data / "robots"
 
 
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser (`chromium.Browser`), one for all tests; they skip where there is none."""
+    from chromium import Browser
+
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a robot small enough that training it takes seconds, and a short clip."""

@@ -76,6 +76,7 @@ def test_a_newer_policy_takes_over(window: Window, tmp_path: Path):
     first = still_policy(tmp_path, FOLLOWING)
     view = LiveView(window, first, newer=lambda: waiting.pop() if waiting else None)
     view.run(1.3)
+    view.show()
     assert view.swaps == 1
     assert view.session.policy is not first
     assert "policy 2" in view.status.content

@@ -5,12 +5,13 @@ import time
 import mujoco
 import numpy as np
 
-from mimic.view.browser import Figure, Window, on_click
+from mimic.view.browser import WORLD, Figure, Window, on_click
 from motions.motion import Motion
 from motions.skeleton import SkeletonMotion
 
 FRAMES_PER_S = 30.0
 BONE_RGB = (40, 45, 52)
+SETTLE_S = 0.3  # after the last movement of a slider by hand
 BESIDE_M = 1.2  # how far to its left what was captured stands
 
 
@@ -36,7 +37,7 @@ class ClipView:
         if captured is not None:
             self.joints, self.captured = captured.forward_kinematics()[0], captured
             self.ends = np.array([(parent, j) for j, parent in enumerate(captured.skeleton.parents) if parent >= 0])
-            self.bones = scene.add_line_segments("/captured", self._lines(0), BONE_RGB, thickness=0.02)
+            self.bones = scene.add_line_segments(f"{WORLD}/captured", self._lines(0), BONE_RGB, thickness=0.02)
         self.playing, self.time_s, self.sent = True, 0.0, 0
         self.status = gui.add_markdown("")
         self.slider = gui.add_slider("Time [s]", 0.0, max(round(motion.duration_s, 3), 1e-3), 0.001, 0.0)
@@ -45,7 +46,8 @@ class ClipView:
         steps.on_click(lambda _: self.step(int(steps.value)))
         self.speed = gui.add_slider("Speed", 0.1, 2.0, 0.1, 1.0)
         self.loop = gui.add_checkbox("Loop", True)
-        self.slider.on_update(lambda event: self.seek(self.slider.value) if event.client is not None else None)
+        self._sought: float | None = None  # when the slider was moved by hand, until it has been answered
+        self.slider.on_update(lambda event: self._sought_by_hand() if event.client is not None else None)
         follow = gui.add_checkbox("Camera goes along", True)
         follow.on_update(lambda _: setattr(window, "follows", follow.value))
         if (ghost := self.ghost) is not None:
@@ -86,11 +88,24 @@ class ClipView:
                 self.ghost.show(self.reference[min(frame, len(self.reference) - 1)])
             if self.bones is not None:
                 self.bones.points = self._lines(frame)
-            if self.playing:
-                self.slider.value = round(self.time_s, 3)
+            self._move_slider()
             error = "" if self.errors is None else f"  \nerror {self.errors[min(frame, len(self.errors) - 1)]:.0f} mm"
             self.status.content = f"frame {frame} of {self.motion.num_frames}, {self.time_s:.2f} s{error}"
         self.sent += 1
+
+    def _sought_by_hand(self) -> None:
+        self._sought = time.perf_counter()
+        self.seek(self.slider.value)
+
+    def _move_slider(self) -> None:
+        """To where the time is; not while a hand is on it. Then once more: what was on its way to the browser when the hand came
+        has moved it since, and viser does not send a value that it believes is there."""
+        if self._sought is None:
+            self.slider.value = round(self.time_s, 3)
+        elif time.perf_counter() - self._sought > SETTLE_S:
+            self._sought, time_s = None, round(self.time_s, 3)
+            self.slider.value = 0.0 if time_s else self.slider.max
+            self.slider.value = time_s
 
     def _lines(self, frame: int) -> np.ndarray:
         """The bones (N, 2, 3) [m] at the robot's time, moved to its left."""

@@ -1,0 +1,118 @@
+"""The viewer as a browser shows it: the page loads from here alone, plays, scrubs, is pushed, toggles, and sees a newer policy."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chromium import Browser, until
+from test_live import FOLLOWING, MOTION, ROBOT
+from tiny_policy import FREE, still_policy
+
+pytest.importorskip("viser", reason="viser is not installed: pip install 'mimic-mjx[view]'")
+
+from mimic.live_view import LiveView
+from mimic.view.browser import Window
+from mimic.view.clip_view import ClipView
+
+EVIL = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
+CANVAS = "//canvas"
+SCENE = (320, 650)  # columns of the picture that neither a notice nor the controls cover
+
+
+@pytest.fixture
+def window() -> Iterator[Window]:
+    window = Window("127.0.0.1", 0, EVIL)
+    yield window
+    window.close()
+
+
+@contextmanager
+def shown(browser: Browser, window: Window, view: Any) -> Iterator[Browser]:
+    """The view at work beside the test, its page loaded."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            view.run(1.2)  # longer than a newer policy is waited for
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        browser.open(window.address)
+        browser.element(CANVAS)
+        yield browser
+    finally:
+        over.set()
+        worker.join()
+
+
+def labelled(label: str) -> str:
+    """Where the control beside a label is."""
+    return f"//*[@id=//label[text()='{label}']/@for]"
+
+
+def click(browser: Browser, text: str) -> None:
+    """Press a button, or change a checkbox, by what stands on it or beside it."""
+    browser.script("arguments[0].click()", browser.element(f"//button[normalize-space()='{text}'] | {labelled(text)}"))
+
+
+def blue(browser: Browser) -> int:
+    """How many of the picture's points have the ghost's colour, more or less."""
+    red, _, blue = np.moveaxis(browser.picture()[:, slice(*SCENE)].astype(int), -1, 0)
+    return int((blue > red + 60).sum())
+
+
+def test_a_clip_plays_scrubs_and_hides_its_ghost(chromium: Browser, window: Window):
+    aside = MOTION.qpos + np.array([0.0, 0.6, *[0.0] * 9])
+    view = ClipView(window, ROBOT.model, MOTION, reference=aside)
+    with shown(chromium, window, view) as page:
+        until(lambda: f"of {MOTION.num_frames}" in page.text(), "the time line")
+        slider = page.element(f"{labelled('Time [s]')}//*[@role='slider']")
+        first = float(slider.get_attribute("aria-valuenow"))
+        until(lambda: abs(float(slider.get_attribute("aria-valuenow")) - first) > 0.1, "the time line moves")
+        click(page, "Pause / go on")
+        until(lambda: not view.playing, "the pause")
+        slider.send_keys("\ue010")  # End
+        until(lambda: view.frame == MOTION.num_frames - 1, "the last frame, by the slider")
+        click(page, "-1")
+        until(lambda: f"frame {MOTION.num_frames - 2} of" in page.text(), "a frame back")
+        back = round((MOTION.num_frames - 2) / MOTION.fps, 3)
+        until(lambda: float(slider.get_attribute("aria-valuenow")) == back, "the slider goes back with it")
+        until(lambda: blue(page) > 500, "a ghost to be seen")
+        page.keep("clip")
+        click(page, "Reference")
+        until(lambda: blue(page) < 50, "no ghost to be seen")
+        assert page.driver.title != "taken"
+        assert EVIL in page.text(), "names are words, whatever they hold"
+        assert page.console_errors() == []
+        assert page.strangers() == []
+
+
+def test_a_push_by_its_button_moves_the_robot(chromium: Browser, window: Window, tmp_path: Path):
+    view = LiveView(window, still_policy(tmp_path, FREE))
+    with shown(chromium, window, view) as page:
+        until(lambda: "falls 0" in page.text(), "the read-out")
+        before = view.session.state.qpos[0, 1]
+        for _ in range(3):
+            click(page, "left")
+        until(lambda: view.session.state.qpos[0, 1] > before + 0.05, "the robot to its left")
+        page.keep("live")
+        assert page.console_errors() == []
+        assert page.strangers() == []
+
+
+def test_a_newer_policy_is_seen(chromium: Browser, window: Window, tmp_path: Path):
+    waiting: list[Any] = []
+    policy = still_policy(tmp_path, FOLLOWING)
+    view = LiveView(window, policy, newer=lambda: waiting.pop() if waiting else None)
+    with shown(chromium, window, view) as page:
+        until(lambda: "error" in page.text(), "the read-out")
+        assert "policy 2" not in page.text()
+        waiting.append(still_policy(tmp_path, FOLLOWING))
+        until(lambda: "policy 2" in page.text(), "the newer policy")
+        page.keep("newer")
+        assert page.console_errors() == []
