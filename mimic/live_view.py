@@ -9,9 +9,13 @@ import mujoco
 import numpy as np
 
 from mimic.deploy.sim2sim import Policy
+from mimic.hands import BOX_M
 from mimic.live import Session
 from mimic.perturb import Perturbation
-from mimic.view.browser import WORLD, Figure, Window, on_click, on_key
+from mimic.view.browser import WORLD, Figure, Window, hide_control, on_click, on_key
+from mimic.view.charts import Charts
+from mimic.view.grab import Grab
+from mimic.view.overlays import ActingLayer, ErrorLayer
 
 FRAMES_PER_S = 30.0
 BEHIND_S = 0.25  # of real time that the physics may lag before it lets go of it
@@ -28,9 +32,10 @@ class LiveView:
     ) -> None:
         self.window, self.newer = window, newer
         self.session = Session(policy)
-        drawn = model or policy.model
-        self.robot = Figure(window.server.scene, "robot", drawn)
-        self.ghost = Figure(window.server.scene, "ghost", drawn, ghost=True) if policy.spec.follow else None
+        scene, self.drawn = window.server.scene, model or policy.model
+        self.robot = Figure(scene, "robot", self.drawn)
+        self.ghost = Figure(scene, "ghost", self.drawn, ghost=True) if policy.spec.follow else None
+        self.grab = Grab(window, self.robot, BOX_M, lambda do: self.session.ask(do))
         self.paused, self.sent, self.swaps = False, 0, 0
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()  # by the controls, whose threads are others
         self._controls()
@@ -72,6 +77,12 @@ class LiveView:
                 self.window.look_at(qpos[:3])
             if self.ghost is not None:
                 self.ghost.show(self.session.reference.qpos[0])
+            self.grab.show(self.session.hands)
+            self.acting.show(self.session.acting)
+            if self.colours is not None and self.session.errors is not None:
+                errors = self.session.errors
+                self.colours.show(lambda: errors)
+            self.charts.show(lambda: self.session.traces)
             self.status.content = self._says()
             if self.target is not None and self.session.told_once:
                 self.target_ball.color = (60, 170, 90) if self.session.struck else (200, 60, 50)
@@ -83,8 +94,8 @@ class LiveView:
             f"{session.frame * spec.ctrl_dt:.2f} s"
             + (f" of {len(session.clip.qpos) * spec.ctrl_dt:.2f} s" if spec.follow else "")
         ]
-        if session.error_mm is not None:
-            lines.append(f"error {session.error_mm:.0f} mm")
+        if session.errors is not None:
+            lines.append(f"error {session.errors.mean():.0f} mm")
         speed = float(np.linalg.norm(session.state.qvel[0, :2]))
         lines += [f"{speed:.2f} m/s", f"falls {session.falls}"]
         if self.swaps:
@@ -111,15 +122,21 @@ class LiveView:
             on_click(gui.add_button(label, hint=f"key {key}"), do)
             on_key(gui, key, label, do)
         self.speed = gui.add_slider("Speed", 0.1, 1.0, 0.1, 1.0)
-        follow = gui.add_checkbox("Camera goes along", True)
-        follow.on_update(lambda _: setattr(self.window, "follows", follow.value))
-        if (ghost := self.ghost) is not None:
-            shown = gui.add_checkbox("Reference", True)
-            shown.on_update(lambda _: ghost.hide(not shown.value))
+        spec = self.session.policy.spec
+        with gui.add_folder("Show"):
+            self.window.follow_control()
+            if self.ghost is not None:
+                hide_control(self.window, [self.ghost])
+            self.acting = ActingLayer(self.window, self.session.policy.model, forces=True)
+            self.colours = ErrorLayer(self.window, self.robot, spec.tracked_bodies) if spec.follow else None
+            bodies = spec.tracked_bodies if spec.follow else ()
+            limits = self.session.policy.model.actuator_forcerange[:, 1]
+            self.charts = Charts(self.window, self.session.traces, spec.joint_names, bodies, limits)
         with gui.add_folder("Push"):
             strength = gui.add_slider("Strength [m/s]", 0.1, 2.0, 0.1, 0.5)
             buttons = gui.add_button_group("Towards", list(PUSHES))
             buttons.on_click(lambda _: self.push(buttons.value, strength.value))
+            self.grab.controls()
         self._goal_controls()
         with gui.add_folder("Body", expand_by_default=False):
             self._body_controls()

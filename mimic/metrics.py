@@ -21,10 +21,15 @@ from motions.rotations import Array, namespace, quat_angle
 MM = 1000.0
 
 
+def _distances_mm(a: Array, b: Array) -> Array:
+    """|a - b|; (..., K, 3) to (..., K), [mm]."""
+    xp = namespace(a, b)
+    return MM * xp.sqrt(xp.sum((a - b) ** 2, axis=-1))
+
+
 def _distance_mm(a: Array, b: Array) -> Array:
     """Mean over the bodies of |a - b|; (..., K, 3) to (...), [mm]."""
-    xp = namespace(a, b)
-    return MM * xp.mean(xp.sqrt(xp.sum((a - b) ** 2, axis=-1)), axis=-1)
+    return namespace(a, b).mean(_distances_mm(a, b), axis=-1)
 
 
 def global_body_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:
@@ -34,7 +39,12 @@ def global_body_error(state: KinematicState, reference: KinematicState, anchor: 
 
 def body_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:
     """E_mpbpe: mean position error of the tracked bodies against the re-anchored reference [mm]."""
-    return _distance_mm(state.xpos, anchored_targets(state, reference, anchor)[0])
+    return namespace(state.xpos).mean(errors_of_bodies(state, reference, anchor), axis=-1)
+
+
+def errors_of_bodies(state: KinematicState, reference: KinematicState, anchor: int) -> Array:
+    """What `body_error` is the mean of: each tracked body's, (..., K) [mm]."""
+    return _distances_mm(state.xpos, anchored_targets(state, reference, anchor)[0])
 
 
 def root_relative_body_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:

@@ -20,8 +20,8 @@ from PIL import Image
 
 OPTIONS = (
     "--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-    "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-    "--disable-quic",
+    "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run", "--disable-quic",
 )  # fmt: skip
 LOCAL = {"127.0.0.1", "localhost"}
 WAIT_S = 60.0  # a machine may be busy

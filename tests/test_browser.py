@@ -1,4 +1,4 @@
-"""The viewer as a browser shows it: the page loads from here alone, plays, scrubs, is pushed, toggles, and sees a newer policy."""
+"""The viewer as a browser shows it: loaded from here alone, it plays, scrubs, is pushed, and sees a newer policy."""
 
 import threading
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ pytest.importorskip("viser", reason="viser is not installed: pip install 'mimic-
 from mimic.live_view import LiveView
 from mimic.view.browser import Window
 from mimic.view.clip_view import ClipView
+from mimic.view.take import Take
 
 EVIL = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
 CANVAS = "//canvas"
@@ -33,11 +34,14 @@ def window() -> Iterator[Window]:
 @contextmanager
 def shown(browser: Browser, window: Window, view: Any) -> Iterator[Browser]:
     """The view at work beside the test, its page loaded."""
-    over = threading.Event()
+    over, failed = threading.Event(), []
 
     def work() -> None:
-        while not over.is_set():
-            view.run(1.2)  # longer than a newer policy is waited for
+        try:
+            while not over.is_set():
+                view.run(1.2)  # longer than a newer policy is waited for
+        except Exception as error:
+            failed.append(error)
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -48,6 +52,7 @@ def shown(browser: Browser, window: Window, view: Any) -> Iterator[Browser]:
     finally:
         over.set()
         worker.join()
+    assert not failed, failed
 
 
 def labelled(label: str) -> str:
@@ -68,7 +73,7 @@ def blue(browser: Browser) -> int:
 
 def test_a_clip_plays_scrubs_and_hides_its_ghost(chromium: Browser, window: Window):
     aside = MOTION.qpos + np.array([0.0, 0.6, *[0.0] * 9])
-    view = ClipView(window, ROBOT.model, MOTION, reference=aside)
+    view = ClipView(window, [Take(EVIL, ROBOT.model, MOTION, reference=aside)])
     with shown(chromium, window, view) as page:
         until(lambda: f"of {MOTION.num_frames}" in page.text(), "the time line")
         slider = page.element(f"{labelled('Time [s]')}//*[@role='slider']")
@@ -100,9 +105,45 @@ def test_a_push_by_its_button_moves_the_robot(chromium: Browser, window: Window,
         for _ in range(3):
             click(page, "left")
         until(lambda: view.session.state.qpos[0, 1] > before + 0.05, "the robot to its left")
+        for box in ("Contact forces", "Balance", "Curves"):
+            click(page, box)
+        until(lambda: view.charts.on.value and view.acting.support_on.value, "what is to be shown")
+        until(lambda: "torque [N m]" in page.text(), "the curves")
         page.keep("live")
         assert page.console_errors() == []
         assert page.strangers() == []
+
+
+def test_what_is_dragged_is_pulled_and_a_box_is_thrown(chromium: Browser, window: Window, tmp_path: Path):
+    from selenium.webdriver import ActionChains
+
+    view = LiveView(window, still_policy(tmp_path, FREE))
+    with shown(chromium, window, view) as page:
+        until(lambda: "falls 0" in page.text(), "the read-out")
+        canvas = page.element(CANVAS)
+        at = until(lambda: trunk(page, canvas), "the robot's trunk")
+        hand = ActionChains(page.driver)
+        hand.move_to_element_with_offset(canvas, *at).click_and_hold().move_by_offset(30, -20).move_by_offset(30, -60).perform()
+        until(lambda: view.session.hands.held == 1, "a hand on the trunk")
+        until(lambda: view.session.hands.forces[0, 1, 2] > 0, "a pull upwards")
+        page.keep("pulled")
+        ActionChains(page.driver).release().perform()
+        until(lambda: view.session.hands.held is None, "the hand off")
+        click(page, "Throw a box")
+        until(lambda: view.session.hands.thrown, "the box")
+        page.keep("thrown")
+        assert [line for line in page.console_errors() if "preventDefault" not in line] == [], "(three.js's own complaint)"
+
+
+def trunk(page: Browser, canvas: Any) -> tuple[int, int] | None:
+    """Where the orange of the tiny robot's trunk is, from the middle of the canvas."""
+    picture = page.picture()[:, : SCENE[1]].astype(int)
+    rows, columns = np.nonzero(picture[..., 0] > picture[..., 2] + 80)
+    inside = columns > SCENE[0]
+    if not inside.any():
+        return None
+    size = canvas.size
+    return int(np.median(columns[inside]) - size["width"] / 2), int(np.median(rows[inside]) - size["height"] / 2)
 
 
 def test_a_newer_policy_is_seen(chromium: Browser, window: Window, tmp_path: Path):

@@ -1,6 +1,7 @@
 """The browser's view, without a browser: what is served, what the controls do, that policies are swapped. Skips without viser."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -19,6 +20,8 @@ viser = pytest.importorskip("viser", reason="viser is not installed: pip install
 from mimic.live_view import LiveView  # noqa: E402
 from mimic.view.browser import Figure, Window  # noqa: E402
 from mimic.view.clip_view import ClipView  # noqa: E402
+from mimic.view.overlays import SHADES, WEIGHT_M, shade  # noqa: E402
+from mimic.view.take import Take  # noqa: E402
 
 
 @pytest.fixture
@@ -92,7 +95,7 @@ def test_targets_hang_on_a_handle(window: Window, tmp_path: Path):
 
 
 def test_a_clip_plays_seeks_and_steps(window: Window):
-    view = ClipView(window, ROBOT.model, MOTION, reference=MOTION.qpos[:50], errors=np.arange(len(MOTION.qpos)))
+    view = ClipView(window, [Take("sway", ROBOT.model, MOTION, reference=MOTION.qpos)])
     view.run(0.5)
     assert 0.3 < view.time_s < 0.6
     view.seek(0.3)
@@ -103,9 +106,54 @@ def test_a_clip_plays_seeks_and_steps(window: Window):
     assert not view.playing
     view.show()
     assert f"frame {view.frame} of {MOTION.num_frames}" in view.status.content
-    np.testing.assert_allclose(view.robot.data.qpos, MOTION.qpos[view.frame], atol=1e-9)
+    np.testing.assert_allclose(view.robots[0].data.qpos, MOTION.qpos[view.frame], atol=1e-9)
     view.seek(1e9)
     assert view.frame == MOTION.num_frames - 1
+
+
+def test_what_is_drawn_over_the_robot_can_be_switched_on_and_off(window: Window, tmp_path: Path):
+    view = LiveView(window, still_policy(tmp_path, FOLLOWING))
+    boxes = (view.acting.forces_on, view.acting.support_on, view.colours.on, view.charts.on)
+    own = [mesh.color for _, mesh in view.robot.parts]
+    for box in boxes:
+        box.value = True
+    for _ in range(20):
+        view.session.advance()
+    view.show()
+    assert view.acting.arrows.visible
+    assert view.acting.area.visible
+    lengths = np.linalg.norm(view.acting.arrows.points[:, 1] - view.acting.arrows.points[:, 0], axis=1)
+    assert 0.3 < lengths.sum() / WEIGHT_M < 2.0, "what bears a robot's weight is as long as one says"
+    assert [mesh.color for _, mesh in view.robot.parts] != own
+    assert view.charts.torque.plot.data[0][-1] == 0.0
+    assert np.abs(view.charts.torque.plot.data[1]).max() > 0.0
+    for box in boxes:
+        box.value = False
+    view.show()
+    assert [mesh.color for _, mesh in view.robot.parts] == own
+    assert not view.acting.arrows.visible
+
+
+def test_the_colours_of_errors_go_from_grey_to_red():
+    assert shade(0.0) == tuple(SHADES[0])
+    assert shade(1.0) == tuple(SHADES[2])
+
+
+def test_several_takes_stand_apart_or_over_one_another(window: Window):
+    moved = replace(MOTION, qpos=MOTION.qpos + np.array([1.0, *[0.0] * 10]), fps=30.0)
+    takes = [Take("a", ROBOT.model, MOTION), Take("b", ROBOT.model, moved, reference=MOTION.qpos)]
+    view = ClipView(window, takes)
+    assert view.duration_s == moved.duration_s, "the longer one's"
+    np.testing.assert_allclose(view.robots[1].shift, [0.0, 1.0, 0.0])
+    view.move_apart(0.0)
+    np.testing.assert_allclose(view.robots[1].shift, 0.0)
+    view.seek(3.5)
+    view.show()
+    np.testing.assert_allclose(view.robots[0].data.qpos, MOTION.qpos[-1], err_msg="it waits at its end")
+    np.testing.assert_allclose(view.robots[1].data.qpos, moved.qpos[105])
+    view.acting.support_on.value = True
+    view.show()
+    assert view.acting.forces_on is None, "of a motion no forces are known"
 
 
 def test_geoms_have_their_size():
