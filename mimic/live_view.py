@@ -9,10 +9,12 @@ import mujoco
 import numpy as np
 
 from mimic.deploy.sim2sim import Policy
+from mimic.gamepad import Gamepad, first_gamepad
 from mimic.hands import BOX_M
 from mimic.live import Session
 from mimic.perturb import Perturbation
 from mimic.view.browser import WORLD, Figure, Window, hide_control, on_click, on_key
+from mimic.view.capture import Capture
 from mimic.view.charts import Charts
 from mimic.view.grab import Grab
 from mimic.view.overlays import ActingLayer, ErrorLayer
@@ -20,6 +22,7 @@ from mimic.view.overlays import ActingLayer, ErrorLayer
 FRAMES_PER_S = 30.0
 BEHIND_S = 0.25  # of real time that the physics may lag before it lets go of it
 PUSHES = {"forward": (1.0, 0.0), "back": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
+PAD_PUSH, PAD_BEGIN = 0.5, 7  # [m/s] of a gamepad's first four buttons, which are `PUSHES`; the number of its start button
 Newer = Callable[[], Policy | None]
 
 
@@ -37,6 +40,8 @@ class LiveView:
         self.ghost = Figure(scene, "ghost", self.drawn, ghost=True) if policy.spec.follow else None
         self.grab = Grab(window, self.robot, BOX_M, lambda do: self.session.ask(do))
         self.paused, self.sent, self.swaps = False, 0, 0
+        self.simulated_s: float | None = 0.0
+        self.pad: Gamepad | None = None
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()  # by the controls, whose threads are others
         self._controls()
         self.show()
@@ -49,17 +54,21 @@ class LiveView:
             if now - asked > 1.0:
                 asked = now
                 self._swap()
+                self.pad = self.pad or first_gamepad()
             self.take()
             behind = now - began - done_s
             if self.paused or behind > BEHIND_S:
                 done_s, behind = now - began, 0.0
             dt = self.session.policy.spec.ctrl_dt / self.speed.value
+            if self.pad is not None and now - shown >= 1.0 / FRAMES_PER_S:
+                self.obey(self.pad)
             if now - shown >= BEHIND_S or (now - shown >= 1.0 / FRAMES_PER_S and behind < dt):
                 shown = now
                 self.show()
             elif not self.paused and behind >= dt:
                 self.session.advance()
                 done_s += dt
+                self.simulated_s = (self.simulated_s or 0.0) + self.session.policy.spec.ctrl_dt
             else:
                 time.sleep(0.001)
 
@@ -140,6 +149,7 @@ class LiveView:
         self._goal_controls()
         with gui.add_folder("Body", expand_by_default=False):
             self._body_controls()
+        Capture(self.window, self.session.policy.motion.name)
 
     def push(self, where: str, strength: float) -> None:
         """Shove the root to one of `PUSHES`, as it faces, by `strength` [m/s]."""
@@ -203,6 +213,24 @@ class LiveView:
         def _(_: object) -> None:
             assert self.target is not None
             self.tell_place(np.array(self.target.position))
+
+    def obey(self, pad: Gamepad) -> None:
+        """Let a gamepad that is plugged in where this runs do as the page does. One that is pulled out is looked for again."""
+        try:
+            pressed = pad.read()
+        except OSError:
+            pad.close()
+            self.pad = None
+            return
+        for button in pressed:
+            if button < len(PUSHES):
+                self.push(list(PUSHES)[button], PAD_PUSH)
+            elif button == PAD_BEGIN:
+                self._asked.put(self.session.begin)
+        ahead, left = -pad.axes.get(1, 0.0), -pad.axes.get(0, 0.0)
+        told = self.session.policy.spec.goal
+        if told is not None and told.kind == "heading" and (ahead or left):
+            self.tell_heading(min(1.0, np.hypot(ahead, left)) * told.speed[1], float(np.degrees(np.arctan2(left, ahead))))
 
     def tell_heading(self, speed: float, degrees: float) -> None:
         """A velocity [m/s], its direction counted from world x towards y."""

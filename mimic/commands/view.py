@@ -1,10 +1,12 @@
 """`mimic view`: motions, a policy or a run in the browser."""
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from mimic.arguments import POSITIONAL, FileOptions, say
 from motions.errors import InputError
@@ -17,8 +19,16 @@ if TYPE_CHECKING:
     from mimic.view.browser import Window
     from mimic.view.take import Take
 
-type Show = "Callable[[Window, float], None]"
 POLICY = "policy.onnx"
+
+
+class Shown(Protocol):
+    """What a window shows. sent: pictures so far. simulated_s: of physics, None of what was recorded [s]."""
+
+    sent: int
+    simulated_s: float | None
+
+    def run(self, seconds: float = ...) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,8 @@ class View(FileOptions):
     port: int = 8080
     seconds: float | None = None
     """End after so long [s]."""
+    measure: bool = False
+    """Print at the end what showing it took: pictures a second, processor time, how fast the physics went."""
 
     def run(self) -> int:
         from mimic.commands.serving import check_address, require_above
@@ -52,20 +64,26 @@ class View(FileOptions):
             if not path.exists():
                 raise InputError(f"{path}: no such file or folder")
         if len(self.paths) == 1 and not self.recorded and (found := _open(self.paths[0])) is not None:
-            return self._serve(_live(found))
-        return self._serve(_time_line([self._take(path) for path in self.paths]))
+            return self._serve(partial(_live, found))
+        return self._serve(partial(_time_line, [self._take(path) for path in self.paths]))
 
-    def _serve(self, show: Show) -> int:
+    def _serve(self, make: "Callable[[Window], Shown]") -> int:
         from mimic.view.browser import LOOPBACK, Window
 
+        imported = time.perf_counter()
         window = Window(self.host, self.port, " | ".join(path.name for path in self.paths))
         say(f"open {window.address} in a browser; Ctrl-C ends it")
         if self.host not in (LOOPBACK, "localhost"):
             say(f"--host {self.host}: whoever reaches this machine may look, push and steer")
         try:
-            show(window, float("inf") if self.seconds is None else self.seconds)
-        except KeyboardInterrupt:
-            say("closed")
+            shown = make(window)
+            began, cpu = time.perf_counter(), time.process_time()
+            try:
+                shown.run(float("inf") if self.seconds is None else self.seconds)
+            except KeyboardInterrupt:
+                say("closed")
+            if self.measure:
+                print(spell_cost(shown, began - imported, time.perf_counter() - began, time.process_time() - cpu))
         finally:
             window.close()
         return 0
@@ -117,22 +135,29 @@ def _open_run(path: Path) -> Found:
     return Found(policy, newer, robot_for(run).model)
 
 
-def _live(found: Found) -> Show:
-    def show(window: "Window", seconds: float) -> None:
-        from mimic.live_view import LiveView
+def _live(found: Found, window: "Window") -> Shown:
+    from mimic.live_view import LiveView
 
-        LiveView(window, found.policy, newer=found.newer, model=found.model).run(seconds)
-
-    return show
+    return LiveView(window, found.policy, newer=found.newer, model=found.model)
 
 
-def _time_line(takes: "list[Take]") -> Show:
-    def show(window: "Window", seconds: float) -> None:
-        from mimic.view.clip_view import ClipView
+def _time_line(takes: "list[Take]", window: "Window") -> Shown:
+    from mimic.view.clip_view import ClipView
 
-        ClipView(window, takes).run(seconds)
+    return ClipView(window, takes)
 
-    return show
+
+def spell_cost(shown: Shown, first_s: float, seconds: float, cpu_s: float) -> str:
+    """In words: the first picture's wait, and the rest by the real time and the processor time it took [s]."""
+    words = [
+        f"first picture after {first_s:.1f} s",
+        f"{shown.sent / seconds:.1f} pictures/s",
+        f"{100 * cpu_s / seconds:.0f} % of a core",
+    ]
+    words.append(f"{1e3 * cpu_s / max(shown.sent, 1):.1f} ms of it each")
+    if shown.simulated_s is not None:
+        words.append(f"physics at {shown.simulated_s / seconds:.2f} of real time")
+    return ", ".join(words)
 
 
 class Newest:

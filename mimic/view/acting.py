@@ -65,6 +65,20 @@ def acting(
     )
 
 
+def touching(model: mujoco.MjModel, qpos: np.ndarray) -> dict[str, np.ndarray]:
+    """Of poses (F, nq): by name, the bodies that are ever within `NEAR_M` of the ground, and when (F,), bool."""
+    near, found = near_contacts(model), np.zeros((len(qpos), model.nbody), bool)
+    data = mujoco.MjData(near)
+    for frame, pose in enumerate(qpos):
+        data.qpos[:] = pose
+        mujoco.mj_kinematics(near, data)
+        mujoco.mj_comPos(near, data)
+        mujoco.mj_collision(near, data)
+        bodies = near.geom_bodyid[data.contact.geom[data.contact.dist <= NEAR_M]]
+        found[frame, bodies[(bodies == 0).any(axis=1)].max(axis=1, initial=0)] = True
+    return {model.body(body).name: found[:, body] for body in np.flatnonzero(found[:, 1:].any(axis=0)) + 1}
+
+
 def near_contacts(model: mujoco.MjModel) -> mujoco.MjModel:
     """A copy that also finds the contacts of what is `NEAR_M` above the ground, for poses."""
     near = mujoco.MjModel.__copy__(model)

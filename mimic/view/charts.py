@@ -1,5 +1,6 @@
 """Curves beside the picture, of a whole clip or the last seconds: a body's error, a joint's angle and torque."""
 
+import html
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,9 @@ from mimic.view.take import Traces
 PERIOD_S = 0.125  # between two drawings: curves cost a browser more than poses do
 HEIGHT = 130
 ROBOT, TARGET, REFERENCE, LIMIT, NOW = "#c8642d", "#8a8f98", "#3385e6", "#c83228", "#1e1e24"
+FEET = ("#2f7d5b", "#5b4fa0", "#8a6d1f", "#2f6d9d")
+ROW, STEP = 16, 0.7  # of a strip: how high a row is, in points, and how much of it where something holds
+FONT = "10px sans-serif"
 MEAN = "mean of all"
 
 
@@ -64,23 +68,46 @@ class Charts:
             self.torque.show(found.times, curves, now_s)
 
 
+class Strip:
+    """When something holds, under a time line: a row for each of the marks (F,), bool, by name, high where it does. times (F,)
+    [s]. broken: names of those that are rules which are broken there."""
+
+    def __init__(self, window: Window, times: np.ndarray, marks: dict[str, np.ndarray], broken: frozenset[str]) -> None:
+        gui, self.times, self._drawn = window.server.gui, times, 0.0
+        colours = {name: LIMIT if name in broken else FEET[index % len(FEET)] for index, name in enumerate(marks)}
+        self.rows = [row + STEP * np.asarray(mark, float) for row, mark in enumerate(reversed(marks.values()))]
+        self.chart = _Chart(
+            gui, None, dict(reversed(colours.items())), height=30 + ROW * len(marks), rows=len(marks),
+        )  # fmt: skip
+        gui.add_html(legend(colours))
+
+    def show(self, now_s: float) -> None:
+        """Move the mark."""
+        if time.perf_counter() - self._drawn >= PERIOD_S:
+            self._drawn = time.perf_counter()
+            self.chart.show(self.times, self.rows, now_s)
+
+
 def legend(lines: dict[str, str]) -> str:
-    """HTML that says which colour is what. Not for names from files: nothing is escaped."""
-    words = (f'<span style="color:{colour}">&#9632; {name}</span>' for name, colour in lines.items())
-    return f'<div style="display:flex;gap:1em;font-size:.75em;padding:0 .75em">{"".join(words)}</div>'
+    """HTML that says which colour is what."""
+    words = (f'<span style="color:{colour}">&#9632; {html.escape(name)}</span>' for name, colour in lines.items())
+    return f'<div style="display:flex;flex-wrap:wrap;gap:0 1em;font-size:.75em;padding:0 .75em">{"".join(words)}</div>'
 
 
 class _Chart:
     """Lines over time, by name and colour, and a mark that stands at one time."""
 
-    def __init__(self, gui: Any, title: str, lines: dict[str, str]) -> None:
+    def __init__(self, gui: Any, title: str | None, lines: dict[str, str], *, height: int = HEIGHT, rows: int = 0) -> None:
+        """rows: so many that are no numbers, and have no axis."""
         empty = tuple(np.zeros(2) for _ in range(len(lines) + 2))
         series = tuple({"label": name, "stroke": colour, "width": 1.5} for name, colour in lines.items())
         mark = {"label": "now", "stroke": NOW, "width": 1.0, "scale": "mark"}
+        scales: dict[str, Any] = {"x": {"time": False}, "mark": {"range": (0.0, 1.0)}}
         self.plot = gui.add_uplot(
-            empty, ({"label": "s"}, *series, mark), title=title, height=HEIGHT, legend={"show": False},
-            scales={"x": {"time": False}, "mark": {"range": (0.0, 1.0)}}, cursor={"drag": {"x": False, "y": False}},
-            axes=({"size": 24, "font": "10px sans-serif"}, {"size": 40, "font": "10px sans-serif"}),
+            empty, ({"label": "s"}, *series, mark), title=title, height=height, legend={"show": False},
+            scales=scales | ({"y": {"range": (-0.2, float(rows))}} if rows else {}),
+            cursor={"drag": {"x": False, "y": False}},
+            axes=({"size": 24, "font": FONT}, {"show": False} if rows else {"size": 40, "font": FONT}),
         )  # fmt: skip
 
     def show(self, times: np.ndarray, curves: list[np.ndarray], now_s: float | None) -> None:

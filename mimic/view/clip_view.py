@@ -1,6 +1,7 @@
 """Motions in a browser, on one time line: of a robot, beside what was captured; recorded runs over their references; several, to
 be compared."""
 
+import html
 import time
 from collections.abc import Sequence
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from mimic.view.acting import Acting, acting, near_contacts
 from mimic.view.browser import WORLD, Figure, Window, hide_control, on_click, on_key
-from mimic.view.charts import Charts
+from mimic.view.capture import Capture
+from mimic.view.charts import Charts, Strip
 from mimic.view.overlays import ActingLayer, ErrorLayer
 from mimic.view.take import Take
 
@@ -27,6 +29,7 @@ class ClipView:
         self.window, self.takes, self.first = window, takes, takes[0]
         self.duration_s = max(take.motion.duration_s for take in takes)
         self.playing, self.time_s, self.sent = True, 0.0, 0
+        self.simulated_s: float | None = None  # nothing is
         scene = window.server.scene
         self.robots = [
             Figure(scene, f"robot-{index}", take.model, colour=OTHERS[(index - 1) % len(OTHERS)] if index else None)
@@ -88,6 +91,8 @@ class ClipView:
             if self.colours is not None:
                 self.colours.show(self._errors)
             self.charts.show(lambda: self.first.traces, self.time_s)
+            if self.strip is not None:
+                self.strip.show(self.time_s)
             self._move_slider()
             error = "" if self.first.errors is None else f"  \nerror {self._errors().mean():.0f} mm"
             self.status.content = f"frame {self.frame} of {self.first.motion.num_frames}, {self.time_s:.2f} s{error}"
@@ -108,6 +113,11 @@ class ClipView:
         self.slider = gui.add_slider("Time [s]", 0.0, max(round(self.duration_s, 3), 1e-3), 0.001, 0.0)
         self.slider.on_update(lambda event: self._sought_by_hand() if event.client is not None else None)
 
+        first, marks = self.first, self.first.feet | self.first.broken
+        self.strip = Strip(self.window, first.traces.times, marks, frozenset(first.broken)) if marks else None
+        if first.verdict:
+            gui.add_html(f'<div style="font-size:.75em;padding:0 .75em">{html.escape(first.verdict)}</div>')
+
         def pause() -> None:
             self.playing = not self.playing
 
@@ -126,10 +136,10 @@ class ClipView:
             ghosts = [ghost for ghost in self.ghosts if ghost is not None]
             if ghosts:
                 hide_control(self.window, ghosts)
-            first = self.first
             self.acting = ActingLayer(self.window, first.model, forces=first.dynamics is not None)
             self.colours = None if first.errors is None else ErrorLayer(self.window, self.robots[0], first.bodies)
             self.charts = Charts(self.window, first.traces, first.motion.joint_names, first.bodies, first.limits)
+        Capture(self.window, first.name)
 
     def move_apart(self, metres: float) -> None:
         """Put each take so far to the left of the one before; 0: over it."""

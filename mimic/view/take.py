@@ -28,7 +28,8 @@ class Take:
 
     reference (F, nq): what it was to do. captured: of which skeleton it was made. dynamics: the model it was simulated in, its
     qvel (F, nv) and ctrl (F, nu), where it was. bodies: names of the K bodies whose errors the traces hold. limits (J,): the
-    largest torques [N m]. marks: stretches of the time line by name, (F,) bool, those of the feet and those that break a rule.
+    largest torques [N m]. feet, broken: by name, when (F,), bool, a body touches
+    the ground, and when a rule of what a good motion is does not hold. verdict: on that, in words.
     """
 
     name: str
@@ -42,7 +43,9 @@ class Take:
     targets: np.ndarray | None = None
     torques: np.ndarray | None = None
     limits: np.ndarray | None = None
-    marks: dict[str, np.ndarray] = field(default_factory=dict)
+    feet: dict[str, np.ndarray] = field(default_factory=dict)
+    broken: dict[str, np.ndarray] = field(default_factory=dict)
+    verdict: str = ""
 
     @property
     def traces(self) -> Traces:
