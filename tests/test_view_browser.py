@@ -1,6 +1,7 @@
 """The browser's view, without a browser: what is served, what the controls do, that policies are swapped. Skips without viser."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
@@ -17,8 +18,9 @@ from motions.motion import save_motion
 
 viser = pytest.importorskip("viser", reason="viser is not installed: pip install 'mimic-mjx[view]'")
 
-from mimic.live_view import LiveView  # noqa: E402
+from mimic.live_view import PAD_PUSH, LiveView  # noqa: E402
 from mimic.view.browser import Figure, Window  # noqa: E402
+from mimic.view.charts import PERIOD_S, STEP, legend  # noqa: E402
 from mimic.view.clip_view import ClipView  # noqa: E402
 from mimic.view.overlays import SHADES, WEIGHT_M, shade  # noqa: E402
 from mimic.view.take import Take  # noqa: E402
@@ -156,6 +158,42 @@ def test_several_takes_stand_apart_or_over_one_another(window: Window):
     assert view.acting.forces_on is None, "of a motion no forces are known"
 
 
+def test_contacts_and_broken_rules_are_marked_and_names_are_words(window: Window):
+    on = np.arange(MOTION.num_frames) % 40 < 20
+    evil = "<b>foot</b>"
+    take = Take("sway", ROBOT.model, MOTION, feet={evil: on}, broken={"skating": ~on}, verdict=f"{evil} FAILED")
+    view = ClipView(window, [take])
+    assert view.strip is not None
+    time.sleep(PERIOD_S)
+    view.strip.show(1.0)
+    data = view.strip.chart.plot.data
+    assert len(data) == 4, "time, two rows and the mark"
+    np.testing.assert_allclose(data[2] - 1.0, STEP * on, err_msg="the first above the second")
+    assert data[0][np.argmax(data[3])] == pytest.approx(1.0, abs=0.02)
+    assert "<b>" not in legend({evil: "#fff"})
+
+
+class Pad:
+    """A gamepad that is held as the test says."""
+
+    def __init__(self, pressed: list[int], axes: dict[int, float]) -> None:
+        self.pressed, self.axes = pressed, axes
+
+    def read(self) -> list[int]:
+        return self.pressed
+
+
+def test_a_gamepad_pushes_and_steers(window: Window, tmp_path: Path):
+    view = LiveView(window, still_policy(tmp_path, FREE))
+    view.obey(Pad([], {0: -1.0, 1: 0.0}))
+    view.session.take()
+    np.testing.assert_allclose(view.session.goal, [0.0, 0.4], atol=1e-6, err_msg="to the left, as fast as it can be told")
+    view.obey(Pad([2], {}))
+    view.session.take()
+    assert view.session.link.simulation.batch.qvel[0, 1] == pytest.approx(PAD_PUSH), "the third button pushes to the left"
+    np.testing.assert_allclose(view.session.goal, [0.0, 0.4], atol=1e-6, err_msg="sticks that rest change nothing")
+
+
 def test_geoms_have_their_size():
     """Every triangle mesh fills the box that MuJoCo says its geom fills."""
     model = ROBOT.model
@@ -174,6 +212,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8973") == 0
     assert "open http://127.0.0.1:8973" in capsys.readouterr().err
     assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8973", "--recorded") == 0
+    assert call("view", tmp_path / "p.onnx", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8973") == 0
+    assert "run once" in capsys.readouterr().err
+    assert call("view", tmp_path / "p.onnx", "--seconds", "0.5", "--port", "8973", "--measure") == 0
+    assert "physics at" in capsys.readouterr().out
+    assert "nothing to look at" in refusal(capsys, "view")
     assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8974", "--host", "0.0.0.0") == 0
     assert "whoever reaches this machine" in capsys.readouterr().err
     save_motion(MOTION, tmp_path / "clip.npz")
