@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from chromium import Browser, until
 from PIL import Image
-from test_live import FOLLOWING, MOTION, ROBOT
+from test_live import MOTION, ROBOT
 from tiny_policy import FREE, still_policy
 
 pytest.importorskip("viser", reason="viser is not installed: pip install 'mimic-mjx[view]'")
@@ -108,30 +108,11 @@ def test_a_clip_plays_scrubs_and_hides_its_ghost(chromium: Browser, window: Wind
         assert page.strangers() == []
 
 
-def test_a_push_by_its_button_moves_the_robot(chromium: Browser, window: Window, tmp_path: Path):
-    view = LiveView(window, still_policy(tmp_path, FREE))
-    with shown(chromium, window, view) as page:
-        until(lambda: "falls 0" in page.text(), "the read-out")
-        before = view.session.state.qpos[0, 1]
-
-        def pushed() -> bool:
-            click(page, "left")
-            return view.session.state.qpos[0, 1] > before + 0.02
-
-        until(pushed, "the robot to its left")
-        for box in ("Contact forces", "Balance", "Curves"):
-            click(page, box)
-        until(lambda: view.charts.on.value and view.acting.support_on.value, "what is to be shown")
-        until(lambda: "torque [N m]" in page.text(), "the curves")
-        page.keep("live")
-        assert page.console_errors() == []
-        assert page.strangers() == []
-
-
-def test_what_is_dragged_is_pulled_and_a_box_is_thrown(chromium: Browser, window: Window, tmp_path: Path):
+def test_a_policy_is_pushed_dragged_hit_and_followed_by_a_newer(chromium: Browser, window: Window, tmp_path: Path):
     from selenium.webdriver import ActionChains
 
-    view = LiveView(window, still_policy(tmp_path, FREE))
+    policy, waiting = still_policy(tmp_path, FREE), []
+    view = LiveView(window, policy, newer=lambda: waiting.pop() if waiting else None)
     with shown(chromium, window, view) as page:
         until(lambda: "falls 0" in page.text(), "the read-out")
         canvas = page.element(CANVAS)
@@ -146,7 +127,22 @@ def test_what_is_dragged_is_pulled_and_a_box_is_thrown(chromium: Browser, window
         click(page, "Throw a box")
         until(lambda: view.session.hands.thrown, "the box")
         page.keep("thrown")
+        view.session.ask(lambda _: view.session.begin())
+        until(lambda: not view.session.hands.thrown, "a beginning")
+
+        def pushed() -> bool:
+            click(page, "left")
+            return view.session.state.qpos[0, 1] > 0.02
+
+        until(pushed, "the robot to its left")
+        waiting.append(policy)
+        until(lambda: "policy 2" in page.text(), "the newer policy")
+        for box in ("Contact forces", "Balance", "Curves"):
+            click(page, box)
+        until(lambda: "torque [N m]" in page.text(), "the curves")
+        page.keep("live")
         assert [line for line in page.console_errors() if "preventDefault" not in line] == [], "(three.js's own complaint)"
+        assert page.strangers() == []
 
 
 def trunk(page: Browser, canvas: Any) -> tuple[int, int] | None:
@@ -158,16 +154,3 @@ def trunk(page: Browser, canvas: Any) -> tuple[int, int] | None:
         return None
     size = canvas.size
     return int(np.median(columns[inside]) - size["width"] / 2), int(np.median(rows[inside]) - size["height"] / 2)
-
-
-def test_a_newer_policy_is_seen(chromium: Browser, window: Window, tmp_path: Path):
-    waiting: list[Any] = []
-    policy = still_policy(tmp_path, FOLLOWING)
-    view = LiveView(window, policy, newer=lambda: waiting.pop() if waiting else None)
-    with shown(chromium, window, view) as page:
-        until(lambda: "error" in page.text(), "the read-out")
-        assert "policy 2" not in page.text()
-        waiting.append(still_policy(tmp_path, FOLLOWING))
-        until(lambda: "policy 2" in page.text(), "the newer policy")
-        page.keep("newer")
-        assert page.console_errors() == []
