@@ -3,37 +3,46 @@
 Plain C MuJoCo, no drawing, no clock, no JAX: who calls `advance` decides how fast time goes.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
+import mujoco
 import numpy as np
 
 from mimic.deploy.sim2sim import ControlStep, Once, Policy, frame_of, track
+from mimic.hands import Hands, world_with_box
 from mimic.mdp.goals import KINDS
 from mimic.mdp.terminations import fallen
-from mimic.metrics import body_error
+from mimic.metrics import body_errors
 from mimic.perturb import Perturbation, perturbed_link
+from mimic.view.acting import Acting, acting
+from mimic.view.take import Traces
 from motions.edit import reset_origin
 from motions.edit.travel import heading, turn_level
 from motions.kinematics import KinematicState
 
 ENDLESS = 1 << 40  # control steps of a policy that follows no clip
+TRAIL_S = 6.0  # of which the curves tell
 DOWN_S = 1.0  # how long one that has fallen is shown lying
 
 
 class Session:
-    """One robot of `policy`. It begins anew at the end of its clip, and a second after a fall.
+    """One robot of `policy`, and a box to be thrown. It begins anew at the end of its clip, and a second after a fall.
 
-    frame: of the clip. state: (1, ...) as it is now. error_mm: mean distance of the bodies from the clip's re-anchored, None of
-    a policy that follows none. falls: how often it fell. goal (G,): what it is told, None where it cannot be told anything.
-    `push` and `tell` may be called by other threads than that of `advance`: they take effect at its next call.
+    frame: of the clip. state: (1, ...) as it is now. errors (K,) [mm]: distances of the bodies from the clip's re-anchored, None
+    of a policy that follows none. falls: how often it fell. goal (G,): what it is told, None where it cannot be told anything.
+    hands: those of who looks on. traces: of the last `TRAIL_S`. `push`, `tell` and `ask` may be called by other threads than that
+    of `advance`: they take effect at its next call.
     """
 
     def __init__(self, policy: Policy, setting: Perturbation | None = None) -> None:
         self.policy = policy
         self.clip = policy.reference(policy.motion if policy.spec.follow else reset_origin(policy.motion))
         self.setting = setting or Perturbation(start_rad=0.0)
+        self.world = world_with_box(policy.mjcf)
         self.falls = 0
+        self._trail: deque[tuple[np.ndarray | None, ...]] = deque(maxlen=round(TRAIL_S / policy.spec.ctrl_dt))
         self.goal: np.ndarray | None = None
         if policy.spec.goal is not None:
             self.kind = KINDS[policy.spec.goal.kind]
@@ -53,12 +62,14 @@ class Session:
 
     def begin(self) -> None:
         """Put it at the beginning of its clip."""
-        self.link = perturbed_link(self.policy, self.clip, self.setting, 1)
+        self.link = perturbed_link(self.policy, self.clip, self.setting, 1, world=self.world)
+        self.hands = Hands(self.link.simulation)
+        self._torques, self._data = self.link.simulation.batch.bind("actuator_force"), mujoco.MjData(self.hands.model)
         self.frame, self._down = 0, 0
-        self.error_mm: float | None = None
         self.state = self.link.simulation.state()
         if self.told_once and self.goal is not None:
             self.goal = np.array([*self.goal[:-1], 0.0], np.float32)
+        self._remember(self.state.qpos[0, 7:])
         steps = len(self.clip.qpos) - 1 if self.policy.spec.follow else ENDLESS
         tell = None if self.goal is None else self._tell
         self._steps: Iterator[ControlStep] = track(self.policy, self.clip, self.link, steps, tell)
@@ -67,6 +78,10 @@ class Session:
         """Give it another body, and begin anew."""
         self.setting = setting
         self.begin()
+
+    def ask(self, of_hands: Callable[[Hands], None]) -> None:
+        """Let the hands do something."""
+        self._asked.put(lambda: of_hands(self.hands))
 
     def push(self, velocity: np.ndarray) -> None:
         """Change the root's horizontal velocity by (2,) [m/s] as it faces, x ahead."""
@@ -84,14 +99,14 @@ class Session:
     def advance(self) -> None:
         """One control step."""
         self.take()
+        self.hands.act()
         step = next(self._steps, None)
         if step is None:
             self.begin()
             return
         self.state, self.frame = step.state, self.frame + 1
         spec, reference = self.policy.spec, self.reference
-        if spec.follow:
-            self.error_mm = float(body_error(self.state, reference, spec.anchor)[0])
+        self._remember(step.target[0])
         lowest = np.array(spec.lowest) if spec.lowest else None
         down = fallen(self.state, reference, spec.anchor, spec.end_effector_indices, spec.termination, lowest=lowest)
         if self._down or bool(np.asarray(down)[0]):
@@ -99,6 +114,28 @@ class Session:
             self._down += 1
             if self._down * spec.ctrl_dt >= DOWN_S:
                 self.begin()
+
+    def _remember(self, target: np.ndarray) -> None:
+        """What its errors are now, and all that the curves tell of."""
+        follow, reference = self.policy.spec.follow, self.reference
+        self.errors = np.asarray(body_errors(self.state, reference, self.policy.spec.anchor))[0] if follow else None
+        aim = reference.qpos[0, 7:] if follow else None
+        self._trail.append((self.state.qpos[0, 7:], self.errors, target, aim, self._torques[0].copy()))
+
+    @property
+    def traces(self) -> Traces:
+        """What has been since `TRAIL_S`, whether it began anew or not; times up to 0, which is now."""
+        errors, targets, aims, torques = (
+            None if column[0] is None else np.array(column) for column in list(zip(*self._trail, strict=True))[1:]
+        )
+        times = (np.arange(len(self._trail)) - len(self._trail) + 1) * self.policy.spec.ctrl_dt
+        return Traces(times, np.array([moment[0] for moment in self._trail]), errors, targets, aims, torques)
+
+    def acting(self) -> Acting:
+        """The forces upon it and its balance as they are now."""
+        batch = self.link.simulation.batch
+        self._data.xfrc_applied[:] = self.hands.forces[0]
+        return acting(self.hands.model, self._data, batch.qpos[0], (batch.qvel[0], batch.ctrl[0]))
 
     @property
     def reference(self) -> KinematicState:

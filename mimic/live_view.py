@@ -9,13 +9,20 @@ import mujoco
 import numpy as np
 
 from mimic.deploy.sim2sim import Policy
+from mimic.gamepad import Gamepad, first_gamepad
+from mimic.hands import BOX_M
 from mimic.live import Session
 from mimic.perturb import Perturbation
-from mimic.view.browser import Figure, Window, on_click, on_key
+from mimic.view.browser import WORLD, Figure, Window, hide_control, on_click, on_key
+from mimic.view.capture import Capture
+from mimic.view.charts import Charts
+from mimic.view.grab import Grab
+from mimic.view.overlays import ActingLayer, ErrorLayer
 
 FRAMES_PER_S = 30.0
 BEHIND_S = 0.25  # of real time that the physics may lag before it lets go of it
 PUSHES = {"forward": (1.0, 0.0), "back": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
+PAD_PUSH, PAD_BEGIN = 0.5, 7  # [m/s] of a gamepad's first four buttons, which are `PUSHES`; the number of its start button
 Newer = Callable[[], Policy | None]
 
 
@@ -28,10 +35,13 @@ class LiveView:
     ) -> None:
         self.window, self.newer = window, newer
         self.session = Session(policy)
-        drawn = model or policy.model
-        self.robot = Figure(window.server.scene, "robot", drawn)
-        self.ghost = Figure(window.server.scene, "ghost", drawn, ghost=True) if policy.spec.follow else None
+        scene, self.drawn = window.server.scene, model or policy.model
+        self.robot = Figure(scene, "robot", self.drawn)
+        self.ghost = Figure(scene, "ghost", self.drawn, ghost=True) if policy.spec.follow else None
+        self.grab = Grab(window, self.robot, BOX_M, lambda do: self.session.ask(do))
         self.paused, self.sent, self.swaps = False, 0, 0
+        self.simulated_s: float | None = 0.0
+        self.pad: Gamepad | None = None
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()  # by the controls, whose threads are others
         self._controls()
         self.show()
@@ -44,17 +54,21 @@ class LiveView:
             if now - asked > 1.0:
                 asked = now
                 self._swap()
+                self.pad = self.pad or first_gamepad()
             self.take()
             behind = now - began - done_s
             if self.paused or behind > BEHIND_S:
                 done_s, behind = now - began, 0.0
             dt = self.session.policy.spec.ctrl_dt / self.speed.value
+            if self.pad is not None and now - shown >= 1.0 / FRAMES_PER_S:
+                self.obey(self.pad)
             if now - shown >= BEHIND_S or (now - shown >= 1.0 / FRAMES_PER_S and behind < dt):
                 shown = now
                 self.show()
             elif not self.paused and behind >= dt:
                 self.session.advance()
                 done_s += dt
+                self.simulated_s = (self.simulated_s or 0.0) + self.session.policy.spec.ctrl_dt
             else:
                 time.sleep(0.001)
 
@@ -72,6 +86,12 @@ class LiveView:
                 self.window.look_at(qpos[:3])
             if self.ghost is not None:
                 self.ghost.show(self.session.reference.qpos[0])
+            self.grab.show(self.session.hands)
+            self.acting.show(self.session.acting)
+            if self.colours is not None and self.session.errors is not None:
+                errors = self.session.errors
+                self.colours.show(lambda: errors)
+            self.charts.show(lambda: self.session.traces)
             self.status.content = self._says()
             if self.target is not None and self.session.told_once:
                 self.target_ball.color = (60, 170, 90) if self.session.struck else (200, 60, 50)
@@ -83,8 +103,8 @@ class LiveView:
             f"{session.frame * spec.ctrl_dt:.2f} s"
             + (f" of {len(session.clip.qpos) * spec.ctrl_dt:.2f} s" if spec.follow else "")
         ]
-        if session.error_mm is not None:
-            lines.append(f"error {session.error_mm:.0f} mm")
+        if session.errors is not None:
+            lines.append(f"error {session.errors.mean():.0f} mm")
         speed = float(np.linalg.norm(session.state.qvel[0, :2]))
         lines += [f"{speed:.2f} m/s", f"falls {session.falls}"]
         if self.swaps:
@@ -111,18 +131,25 @@ class LiveView:
             on_click(gui.add_button(label, hint=f"key {key}"), do)
             on_key(gui, key, label, do)
         self.speed = gui.add_slider("Speed", 0.1, 1.0, 0.1, 1.0)
-        follow = gui.add_checkbox("Camera goes along", True)
-        follow.on_update(lambda _: setattr(self.window, "follows", follow.value))
-        if (ghost := self.ghost) is not None:
-            shown = gui.add_checkbox("Reference", True)
-            shown.on_update(lambda _: ghost.hide(not shown.value))
+        spec = self.session.policy.spec
+        with gui.add_folder("Show"):
+            self.window.follow_control()
+            if self.ghost is not None:
+                hide_control(self.window, [self.ghost])
+            self.acting = ActingLayer(self.window, self.session.policy.model, forces=True)
+            self.colours = ErrorLayer(self.window, self.robot, spec.tracked_bodies) if spec.follow else None
+            bodies = spec.tracked_bodies if spec.follow else ()
+            limits = self.session.policy.model.actuator_forcerange[:, 1]
+            self.charts = Charts(self.window, self.session.traces, spec.joint_names, bodies, limits)
         with gui.add_folder("Push"):
             strength = gui.add_slider("Strength [m/s]", 0.1, 2.0, 0.1, 0.5)
             buttons = gui.add_button_group("Towards", list(PUSHES))
             buttons.on_click(lambda _: self.push(buttons.value, strength.value))
+            self.grab.controls()
         self._goal_controls()
         with gui.add_folder("Body", expand_by_default=False):
             self._body_controls()
+        Capture(self.window, self.session.policy.motion.name)
 
     def push(self, where: str, strength: float) -> None:
         """Shove the root to one of `PUSHES`, as it faces, by `strength` [m/s]."""
@@ -179,13 +206,31 @@ class LiveView:
         assert self.session.goal is not None
         place = np.zeros(3)
         place[: 2 + self.session.told_once] = self.session.goal[: 2 + self.session.told_once]
-        self.target = scene.add_transform_controls("/target", scale=0.4, disable_rotations=True, position=place)
-        self.target_ball = scene.add_icosphere("/target/ball", radius=0.1, color=(200, 60, 50))
+        self.target = scene.add_transform_controls(f"{WORLD}/target", scale=0.4, disable_rotations=True, position=place)
+        self.target_ball = scene.add_icosphere(f"{WORLD}/target/ball", radius=0.1, color=(200, 60, 50))
 
         @self.target.on_update
         def _(_: object) -> None:
             assert self.target is not None
             self.tell_place(np.array(self.target.position))
+
+    def obey(self, pad: Gamepad) -> None:
+        """Let a gamepad that is plugged in where this runs do as the page does. One that is pulled out is looked for again."""
+        try:
+            pressed = pad.read()
+        except OSError:
+            pad.close()
+            self.pad = None
+            return
+        for button in pressed:
+            if button < len(PUSHES):
+                self.push(list(PUSHES)[button], PAD_PUSH)
+            elif button == PAD_BEGIN:
+                self._asked.put(self.session.begin)
+        ahead, left = -pad.axes.get(1, 0.0), -pad.axes.get(0, 0.0)
+        told = self.session.policy.spec.goal
+        if told is not None and told.kind == "heading" and (ahead or left):
+            self.tell_heading(min(1.0, np.hypot(ahead, left)) * told.speed[1], float(np.degrees(np.arctan2(left, ahead))))
 
     def tell_heading(self, speed: float, degrees: float) -> None:
         """A velocity [m/s], its direction counted from world x towards y."""

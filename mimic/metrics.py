@@ -21,10 +21,15 @@ from motions.rotations import Array, namespace, quat_angle
 MM = 1000.0
 
 
+def _distances_mm(a: Array, b: Array) -> Array:
+    """|a - b|; (..., K, 3) to (..., K), [mm]."""
+    xp = namespace(a, b)
+    return MM * xp.sqrt(xp.sum((a - b) ** 2, axis=-1))
+
+
 def _distance_mm(a: Array, b: Array) -> Array:
     """Mean over the bodies of |a - b|; (..., K, 3) to (...), [mm]."""
-    xp = namespace(a, b)
-    return MM * xp.mean(xp.sqrt(xp.sum((a - b) ** 2, axis=-1)), axis=-1)
+    return namespace(a, b).mean(_distances_mm(a, b), axis=-1)
 
 
 def global_body_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:

@@ -197,9 +197,11 @@ class PerturbedLink(Link):
         self.forces[:, ROOT, :3] = np.where(now[:, None], force, 0.0)
 
 
-def perturbed_link(policy: Policy, clip: KinematicState, setting: Perturbation, count: int, seed: int = 0) -> PerturbedLink:
-    """`count` robots of `setting` at the beginning of `clip`."""
-    model = perturbed_model(policy.model, setting)
+def perturbed_link(
+    policy: Policy, clip: KinematicState, setting: Perturbation, count: int, seed: int = 0, world: mujoco.MjModel | None = None
+) -> PerturbedLink:
+    """`count` robots of `setting` at the beginning of `clip`. world: the policy's model with more in it than the robot."""
+    model = perturbed_model(world or policy.model, setting)
     qpos, qvel = start_states(policy, clip, count, setting.start_rad, seed)
     anchor = policy.body.body_ids((policy.spec.anchor_body,))[0]
     if setting.com_m > 0:

@@ -28,7 +28,8 @@ WAIT_S = 60.0  # a machine may be busy
 
 
 class Browser:
-    """One browser; `open` begins anew. Skips the test where Selenium, Chromium or its driver is absent."""
+    """One browser; `open` begins anew. downloads: the folder of what it was given to keep. Skips the test where Selenium,
+    Chromium or its driver is absent."""
 
     def __init__(self, size: tuple[int, int] = (1000, 700)) -> None:
         webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed: pip install selenium")
@@ -41,6 +42,8 @@ class Browser:
         options.binary_location = program
         for option in (*OPTIONS, f"--user-data-dir={self._profile.name}", f"--window-size={size[0]},{size[1]}"):
             options.add_argument(option)
+        self.downloads = Path(self._profile.name) / "downloads"
+        options.add_experimental_option("prefs", {"download.default_directory": str(self.downloads)})
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
 

@@ -12,6 +12,7 @@ from tiny_policy import FREE, still_policy
 from mimic.config import GoalConfig, ObservationConfig
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.live import DOWN_S, Session
+from mimic.metrics import body_error
 from mimic.perturb import Perturbation
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
@@ -28,7 +29,8 @@ def test_alone_it_does_what_a_rollout_does_and_begins_anew(tmp_path: Path):
         session.advance()
         np.testing.assert_allclose(session.state.qpos[0], run.states.qpos[step], atol=1e-6)
         np.testing.assert_allclose(session.reference.qpos[0], run.reference.qpos[step], atol=1e-6)
-    assert session.error_mm is not None
+    assert session.errors is not None
+    np.testing.assert_allclose(session.errors.mean(), body_error(run.states, run.reference, policy.spec.anchor)[-1], atol=1e-3)
     assert session.falls == 0
     session.advance()
     assert session.frame == 0
@@ -60,7 +62,7 @@ def test_what_is_told_is_what_the_policy_sees(tmp_path: Path, monkeypatch: pytes
     assert session.goal[1] == 0.0, "not before the next step"
     session.advance()
     np.testing.assert_allclose(seen[-1][0, -2:], [0.0, 0.2], atol=0.02)  # it faces along x
-    assert session.error_mm is None
+    assert session.errors is None
 
 
 def test_a_target_is_whole_again_at_the_beginning(tmp_path: Path):
@@ -97,4 +99,19 @@ def test_another_body_begins_anew(tmp_path: Path):
         session.advance()
         nominal.advance()
     assert np.abs(session.state.qpos - nominal.state.qpos).max() > 1e-3
-    assert session.link.simulation.batch.model.body_mass.sum() == pytest.approx(1.4 * policy.model.body_mass.sum())
+    assert session.link.simulation.batch.model.body_subtreemass[1] == pytest.approx(1.4 * policy.model.body_mass.sum())
+
+
+def test_it_remembers_the_last_seconds(tmp_path: Path):
+    session = Session(still_policy(tmp_path, FOLLOWING))
+    for _ in range(7):
+        session.advance()
+    traces = session.traces
+    np.testing.assert_allclose(traces.times, -0.02 * np.arange(7, -1, -1), atol=1e-9)
+    np.testing.assert_array_equal(traces.joints[-1], session.state.qpos[0, 7:])
+    assert traces.reference is not None
+    np.testing.assert_array_equal(traces.reference[-1], session.reference.qpos[0, 7:])
+    assert traces.torques is not None
+    assert 0.0 < np.abs(traces.torques).max() < 30.0, "of motors that bear a table"
+    weight = session.policy.model.body_mass.sum() * 9.81
+    assert session.acting().forces[:, 2].sum() == pytest.approx(weight, rel=0.5)

@@ -1,6 +1,8 @@
 """The browser's view, without a browser: what is served, what the controls do, that policies are swapped. Skips without viser."""
 
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -16,9 +18,12 @@ from motions.motion import save_motion
 
 viser = pytest.importorskip("viser", reason="viser is not installed: pip install 'mimic-mjx[view]'")
 
-from mimic.live_view import LiveView  # noqa: E402
+from mimic.live_view import PAD_PUSH, LiveView  # noqa: E402
 from mimic.view.browser import Figure, Window  # noqa: E402
+from mimic.view.charts import PERIOD_S, STEP, legend  # noqa: E402
 from mimic.view.clip_view import ClipView  # noqa: E402
+from mimic.view.overlays import SHADES, WEIGHT_M, shade  # noqa: E402
+from mimic.view.take import Take  # noqa: E402
 
 
 @pytest.fixture
@@ -76,6 +81,7 @@ def test_a_newer_policy_takes_over(window: Window, tmp_path: Path):
     first = still_policy(tmp_path, FOLLOWING)
     view = LiveView(window, first, newer=lambda: waiting.pop() if waiting else None)
     view.run(1.3)
+    view.show()
     assert view.swaps == 1
     assert view.session.policy is not first
     assert "policy 2" in view.status.content
@@ -91,7 +97,7 @@ def test_targets_hang_on_a_handle(window: Window, tmp_path: Path):
 
 
 def test_a_clip_plays_seeks_and_steps(window: Window):
-    view = ClipView(window, ROBOT.model, MOTION, reference=MOTION.qpos[:50], errors=np.arange(len(MOTION.qpos)))
+    view = ClipView(window, [Take("sway", ROBOT.model, MOTION, reference=MOTION.qpos)])
     view.run(0.5)
     assert 0.3 < view.time_s < 0.6
     view.seek(0.3)
@@ -102,9 +108,90 @@ def test_a_clip_plays_seeks_and_steps(window: Window):
     assert not view.playing
     view.show()
     assert f"frame {view.frame} of {MOTION.num_frames}" in view.status.content
-    np.testing.assert_allclose(view.robot.data.qpos, MOTION.qpos[view.frame], atol=1e-9)
+    np.testing.assert_allclose(view.robots[0].data.qpos, MOTION.qpos[view.frame], atol=1e-9)
     view.seek(1e9)
     assert view.frame == MOTION.num_frames - 1
+
+
+def test_what_is_drawn_over_the_robot_can_be_switched_on_and_off(window: Window, tmp_path: Path):
+    view = LiveView(window, still_policy(tmp_path, FOLLOWING))
+    boxes = (view.acting.forces_on, view.acting.support_on, view.colours.on, view.charts.on)
+    own = [mesh.color for _, mesh in view.robot.parts]
+    for box in boxes:
+        box.value = True
+    for _ in range(20):
+        view.session.advance()
+    view.show()
+    assert view.acting.arrows.visible
+    assert view.acting.area.visible
+    lengths = np.linalg.norm(view.acting.arrows.points[:, 1] - view.acting.arrows.points[:, 0], axis=1)
+    assert 0.3 < lengths.sum() / WEIGHT_M < 2.0, "what bears a robot's weight is as long as one says"
+    assert [mesh.color for _, mesh in view.robot.parts] != own
+    assert view.charts.torque.plot.data[0][-1] == 0.0
+    assert np.abs(view.charts.torque.plot.data[1]).max() > 0.0
+    for box in boxes:
+        box.value = False
+    view.show()
+    assert [mesh.color for _, mesh in view.robot.parts] == own
+    assert not view.acting.arrows.visible
+
+
+def test_the_colours_of_errors_go_from_grey_to_red():
+    assert shade(0.0) == tuple(SHADES[0])
+    assert shade(1.0) == tuple(SHADES[2])
+
+
+def test_several_takes_stand_apart_or_over_one_another(window: Window):
+    moved = replace(MOTION, qpos=MOTION.qpos + np.array([1.0, *[0.0] * 10]), fps=30.0)
+    takes = [Take("a", ROBOT.model, MOTION), Take("b", ROBOT.model, moved, reference=MOTION.qpos)]
+    view = ClipView(window, takes)
+    assert view.duration_s == moved.duration_s, "the longer one's"
+    np.testing.assert_allclose(view.robots[1].shift, [0.0, 1.0, 0.0])
+    view.move_apart(0.0)
+    np.testing.assert_allclose(view.robots[1].shift, 0.0)
+    view.seek(3.5)
+    view.show()
+    np.testing.assert_allclose(view.robots[0].data.qpos, MOTION.qpos[-1], err_msg="it waits at its end")
+    np.testing.assert_allclose(view.robots[1].data.qpos, moved.qpos[105])
+    view.acting.support_on.value = True
+    view.show()
+    assert view.acting.forces_on is None, "of a motion no forces are known"
+
+
+def test_contacts_and_broken_rules_are_marked_and_names_are_words(window: Window):
+    on = np.arange(MOTION.num_frames) % 40 < 20
+    evil = "<b>foot</b>"
+    take = Take("sway", ROBOT.model, MOTION, feet={evil: on}, broken={"skating": ~on}, verdict=f"{evil} FAILED")
+    view = ClipView(window, [take])
+    assert view.strip is not None
+    time.sleep(PERIOD_S)
+    view.strip.show(1.0)
+    data = view.strip.chart.plot.data
+    assert len(data) == 4, "time, two rows and the mark"
+    np.testing.assert_allclose(data[2] - 1.0, STEP * on, err_msg="the first above the second")
+    assert data[0][np.argmax(data[3])] == pytest.approx(1.0, abs=0.02)
+    assert "<b>" not in legend({evil: "#fff"})
+
+
+class Pad:
+    """A gamepad that is held as the test says."""
+
+    def __init__(self, pressed: list[int], axes: dict[int, float]) -> None:
+        self.pressed, self.axes = pressed, axes
+
+    def read(self) -> list[int]:
+        return self.pressed
+
+
+def test_a_gamepad_pushes_and_steers(window: Window, tmp_path: Path):
+    view = LiveView(window, still_policy(tmp_path, FREE))
+    view.obey(Pad([], {0: -1.0, 1: 0.0}))
+    view.session.take()
+    np.testing.assert_allclose(view.session.goal, [0.0, 0.4], atol=1e-6, err_msg="to the left, as fast as it can be told")
+    view.obey(Pad([2], {}))
+    view.session.take()
+    assert view.session.link.simulation.batch.qvel[0, 1] == pytest.approx(PAD_PUSH), "the third button pushes to the left"
+    np.testing.assert_allclose(view.session.goal, [0.0, 0.4], atol=1e-6, err_msg="sticks that rest change nothing")
 
 
 def test_geoms_have_their_size():
@@ -125,6 +212,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8973") == 0
     assert "open http://127.0.0.1:8973" in capsys.readouterr().err
     assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8973", "--recorded") == 0
+    assert call("view", tmp_path / "p.onnx", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8973") == 0
+    assert "run once" in capsys.readouterr().err
+    assert call("view", tmp_path / "p.onnx", "--seconds", "0.5", "--port", "8973", "--measure") == 0
+    assert "physics at" in capsys.readouterr().out
+    assert "nothing to look at" in refusal(capsys, "view")
     assert call("view", tmp_path / "p.onnx", "--seconds", "0.2", "--port", "8974", "--host", "0.0.0.0") == 0
     assert "whoever reaches this machine" in capsys.readouterr().err
     save_motion(MOTION, tmp_path / "clip.npz")

@@ -1,10 +1,12 @@
-"""`mimic view`: a motion, a policy or a run in the browser."""
+"""`mimic view`: motions, a policy or a run in the browser."""
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from mimic.arguments import POSITIONAL, FileOptions, say
 from motions.errors import InputError
@@ -15,24 +17,33 @@ if TYPE_CHECKING:
     from mimic.deploy.sim2sim import Policy
     from mimic.runs import Run
     from mimic.view.browser import Window
+    from mimic.view.take import Take
 
-type Show = "Callable[[Window, float], None]"
 POLICY = "policy.onnx"
+
+
+class Shown(Protocol):
+    """What a window shows. sent: pictures so far. simulated_s: of physics, None of what was recorded [s]."""
+
+    sent: int
+    simulated_s: float | None
+
+    def run(self, seconds: float = ...) -> None: ...
 
 
 @dataclass(frozen=True)
 class View(FileOptions):
-    """Look at a motion, a policy or a run in the browser.
+    """Look at motions, a policy or a run in the browser.
 
     Play and step it, push the robot, tell it what to do. It prints an address, and goes on until Ctrl-C. A run that is being
     trained shows its newest policy, whenever there is one. On another machine: `ssh -L 8080:localhost:8080 MACHINE`, and the
     same address here.
     """
 
-    path: Annotated[Path, POSITIONAL]
-    """A motion file of any kind, a policy.onnx or the folder of one, or a run folder."""
+    paths: Annotated[tuple[Path, ...], POSITIONAL]
+    """A motion file of any kind, a policy.onnx or the folder of one, or a run folder; several are compared on one time line."""
     robot: str | None = None
-    """The robot of a motion file that does not name one."""
+    """The robot of motion files that do not name one."""
     recorded: bool = False
     """Of a policy: its whole clip, run once, on a time line beside its reference, instead of live."""
     host: str = "127.0.0.1"
@@ -40,108 +51,114 @@ class View(FileOptions):
     port: int = 8080
     seconds: float | None = None
     """End after so long [s]."""
+    measure: bool = False
+    """Print at the end what showing it took: pictures a second, processor time, how fast the physics went."""
 
     def run(self) -> int:
         from mimic.commands.serving import check_address, require_above
-        from mimic.runs import CONFIG
 
         require_above(seconds=self.seconds)
         check_address(self.port)
-        if not self.path.exists():
-            raise InputError(f"{self.path}: no such file or folder")
-        if (self.path / CONFIG).is_file():
-            show = self._run()
-        elif self.path.is_dir() or self.path.suffix == ".onnx":
-            from mimic.commands.stress import policy_file
-            from mimic.deploy.sim2sim import Policy
+        if not self.paths:
+            raise InputError("nothing to look at: expected a motion file, a policy or a run folder")
+        for path in self.paths:
+            if not path.exists():
+                raise InputError(f"{path}: no such file or folder")
+        if len(self.paths) == 1 and not self.recorded and (found := _open(self.paths[0])) is not None:
+            return self._serve(partial(_live, found))
+        return self._serve(partial(_time_line, [self._take(path) for path in self.paths]))
 
-            show = self._policy(Policy.load(policy_file(self.path)))
-        else:
-            show = self._motion()
-        return self._serve(show)
-
-    def _serve(self, show: Show) -> int:
+    def _serve(self, make: "Callable[[Window], Shown]") -> int:
         from mimic.view.browser import LOOPBACK, Window
 
-        window = Window(self.host, self.port, self.path.name)
+        imported = time.perf_counter()
+        window = Window(self.host, self.port, " | ".join(path.name for path in self.paths))
         say(f"open {window.address} in a browser; Ctrl-C ends it")
         if self.host not in (LOOPBACK, "localhost"):
             say(f"--host {self.host}: whoever reaches this machine may look, push and steer")
         try:
-            show(window, float("inf") if self.seconds is None else self.seconds)
-        except KeyboardInterrupt:
-            say("closed")
+            shown = make(window)
+            began, cpu = time.perf_counter(), time.process_time()
+            try:
+                shown.run(float("inf") if self.seconds is None else self.seconds)
+            except KeyboardInterrupt:
+                say("closed")
+            if self.measure:
+                print(spell_cost(shown, began - imported, time.perf_counter() - began, time.process_time() - cpu))
         finally:
             window.close()
         return 0
 
-    def _run(self) -> Show:
-        """The newest policy of the run, and those that come after it."""
-        from mimic.pipeline import robot_for
-        from mimic.runs import open_run
+    def _take(self, path: Path) -> "Take":
+        from mimic.takes import motion_take, policy_take
 
-        run = open_run(self.path)
-        newer = Newest(run)
-        policy = newer()
-        if policy is None:
-            raise InputError(f"{self.path}: no checkpoint yet: look again when one is saved (save_every_s)")
-        return self._policy(policy, newer, robot_for(run).model)
+        found = _open(path)
+        if found is None:
+            return motion_take(path, self.robot, say, **self.of_files)
+        if not self.recorded:
+            say(f"{path}: run once, to be on one time line with the others")
+        return policy_take(path, found.policy, found.model)
 
-    def _policy(
-        self, policy: "Policy", newer: "Callable[[], Policy | None]" = lambda: None, model: "mujoco.MjModel | None" = None
-    ) -> Show:
-        if self.recorded:
-            return self._recorded(policy, model)
 
-        def live(window: "Window", seconds: float) -> None:
-            from mimic.live_view import LiveView
+@dataclass(frozen=True)
+class Found:
+    """A policy, what is asked for newer ones, and the model that is drawn where it is not the policy's own."""
 
-            LiveView(window, policy, newer=newer, model=model).run(seconds)
+    policy: "Policy"
+    newer: "Callable[[], Policy | None]"
+    model: "mujoco.MjModel | None"
 
-        return live
 
-    def _recorded(self, policy: "Policy", model: "mujoco.MjModel | None" = None) -> Show:
-        from dataclasses import replace
+def _open(path: Path) -> Found | None:
+    """The policy that `path` means; None for a motion file."""
+    from mimic.runs import CONFIG
 
-        import numpy as np
+    if (path / CONFIG).is_file():
+        return _open_run(path)
+    if path.is_dir() or path.suffix == ".onnx":
+        from mimic.commands.stress import policy_file
+        from mimic.deploy.sim2sim import Policy
 
-        from mimic.deploy.sim2sim import rollout
-        from mimic.metrics import body_error
-        from motions.motion import MIN_FRAMES
+        return Found(Policy.load(policy_file(path)), lambda: None, None)
+    return None
 
-        run = rollout(policy)
-        whole = int(np.argmin([*np.isfinite(run.states.qpos).all(axis=1), False]))  # frames before the physics broke, if it did
-        if whole < MIN_FRAMES:
-            raise InputError(f"{self.path}: the physics broke after {whole} frames: there is nothing to look at")
-        motion = replace(policy.motion, fps=1.0 / policy.spec.ctrl_dt, qpos=run.states.qpos[:whole], loop=False)
-        errors = body_error(run.states, run.reference, policy.spec.anchor)[:whole] if policy.spec.follow else None
 
-        def show(window: "Window", seconds: float) -> None:
-            from mimic.view.clip_view import ClipView
+def _open_run(path: Path) -> Found:
+    """The newest policy of a run, and those that come after it."""
+    from mimic.pipeline import robot_for
+    from mimic.runs import open_run
 
-            reference = run.reference.qpos if policy.spec.follow else None
-            ClipView(window, model or policy.model, motion, reference=reference, errors=errors).run(seconds)
+    run = open_run(path)
+    newer = Newest(run)
+    policy = newer()
+    if policy is None:
+        raise InputError(f"{path}: no checkpoint yet: look again when one is saved (save_every_s)")
+    return Found(policy, newer, robot_for(run).model)
 
-        return show
 
-    def _motion(self) -> Show:
-        from mimic.robots import load_robot
-        from mimic.sources import captured_in, read_motions, robot_of_file
+def _live(found: Found, window: "Window") -> Shown:
+    from mimic.live_view import LiveView
 
-        robot = robot_of_file(self.path, self.robot, say)
-        (motion,), _ = read_motions([str(self.path)], robot, say, **self.of_files)
-        captured = captured_in(self.path, robot, **self.of_files)
-        try:
-            model = load_robot(self.robot or motion.robot, visuals=True).model
-        except InputError:  # named by a file that is elsewhere
-            model = robot.model
+    return LiveView(window, found.policy, newer=found.newer, model=found.model)
 
-        def show(window: "Window", seconds: float) -> None:
-            from mimic.view.clip_view import ClipView
 
-            ClipView(window, model, motion, captured=captured).run(seconds)
+def _time_line(takes: "list[Take]", window: "Window") -> Shown:
+    from mimic.view.clip_view import ClipView
 
-        return show
+    return ClipView(window, takes)
+
+
+def spell_cost(shown: Shown, first_s: float, seconds: float, cpu_s: float) -> str:
+    """In words: the first picture's wait, and the rest by the real time and the processor time it took [s]."""
+    words = [
+        f"first picture after {first_s:.1f} s",
+        f"{shown.sent / seconds:.1f} pictures/s",
+        f"{100 * cpu_s / seconds:.0f} % of a core",
+    ]
+    words.append(f"{1e3 * cpu_s / max(shown.sent, 1):.1f} ms of it each")
+    if shown.simulated_s is not None:
+        words.append(f"physics at {shown.simulated_s / seconds:.2f} of real time")
+    return ", ".join(words)
 
 
 class Newest:

@@ -32,12 +32,13 @@ LOST_M = 0.5  # a body that has fallen by the height rule and is this far from i
 
 @dataclass(frozen=True)
 class Policy:
-    """A loaded policy: its spec, network session, simulation model and the clip it came with."""
+    """A loaded policy: its spec, network session, simulation model (and the MJCF of it), and the clip it came with."""
 
     spec: PolicySpec
     session: Any
     model: mujoco.MjModel
     motion: Motion
+    mjcf: str
 
     @classmethod
     def load(cls, path: str | Path) -> "Policy":
@@ -50,9 +51,10 @@ class Policy:
             raise InputError(
                 f"{path}: not the network that {path.with_suffix('.json').name} describes (checksum differs); is it whole?"
             )
-        model = _load_model(require_side_file(path.parent, spec.files["model"]), spec)
+        model_file = require_side_file(path.parent, spec.files["model"])
+        model = _load_model(model_file, spec)
         motion = load_motion(require_side_file(path.parent, spec.files["motion"]))
-        return cls(spec, _load_session(path, spec), model, motion)
+        return cls(spec, _load_session(path, spec), model, motion, model_file.read_text())
 
     @cached_property
     def body(self) -> Body:

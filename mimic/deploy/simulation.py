@@ -19,7 +19,8 @@ _DERIVED = ("xpos", "xquat", "cvel", "subtree_com")
 
 
 class Simulation:
-    """B robots of one model, each with its own state, beginning at `qpos` (B, nq), `qvel` (B, nv).
+    """B robots of one model, each with its own state, beginning at `qpos` (B, nq), `qvel` (B, nv). What else moves in the model
+    comes after the robot, begins where the model has it, and is no part of the states.
 
     curve: no-load and corner speeds (J,) [rad/s] of motors whose effort falls with speed. Results equal a loop of mj_step over
     one MjData each, to the last bit. Those that `stop` names stand still from then on.
@@ -35,6 +36,7 @@ class Simulation:
     ) -> None:
         self.curve, self.effort = curve, model.actuator_forcerange[:, 1].copy()
         self.tracked_ids = tracked_ids
+        self.nq, self.nv = qpos.shape[1], qvel.shape[1]
         self.batch = Batch(model, len(qpos))
         self.running = np.ones(len(qpos), bool)
         for name in _DERIVED:  # what `state` reads is bound before the first call, which fills it
@@ -47,7 +49,7 @@ class Simulation:
 
     def place(self, qpos: np.ndarray, qvel: np.ndarray) -> None:
         """Put the robots at another state."""
-        self.batch.qpos[:], self.batch.qvel[:] = qpos, qvel
+        self.batch.qpos[:, : self.nq], self.batch.qvel[:, : self.nv] = qpos, qvel
         self.batch.forward(stage=int(mujoco.mjtStage.mjSTAGE_VEL))
 
     def step(self, ctrl: np.ndarray, steps: int) -> None:
@@ -61,7 +63,7 @@ class Simulation:
             return
         limits = self.batch.expand("actuator_forcerange")
         for _ in range(steps):
-            limits[:] = force_ranges(self.batch.qvel[:, 6:], self.effort, *self.curve)
+            limits[:] = force_ranges(self.batch.qvel[:, 6 : self.nv], self.effort, *self.curve)
             self.batch.step(self.running, nstep=1, stage=stage)
 
     def stop(self, which: np.ndarray) -> None:
@@ -71,6 +73,7 @@ class Simulation:
     def state(self) -> KinematicState:
         """(B, ...) float32; NaN where the physics broke: MuJoCo has then put that robot back to its rest pose."""
         state = state_of(self.batch, self.batch.model, self.tracked_ids)
+        state = state._replace(qpos=state.qpos[:, : self.nq], qvel=state.qvel[:, : self.nv])
         broken = self.batch.warning[:, _BROKEN, 1].any(axis=1)  # (robots, kinds, (last info, number))
         if broken.any():
             for part in state:

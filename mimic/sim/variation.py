@@ -58,8 +58,10 @@ def varied_fields(model: mujoco.MjModel, variation: Variation, anchor_id: int) -
     anchor = (np.arange(model.nbody) == anchor_id)[:, None]
 
     def dofs(values: Array, root: float) -> Array:
-        """Per joint (..., J) to per degree of freedom (..., nv)."""
-        return xp.concatenate([xp.full((*values.shape[:-1], 6), root, dtype=values.dtype), values], axis=-1)
+        """Per joint (..., J) to per degree of freedom (..., nv); those of the root, and of what is not the robot, have `root`."""
+        beyond = model.nv - 6 - values.shape[-1]
+        ends = [xp.full((*values.shape[:-1], count), root, dtype=values.dtype) for count in (6, beyond)]
+        return xp.concatenate([ends[0], values, ends[1]], axis=-1)
 
     gain, bias = np.zeros(model.actuator_gainprm.shape[1]), np.zeros((2, model.actuator_biasprm.shape[1]))
     gain[0] = bias[0, 1] = bias[1, 2] = 1.0

@@ -4,7 +4,7 @@ Only the pose of each body is sent for a new picture; how fast the browser draws
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from typing import Any
@@ -17,26 +17,32 @@ from mimic.view.stage import BACKGROUND, FLOOR, GHOST, GHOST_ALPHA, GRID_LINE, G
 from motions.errors import InputError
 
 LOOPBACK = "127.0.0.1"
-CAMERA_M = (1.9, -1.9, 1.3)  # from what it looks at, at first
+FLOOR_M = 4 * GRID_M  # between the heavier lines
+WORLD = "/world"  # the node that all else hangs on: it moves, so that what moves through it stays before the cameras
+CAMERA_M, LOOK_AT_M = (1.9, -1.9, 1.3), (0.0, 0.0, 0.8)  # where a camera is at first, and what it looks at
 
 
 class Figure:
-    """A model's bodies in the scene, under `name`. ghost: seen through, in one colour."""
+    """A model's bodies in the scene, under `name`. ghost: seen through. colour (3,): of all of it, instead of its own."""
 
-    def __init__(self, scene: Any, name: str, model: mujoco.MjModel, *, ghost: bool = False) -> None:
+    def __init__(
+        self, scene: Any, name: str, model: mujoco.MjModel, *, ghost: bool = False, colour: np.ndarray | None = None
+    ) -> None:
+        one = GHOST if ghost else colour
         stage = make_stage(model)
         self.model, self.data = model, mujoco.MjData(model)
         self.parts: list[tuple[int, Any]] = []
+        self._root, self.shift = scene.add_frame(f"{WORLD}/{name}", show_axes=False), np.zeros(3)
         for body in range(1, model.nbody):
             geoms = stage.moving[model.geom_bodyid[stage.moving] == body]
-            colours = GHOST[None] if ghost else np.unique(stage.rgb[geoms], axis=0)
-            for index, colour in enumerate(colours):
-                alike = geoms if ghost else geoms[(stage.rgb[geoms] == colour).all(axis=1)]
+            colours = np.unique(stage.rgb[geoms], axis=0) if one is None else one[None]
+            for index, rgb in enumerate(colours):
+                alike = geoms[(stage.rgb[geoms] == rgb).all(axis=1)] if one is None else geoms
                 if not len(alike):
                     continue
                 vertices, faces = body_triangles(stage.model, alike)
                 mesh = scene.add_mesh_simple(
-                    f"/{name}/{body}/{index}", vertices.astype(np.float32), faces.astype(np.uint32), color=_bytes(colour),
+                    f"{WORLD}/{name}/{body}/{index}", vertices.astype(np.float32), faces.astype(np.uint32), color=_bytes(rgb),
                     opacity=GHOST_ALPHA if ghost else None, cast_shadow=not ghost,
                 )  # fmt: skip
                 self.parts.append((body, mesh))
@@ -48,10 +54,13 @@ class Figure:
         for body, mesh in self.parts:
             mesh.position, mesh.wxyz = self.data.xpos[body].copy(), self.data.xquat[body].copy()
 
+    def place(self, shift: np.ndarray) -> None:
+        """Draw it (3,) [m] beside where it is."""
+        self._root.position = self.shift = shift
+
     def hide(self, hidden: bool) -> None:
         """Take it out of the scene, or back in."""
-        for _, mesh in self.parts:
-            mesh.visible = not hidden
+        self._root.visible = not hidden
 
 
 class Window:
@@ -71,12 +80,13 @@ class Window:
         scene = self.server.scene
         scene.set_up_direction("+z")
         scene.set_background_image(np.broadcast_to(np.array(_bytes(BACKGROUND), np.uint8), (2, 2, 3)))
-        scene.add_grid(
-            "/floor", infinite_grid=True, cell_size=GRID_M, section_size=4 * GRID_M, cell_color=_bytes(GRID_LINE),
+        self.server.initial_camera.position, self.server.initial_camera.look_at = CAMERA_M, LOOK_AT_M
+        self._world = scene.add_frame(WORLD, show_axes=False)
+        self._floor = scene.add_grid(
+            f"{WORLD}/floor", infinite_grid=True, cell_size=GRID_M, section_size=FLOOR_M, cell_color=_bytes(GRID_LINE),
             section_color=_bytes(0.85 * GRID_LINE), fade_distance=25.0, plane_color=_bytes(FLOOR), plane_opacity=1.0,
         )  # fmt: skip
-        self.follows, self._eye = True, np.zeros(3)
-        self.server.on_client_connect(self._place_camera)
+        self.follows = True
 
     @property
     def address(self) -> str:
@@ -89,21 +99,35 @@ class Window:
             yield
 
     def look_at(self, place: np.ndarray) -> None:
-        """Let the cameras go with what moves to (3,) [m], over the ground."""
-        moved = (place - self._eye) * [1.0, 1.0, 0.0]
-        self._eye = self._eye + moved
-        if self.follows and np.linalg.norm(moved) > 0:
-            for client in self.server.get_clients().values():
-                client.camera.position = client.camera.position + moved  # what it looks at goes along
+        """Let the cameras go with what moves to (3,) [m], over the ground: by the world's moving past them, for a camera is its
+        browser's, and what is sent to it would be as late as what is known of it."""
+        if self.follows:
+            self._world.position = -place * [1.0, 1.0, 0.0]
+            self._floor.position = np.round(place / FLOOR_M) * FLOOR_M * [1.0, 1.0, 0.0]  # it is large, not endless
+
+    def follow_control(self) -> None:
+        """A checkbox for whether they do."""
+        box = self.server.gui.add_checkbox("Camera goes along", True)
+        box.on_update(lambda _: setattr(self, "follows", box.value))
+
+    def in_world(self, place: tuple[float, float, float]) -> np.ndarray:
+        """A place (3,) [m] as a browser's event names it, in the world's coordinates."""
+        return np.array(place) - self._world.position
 
     def close(self) -> None:
         with redirect_stdout(StringIO()):
             self.server.stop()
 
-    def _place_camera(self, client: Any) -> None:
-        client.camera.up_direction = (0.0, 0.0, 1.0)
-        client.camera.position = self._eye * [1.0, 1.0, 0.0] + CAMERA_M
-        client.camera.look_at = self._eye * [1.0, 1.0, 0.0] + [0.0, 0.0, 0.8]
+
+def hide_control(window: Window, ghosts: Sequence[Figure]) -> None:
+    """A checkbox for whether the reference is shown."""
+    box = window.server.gui.add_checkbox("Reference", True)
+
+    def change() -> None:
+        for ghost in ghosts:
+            ghost.hide(not box.value)
+
+    box.on_update(lambda _: change())
 
 
 def _require_free(host: str, port: int) -> None:

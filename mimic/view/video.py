@@ -1,8 +1,8 @@
 """Pictures and videos of a controller, beside or under the translucent ghost of what it was to do."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -42,32 +42,37 @@ def write_video(
     visual meshes (`load_robot(..., visuals=True)`); any model of the same joints will do. Raises `InputError` for a
     path that is no .mp4 or cannot be written.
     """
-    import imageio_ffmpeg
-
     if size[0] % 2 or size[1] % 2:
         raise ValueError(f"H.264 wants an even width and height, got {size}")
     path = _writable(path, ".mp4")
-    _require_ffmpeg()
+    require_ffmpeg()
     keep = range(0, len(qpos), every)
     drawer = make_renderer(model, size, renderer)
-    with closing(drawer), whole(path) as partial:
-        writer = imageio_ffmpeg.write_frames(
-            str(partial),
-            size,
-            fps=fps / every,  # pyright: ignore[reportArgumentType]: a float is fine
-            codec="libx264",
-            pix_fmt_out="yuv420p",
-            quality=_QUALITY,
-            macro_block_size=2,
-            output_params=["-movflags", "+faststart"],
-        )
-        writer.send(None)
-        with closing(writer):
-            for frame, camera, ghost in shots(model, qpos, reference_qpos, fps, size, overlay, keep):
-                image = drawer.render(qpos[frame], ghost, camera)
-                image = _labelled(image, title, f"{frame / fps:.1f} s", ghost is not None)
-                writer.send(np.ascontiguousarray(image))
+    with closing(drawer), whole(path) as partial, film_writer(partial, size, fps / every) as write:
+        for frame, camera, ghost in shots(model, qpos, reference_qpos, fps, size, overlay, keep):
+            image = drawer.render(qpos[frame], ghost, camera)
+            write(_labelled(image, title, f"{frame / fps:.1f} s", ghost is not None))
     return drawer.name
+
+
+@contextmanager
+def film_writer(path: Path, size: tuple[int, int], fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Called with one picture (H, W, 3) uint8 after the other, writes an mp4 (H.264, yuv420p) of `size` (width, height)."""
+    import imageio_ffmpeg
+
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        size,
+        fps=fps,  # pyright: ignore[reportArgumentType]: a float is fine
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        quality=_QUALITY,
+        macro_block_size=2,
+        output_params=["-movflags", "+faststart"],
+    )
+    writer.send(None)
+    with closing(writer):
+        yield lambda picture: writer.send(np.ascontiguousarray(picture))
 
 
 def contact_sheet(
@@ -203,7 +208,7 @@ def _writable(path: str | Path, suffix: str) -> Path:
     return path
 
 
-def _require_ffmpeg() -> None:
+def require_ffmpeg() -> None:
     """Raise `InputError` where imageio-ffmpeg brought no program and none is installed."""
     import imageio_ffmpeg
 
