@@ -1,46 +1,19 @@
 """The command line: `mimic COMMAND ...`. `InputError` becomes one line and exit code 2."""
 
-import re
 import sys
 import warnings
 
 from mimic.arguments import EXIT_CODES, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, parse_arguments, say
-from mimic.commands.completion import Completion
-from mimic.commands.distill import Distill, parse_distill
-from mimic.commands.explain import Explain
-from mimic.commands.harden import Harden, parse_harden
-from mimic.commands.init import Init
-from mimic.commands.mocap import Convert, Retarget
-from mimic.commands.motions import Fetch, Motions, run_motions
-from mimic.commands.report import Report
-from mimic.commands.robot import Robot
-from mimic.commands.serving import Rehearse, Serve, SimRobot
-from mimic.commands.stress import Stress
-from mimic.commands.sweep import Sweep, run_sweep
-from mimic.commands.tools import Bench, Doctor, Inspect
-from mimic.commands.training import CheckBundle, Demo, Evaluate, Export, Play, Train, parse_train
-from mimic.commands.view import View
+from mimic.commands.distill import parse_distill
+from mimic.commands.harden import parse_harden
+from mimic.commands.motions import run_motions
+from mimic.commands.sweep import run_sweep
+from mimic.commands.table import COMMANDS, GROUPS, command_name
+from mimic.commands.training import parse_train
 from mimic.compile_cache import enable_compile_cache
 from mimic.error_codes import code_of
 from mimic.help_text import listed, paragraph
 from motions.errors import InputError, unknown_name
-
-GROUPS: dict[str, tuple[type, ...]] = {
-    "train": (Demo, Init, Train, Sweep, Distill, Harden),
-    "look": (View, Report, Play, Inspect),
-    "measure": (Evaluate, Stress, Bench),
-    "motions": (Retarget, Convert, Motions, Fetch, Robot),
-    "deploy": (Export, CheckBundle, Rehearse, Serve, SimRobot),
-    "this machine": (Doctor, Explain, Completion),
-}
-
-
-def command_name(command: type) -> str:
-    """As it is typed: `CheckBundle` is check-bundle."""
-    return re.sub("(?<=[a-z])(?=[A-Z])", "-", command.__name__).lower()
-
-
-COMMANDS: dict[str, type] = {command_name(command): command for group in GROUPS.values() for command in group}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -25,7 +25,7 @@ class Completion:
     """Which shell."""
 
     def run(self) -> int:
-        from mimic.cli import COMMANDS
+        from mimic.commands.table import COMMANDS
         from mimic.completion import SHELLS
 
         print(SHELLS[self.shell](typed_after(COMMANDS)), end="")

@@ -10,9 +10,10 @@ from motions.errors import InputError
 
 @dataclass(frozen=True)
 class Report:
-    """Write one HTML page of a run, or of several side by side: results, replay, margins, costs. It opens from disk.
+    """Write one HTML page of a run, or of several side by side, to open from disk.
 
-    A run that is in training, or was evaluated by an older version, is measured first, by its newest checkpoint: it takes longer.
+    Results, a replay, margins and costs. A run that is in training, or was evaluated by an older version, is measured first, by
+    its newest checkpoint: it takes longer.
     """
 
     runs: Annotated[tuple[Path, ...], POSITIONAL]
