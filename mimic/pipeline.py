@@ -15,6 +15,7 @@ from mimic.deploy.shown import Shown, shown_by
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.evaluate import Evaluation, evaluate_policy, measure, simulated_motion
 from mimic.learning.networks import Layers, Params, actor_layers, symmetric_layers
+from mimic.progress import waiting
 from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
 from mimic.runs import EVALUATION, Run, git_commit, practised
@@ -42,7 +43,8 @@ def trained_policy(run: Run, say: Callable[[str], None]) -> TaughtBy:
 
     Raises `InputError` when the run has no readable checkpoint.
     """
-    parts = newest(run, lambda checkpoints: checkpoints.restore_parts(("average", "normalizer"), say))
+    with waiting("reading the newest checkpoint"):
+        parts = newest(run, lambda checkpoints: checkpoints.restore_parts(("average", "normalizer"), say))
     return policy_of(run, parts["average"], parts["normalizer"]["mean"], parts["normalizer"]["std"])
 
 
@@ -92,7 +94,8 @@ def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]
     require_bundle_folder(folder)
     policy = trained_policy(run, say)
     _ros_allowed(run.config, say)
-    return write_bundle(*_parts(policy, run), folder, _provenance(run), _shown(run))
+    with waiting("writing the bundle"):
+        return write_bundle(*_parts(policy, run), folder, _provenance(run), _shown(run))
 
 
 def _provenance(run: Run) -> dict[str, str]:
@@ -115,7 +118,9 @@ def _exported(run: Run, say: Callable[[str], None]) -> Policy:
 
 def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Evaluation:
     """Export the run's policy into its folder and measure that file by the whole-clip protocol."""
-    evaluation = evaluate_policy(_exported(run, say), motions or run.motions, all_collisions=_all_collisions(run, say))
+    policy, on_all = _exported(run, say), _all_collisions(run, say)
+    with waiting(f"running {len(motions or run.motions)} clips whole, as trained and otherwise"):
+        evaluation = evaluate_policy(policy, motions or run.motions, all_collisions=on_all)
     if motions is None:
         write_json(run.folder / EVALUATION, evaluation.to_json())
     return evaluation
@@ -123,7 +128,9 @@ def evaluate_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str]
 
 def switch_run(run: Run, motions: Sequence[Motion] | None, count: int, say: Callable[[str], None]) -> dict[str, Any]:
     """`mimic.switches.measure_switches` of the run's policy; how many succeeded is said."""
-    found = measure_switches(_exported(run, say), motions or run.motions, count)
+    policy = _exported(run, say)
+    with waiting(f"going over from clip to clip, {count} times"):
+        found = measure_switches(policy, motions or run.motions, count)
     say(f"{count} switches from one clip to another: {found['succeeded']:.0%} reach the other's end")
     return found
 
@@ -145,7 +152,9 @@ def made_physical(run: Run, say: Callable[[str], None]) -> tuple[Motion, ...]:
 
 def roam_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Roaming:
     """As `evaluate_run`, for a policy that follows no clip: robots are let loose."""
-    roaming = roam(_exported(run, say), motions or run.asked)
+    policy = _exported(run, say)
+    with waiting("letting robots loose"):
+        roaming = roam(policy, motions or run.asked)
     if motions is None:
         write_json(run.folder / EVALUATION, roaming.to_json())
     return roaming
