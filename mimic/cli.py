@@ -5,7 +5,7 @@ import sys
 import warnings
 
 from mimic.arguments import EXIT_CODES, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, parse_arguments, say
-from mimic.commands.completion import Completion
+from mimic.commands.completion import Completion, run_completion
 from mimic.commands.distill import Distill, parse_distill
 from mimic.commands.harden import Harden, parse_harden
 from mimic.commands.init import Init
@@ -84,6 +84,8 @@ def _run(argv: list[str]) -> int:
         return parse_harden(rest).run()
     if name == "distill":
         return parse_distill(rest).run()
+    if name == "completion":
+        return run_completion(rest, COMMANDS)
     if name == "motions":
         return run_motions(rest)
     return parse_arguments(COMMANDS[name], rest, f"mimic {name}").run()

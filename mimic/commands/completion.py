@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from mimic.arguments import POSITIONAL
+from mimic.arguments import POSITIONAL, parse_arguments
 from mimic.commands.run_options import options_of
 from mimic.commands.sweep import OWN
 from mimic.config import Config
@@ -24,12 +24,14 @@ class Completion:
     shell: Annotated[Literal["bash", "zsh", "fish"], POSITIONAL]
     """Which shell."""
 
-    def run(self) -> int:
-        from mimic.cli import COMMANDS
-        from mimic.completion import SHELLS
 
-        print(SHELLS[self.shell](typed_after(COMMANDS)), end="")
-        return 0
+def run_completion(argv: list[str], commands: dict[str, type]) -> int:
+    """Parse and run `mimic completion`; `commands` are all there are, by name."""
+    from mimic.completion import SHELLS
+
+    shell = parse_arguments(Completion, argv, "mimic completion").shell
+    print(SHELLS[shell](typed_after(commands)), end="")
+    return 0
 
 
 def typed_after(commands: dict[str, type]) -> "dict[str, Words]":
