@@ -13,6 +13,7 @@ from rich.table import Table
 from mimic.evaluate import print_evaluation
 from mimic.help_text import program
 from mimic.pipeline import evaluate_run
+from mimic.progress import waiting
 from mimic.reporting import report_run
 from mimic.runs import Run
 from mimic.train import TrainResult, peak_memory_mb, train
@@ -44,7 +45,7 @@ def run_demo(run: Run, quality: dict[str, Any] | None, stopwatch: Stopwatch, say
         return result
     with stopwatch("evaluate and export"):
         evaluation = evaluate_run(run, None, say)
-    with stopwatch("video and report"):
+    with stopwatch("video and report"), waiting("filming and writing the report"):
         written = report_run(run, evaluation, quality, say)
     print_evaluation(evaluation, run.config.sim.collisions)
     mean = evaluation.mean

@@ -73,7 +73,7 @@ def width() -> int:
 def program() -> str:
     """What to type for `mimic`, which is not everywhere on the PATH: `make` keeps it in .venv/bin."""
     here = Path(sys.argv[0])
-    if here.name == "__main__.py":
+    if here.parts[-2:] == ("mimic", "__main__.py"):
         return "python -m mimic"
     found = shutil.which("mimic")
     if here.name != "mimic" or (found is not None and Path(found).resolve() == here.resolve()):

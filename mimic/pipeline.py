@@ -15,6 +15,7 @@ from mimic.deploy.shown import Shown, shown_by
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.evaluate import Evaluation, evaluate_policy, measure, simulated_motion
 from mimic.learning.networks import Layers, Params, actor_layers, symmetric_layers
+from mimic.progress import waiting
 from mimic.recovery import FALLS, measure_recovery
 from mimic.report.kept import of_roaming, of_rollouts, write_kept
 from mimic.roam import Roaming, roam
@@ -44,7 +45,8 @@ def trained_policy(run: Run, say: Callable[[str], None]) -> TaughtBy:
 
     Raises `InputError` when the run has no readable checkpoint.
     """
-    parts = newest(run, lambda checkpoints: checkpoints.restore_parts(("average", "normalizer"), say))
+    with waiting("reading the newest checkpoint"):
+        parts = newest(run, lambda checkpoints: checkpoints.restore_parts(("average", "normalizer"), say))
     return policy_of(run, parts["average"], parts["normalizer"]["mean"], parts["normalizer"]["std"])
 
 
@@ -94,7 +96,8 @@ def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]
     require_bundle_folder(folder)
     policy = trained_policy(run, say)
     _ros_allowed(run.config, say)
-    return write_bundle(*_parts(policy, run), folder, _provenance(run), _shown(run))
+    with waiting("writing the bundle"):
+        return write_bundle(*_parts(policy, run), folder, _provenance(run), _shown(run))
 
 
 def _provenance(run: Run) -> dict[str, str]:
@@ -121,12 +124,15 @@ def evaluate_run(
     """Export the run's policy into its folder and measure that file by the whole-clip protocol; falls: how often it is also to
     get up, None: only if it was trained to."""
     policy, asked, all_collisions = _exported(run, say), motions or run.asked, _all_collisions(run, say)
-    evaluation = evaluate_policy(policy, asked, all_collisions=all_collisions)
+    with waiting(f"running {len(asked)} clips whole, as trained and otherwise"):
+        evaluation = evaluate_policy(policy, asked, all_collisions=all_collisions)
     count = (FALLS if run.config.falls else 0) if falls is None else falls
     if count and all_collisions is None:
         raise InputError("falls are measured with all collisions on, and the robot's model is gone")
-    if count:
-        evaluation = replace(evaluation, recovery=measure_recovery(policy, asked, all_collisions, count))
+    if count and all_collisions is not None:
+        with waiting(f"letting it get up from {count} falls"):
+            recovery = measure_recovery(policy, asked, all_collisions, count)
+        evaluation = replace(evaluation, recovery=recovery)
     if motions is None:
         write_json(run.folder / EVALUATION, evaluation.to_json())
         write_kept(run.folder, of_rollouts(evaluation.clips, evaluation.rollouts))
@@ -135,7 +141,9 @@ def evaluate_run(
 
 def switch_run(run: Run, motions: Sequence[Motion] | None, count: int, say: Callable[[str], None]) -> dict[str, Any]:
     """`mimic.switches.measure_switches` of the run's policy; how many succeeded is said."""
-    found = measure_switches(_exported(run, say), motions or run.motions, count)
+    policy = _exported(run, say)
+    with waiting(f"going over from clip to clip, {count} times"):
+        found = measure_switches(policy, motions or run.motions, count)
     say(f"{count} switches from one clip to another: {found['succeeded']:.0%} reach the other's end")
     return found
 
@@ -157,7 +165,9 @@ def made_physical(run: Run, say: Callable[[str], None]) -> tuple[Motion, ...]:
 
 def roam_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Roaming:
     """As `evaluate_run`, for a policy that follows no clip: robots are let loose."""
-    roaming = roam(_exported(run, say), motions or run.asked)
+    policy = _exported(run, say)
+    with waiting("letting robots loose"):
+        roaming = roam(policy, motions or run.asked)
     if motions is None:
         write_json(run.folder / EVALUATION, roaming.to_json())
         write_kept(run.folder, of_roaming(roaming))

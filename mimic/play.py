@@ -11,6 +11,7 @@ from rich.table import Table
 from mimic.deploy.sim2sim import Policy
 from mimic.drive import drive, read_script, responses
 from mimic.evaluate import Evaluation, evaluate_policy, print_evaluation
+from mimic.progress import waiting
 from mimic.roam import Roaming, print_roaming, roam
 from motions.errors import InputError
 
@@ -24,7 +25,8 @@ def play(path: str | Path, video: str | Path | None = None, console: Console | N
     policy = Policy.load(path)
     spec = policy.spec
     if not spec.follow:
-        roaming = roam(policy)
+        with waiting("letting robots loose"):
+            roaming = roam(policy)
         print_roaming(roaming, console)
         _film(video, policy, roaming.states.qpos[:, 0], None, console)
         return roaming
@@ -34,7 +36,8 @@ def play(path: str | Path, video: str | Path | None = None, console: Console | N
         f"{path}: {spec.robot}, {len(spec.joint_names)} joints at {rate}, clip {clip.name!r} of {clip.frames} frames",
         markup=False,
     )
-    evaluation = evaluate_policy(policy)
+    with waiting("running the clip whole"):
+        evaluation = evaluate_policy(policy)
     print_evaluation(evaluation, spec.sim.collisions, console)
     run = evaluation.rollouts[0]
     _film(video, policy, run.states.qpos, run.reference.qpos, console)
@@ -57,7 +60,9 @@ def play_script(
     if policy.spec.goal is None:
         raise InputError(f"{path}: the policy is told nothing; one that is: mimic train humanoid_steer")
     kind = policy.spec.goal.kind
-    found = drive(policy, read_script(script, kind))
+    asked = read_script(script, kind)
+    with waiting("driving"):
+        found = drive(policy, asked)
     rows = responses(found, kind)
     table = Table(box=SIMPLE_HEAD, show_edge=False, title=f"{path}: {'stood' if found.stood else 'fell'}", title_justify="left")
     for name in rows[0]:
@@ -84,5 +89,6 @@ def _film(video: str | Path | None, policy: Policy, qpos: np.ndarray, reference:
 
     shown = np.isfinite(qpos).all(axis=1)  # where the physics broke there is nothing to see
     aim = None if reference is None else reference[shown]
-    drawn_by = write_video(video, policy.model, qpos[shown], aim, 1 / policy.spec.ctrl_dt)
+    with waiting("filming"):
+        drawn_by = write_video(video, policy.model, qpos[shown], aim, 1 / policy.spec.ctrl_dt)
     console.print(f"video: {video} (drawn by {drawn_by})", markup=False)

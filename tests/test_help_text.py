@@ -134,7 +134,8 @@ def test_what_to_type_next_can_be_typed(tmp_path: Path, monkeypatch: pytest.Monk
     own.parent.mkdir(parents=True)
     own.write_text("")
     own.chmod(0o755)
-    for argv0, typed in ((own, ".venv/bin/mimic"), ("/x/mimic/__main__.py", "python -m mimic"), ("/x/pytest", "mimic")):
+    cases = {own: ".venv/bin/mimic", "/x/mimic/__main__.py": "python -m mimic", "/x/pytest/__main__.py": "mimic"}
+    for argv0, typed in cases.items():
         monkeypatch.setattr(sys, "argv", [str(argv0)])
         assert program() == typed
     monkeypatch.setattr(sys, "argv", [str(own)])

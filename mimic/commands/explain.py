@@ -10,7 +10,10 @@ from mimic.error_codes import CODES, find_code
 
 @dataclass(frozen=True)
 class Explain:
-    """Say what the code behind an error is about, what usually causes it and what to do. Without one: list them."""
+    """Say what the code behind an error is about, and what to do.
+
+    With its usual causes. Without a code: list them.
+    """
 
     code: Annotated[str, POSITIONAL] = ""
     """As it stands in brackets behind the error, as E-BVH."""

@@ -35,6 +35,7 @@ class Stress(FileOptions):
 
     def run(self) -> int:
         from mimic.deploy.sim2sim import Policy
+        from mimic.progress import waiting
         from mimic.robots import load_robot
         from mimic.runs import CONFIG, STRESS, require_picture_file, require_writable_file
         from mimic.sources import read_motions
@@ -51,7 +52,8 @@ class Stress(FileOptions):
         if self.motion:
             robot = run.robot if run else load_robot(policy.spec.robot, sim=policy.spec.sim)
             motions, _ = read_motions(self.motion, robot, say, **self.of_files)
-        stress = sweep(policy, str(self.policy), motions, seeds=self.seeds, axes=axes, say=say)
+        with waiting(f"{len(axes)} axes, {self.seeds} runs for each value"):
+            stress = sweep(policy, str(self.policy), motions, seeds=self.seeds, axes=axes, say=say)
         print_stress(stress)
         write_json(self.json, stress.to_json())
         if run is not None and not self.motion and not self.axes:

@@ -220,6 +220,7 @@ def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -
     from mimic.compare import compare, print_comparison
     from mimic.evaluate import print_evaluation
     from mimic.pipeline import evaluate_run, roam_run
+    from mimic.progress import waiting
     from mimic.reporting import report_roaming, report_run
     from mimic.roam import print_roaming
 
@@ -230,14 +231,16 @@ def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -
     if not run.config.follow:
         roaming = roam_run(run, None, say)
         print_roaming(roaming)
-        report_roaming(run, roaming, say)
+        with waiting("filming"):
+            report_roaming(run, roaming, say)
         say(f"everything is in {run.folder}: report.html, video.mp4, policy.onnx")
         return 0
     evaluation = evaluate_run(run, None, say)
     print_evaluation(evaluation, run.config.sim.collisions)
     if run.config.teacher is not None:
         print_comparison(compare(run, evaluation, say))
-    report_run(run, evaluation, quality, say)
+    with waiting("filming and writing the report"):
+        report_run(run, evaluation, quality, say)
     say(f"everything is in {run.folder}: report.html, video.mp4, policy.onnx")
     return 0
 
