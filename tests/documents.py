@@ -86,7 +86,9 @@ def parse(words: list[str]) -> None:
     """Let the program's own parsers read a command, and do nothing of it. Exits or raises where they refuse it."""
     name, rest = words[0], words[1:]
     assert name in COMMANDS, f"no command {name!r}"
-    if name == "train":
+    if name == "train" and rest[:1] == ["--config"]:  # the file is only an example's; what follows it are a preset's options
+        parse_train(["g1", *rest[2:]])
+    elif name == "train":
         parse_train([word for word in rest if word != "--resume"])  # to resume it would look for the run
     elif name == "sweep":
         preset, _, options = parse_sweep(rest)

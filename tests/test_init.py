@@ -87,10 +87,12 @@ def test_it_asks_until_it_is_told(here: Path, tmp_path: Path, capsys: pytest.Cap
     assert call("init", tmp_path, "--force") == 130
 
 
-def test_a_shipped_clip_is_for_whom_it_is(tmp_path: Path, capsys: pytest.CaptureFixture):
-    assert "for t1 there is dance" in refusal(
-        capsys, "init", tmp_path, "--robot", "t1", "--motion", "walk", "--task", "track"
-    ).replace("unknown robot", "")
+def test_a_shipped_clip_is_for_whom_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture, shared_robots: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MIMIC_ROBOTS", str(shared_robots))
+    line = refusal(capsys, "init", tmp_path, "--robot", "t1", "--motion", "walk", "--task", "track")
+    assert "for t1 there is dance" in line
 
 
 @pytest.mark.parametrize("task", TASKS)

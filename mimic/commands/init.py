@@ -24,7 +24,7 @@ CHARACTER = "humanoid"  # the robot proposed for people who were captured
 class Init(FileOptions):
     """Write a training's settings: which robot, which motion, what for. Asks what is not said.
 
-    The file is mimic.toml in the folder, with every line explained; `mimic train --config` takes it. The motion is read and
+    It is mimic.toml in the folder, every line explained, for `mimic train --config`. The motion is read and
     retargeted first, so that what is written would start.
     """
 
