@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from mimic.arguments import EXIT_INPUT, parse_arguments, say
 from mimic.config import Config
-from mimic.config_file import configured, run_dir_in
+from mimic.config_file import configured, read_config_file, run_dir_in
 from motions.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,6 +78,19 @@ def config_file(argv: list[str]) -> Path | None:
             given = after if word == flag else word.partition("=")[2]
             return Path(given) if given else None
     return None
+
+
+def with_preset(argv: list[str]) -> list[str]:
+    """`argv`, led by the preset that the file of --config names, where no other does."""
+    file = config_file(argv)
+    if file is None or not argv[0].startswith("-"):
+        return argv
+    preset = read_config_file(file).get("preset")
+    if not isinstance(preset, str):
+        raise InputError(
+            f'{file} names no preset: expected preset = "g1" or another in it, or mimic train PRESET --config {file}'
+        )
+    return [preset, *argv]
 
 
 def require_preset(name: str, config: Config) -> None:

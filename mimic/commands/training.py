@@ -18,10 +18,9 @@ from mimic.arguments import (
     say,
     write_json,
 )
-from mimic.commands.run_options import Cluster, config_file, first_argument, parse_options, require_preset, run_to_resume
+from mimic.commands.run_options import Cluster, first_argument, parse_options, require_preset, run_to_resume, with_preset
 from mimic.commands.staged import check_stages, clear_stages, run_stages
 from mimic.config import Config, from_dict, to_dict
-from mimic.config_file import read_config_file
 from mimic.help_text import about, listed
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
@@ -388,19 +387,6 @@ class Play:
             raise InputError("--plot shows what came of commands: give --command FILE too")
         write_json(self.json, play(self.policy, video=self.video).to_json())
         return 0
-
-
-def with_preset(argv: list[str]) -> list[str]:
-    """`argv`, led by the preset that the file of --config names, where no other does."""
-    file = config_file(argv)
-    if file is None or not argv[0].startswith("-"):
-        return argv
-    preset = read_config_file(file).get("preset")
-    if not isinstance(preset, str):
-        raise InputError(
-            f'{file} names no preset: expected preset = "g1" or another in it, or mimic train PRESET --config {file}'
-        )
-    return [preset, *argv]
 
 
 def parse_train(argv: list[str]) -> Train:
