@@ -4,13 +4,14 @@ Plain C MuJoCo, no drawing, no clock, no JAX: who calls `advance` decides how fa
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 
 import mujoco
 import numpy as np
 
 from mimic.deploy.sim2sim import ControlStep, Once, Policy, frame_of, track
+from mimic.falls import rising
 from mimic.hands import Hands, world_with_box
 from mimic.mdp.goals import KINDS
 from mimic.mdp.terminations import fallen
@@ -21,6 +22,7 @@ from mimic.view.take import Traces
 from motions.edit import reset_origin
 from motions.edit.travel import heading, turn_level
 from motions.kinematics import KinematicState
+from motions.motion import Motion
 
 ENDLESS = 1 << 40  # control steps of a policy that follows no clip
 TRAIL_S = 6.0  # of which the curves tell
@@ -28,7 +30,8 @@ DOWN_S = 1.0  # how long one that has fallen is shown lying
 
 
 class Session:
-    """One robot of `policy`, and a box to be thrown. It begins anew at the end of its clip, and a second after a fall.
+    """One robot of `policy`, and a box to be thrown. It begins anew at the end of its clip, and a second after a fall: or
+    gets up then, where there are `ways` up, and stands.
 
     frame: of the clip. state: (1, ...) as it is now. errors (K,) [mm]: distances of the bodies from the clip's re-anchored, None
     of a policy that follows none. falls: how often it fell. goal (G,): what it is told, None where it cannot be told anything.
@@ -36,9 +39,9 @@ class Session:
     of `advance`: they take effect at its next call.
     """
 
-    def __init__(self, policy: Policy, setting: Perturbation | None = None) -> None:
-        self.policy = policy
-        self.clip = policy.reference(policy.motion if policy.spec.follow else reset_origin(policy.motion))
+    def __init__(self, policy: Policy, setting: Perturbation | None = None, ways: Sequence[Motion] = ()) -> None:
+        self.policy, self.ways = policy, ways
+        self._own = self.clip = policy.reference(policy.motion if policy.spec.follow else reset_origin(policy.motion))
         self.setting = setting or Perturbation(start_rad=0.0)
         self.world = world_with_box(policy.mjcf)
         self.falls = 0
@@ -62,17 +65,27 @@ class Session:
 
     def begin(self) -> None:
         """Put it at the beginning of its clip."""
+        self.clip = self._own
         self.link = perturbed_link(self.policy, self.clip, self.setting, 1, world=self.world)
         self.hands = Hands(self.link.simulation)
         self._torques, self._data = self.link.simulation.batch.bind("actuator_force"), mujoco.MjData(self.hands.model)
-        self.frame, self._down = 0, 0
+        self.frame = 0
         self.state = self.link.simulation.state()
         if self.told_once and self.goal is not None:
             self.goal = np.array([*self.goal[:-1], 0.0], np.float32)
         self._remember(self.state.qpos[0, 7:])
-        steps = len(self.clip.qpos) - 1 if self.policy.spec.follow else ENDLESS
+        self._go(len(self.clip.qpos) - 1 if self.policy.spec.follow else ENDLESS)
+
+    def _go(self, steps: int) -> None:
+        """Follow the clip from its first frame on, from where it is now; beyond its end the last frame."""
         tell = None if self.goal is None else self._tell
         self._steps: Iterator[ControlStep] = track(self.policy, self.clip, self.link, steps, tell)
+        self.frame, self._down = 0, 0
+
+    def _get_up(self) -> None:
+        """Show it the way up from where it lies."""
+        self.clip = self.policy.reference(rising(self.state.qpos[0].astype(float), self.ways, self.policy.body))
+        self._go(ENDLESS)
 
     def vary(self, setting: Perturbation) -> None:
         """Give it another body, and begin anew."""
@@ -112,7 +125,9 @@ class Session:
         if self._down or bool(np.asarray(down)[0]):
             self.falls += self._down == 0
             self._down += 1
-            if self._down * spec.ctrl_dt >= DOWN_S:
+            if self._down * spec.ctrl_dt >= DOWN_S and self.ways and np.isfinite(self.state.qpos).all():
+                self._get_up()
+            elif self._down * spec.ctrl_dt >= DOWN_S:
                 self.begin()
 
     def _remember(self, target: np.ndarray) -> None:

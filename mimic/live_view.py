@@ -1,7 +1,7 @@
 """A policy at work in a browser: watched, pushed, told what to do, given another body; of a run in training the newest."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
 
@@ -18,6 +18,7 @@ from mimic.view.capture import Capture
 from mimic.view.charts import Charts
 from mimic.view.grab import Grab
 from mimic.view.overlays import ActingLayer, ErrorLayer
+from motions.motion import Motion
 
 FRAMES_PER_S = 30.0
 BEHIND_S = 0.25  # of real time that the physics may lag before it lets go of it
@@ -28,13 +29,19 @@ Newer = Callable[[], Policy | None]
 
 class LiveView:
     """`policy` in `window`. newer: asked every second for a policy that takes its place. model: what to draw, by default what
-    the policy was exported with."""
+    the policy was exported with. ways: clips to get up by."""
 
     def __init__(
-        self, window: Window, policy: Policy, *, newer: Newer = lambda: None, model: mujoco.MjModel | None = None
+        self,
+        window: Window,
+        policy: Policy,
+        *,
+        newer: Newer = lambda: None,
+        model: mujoco.MjModel | None = None,
+        ways: Sequence[Motion] = (),
     ) -> None:
         self.window, self.newer = window, newer
-        self.session = Session(policy)
+        self.session = Session(policy, ways=ways)
         scene, self.drawn = window.server.scene, model or policy.model
         self.robot = Figure(scene, "robot", self.drawn)
         self.ghost = Figure(scene, "ghost", self.drawn, ghost=True) if policy.spec.follow else None
@@ -114,7 +121,7 @@ class LiveView:
     def _swap(self) -> None:
         policy = self.newer()
         if policy is not None:
-            session = Session(policy, self.session.setting)
+            session = Session(policy, self.session.setting, self.session.ways)
             session.falls, self.swaps = self.session.falls, self.swaps + 1
             if session.goal is not None and self.session.goal is not None:
                 goal = self.session.goal

@@ -115,3 +115,23 @@ def test_it_remembers_the_last_seconds(tmp_path: Path):
     assert 0.0 < np.abs(traces.torques).max() < 30.0, "of motors that bear a table"
     weight = session.policy.model.body_mass.sum() * 9.81
     assert session.acting().forces[:, 2].sum() == pytest.approx(weight, rel=0.5)
+
+
+def test_one_that_has_ways_up_gets_up_where_it_lies_and_stands(tmp_path: Path):
+    """Its legs were spread beneath it; a still policy that follows the way up comes back onto them, and is not put anywhere."""
+    session = Session(still_policy(tmp_path, FOLLOWING), ways=[tiny_motion(241)])
+    lying = MOTION.qpos[0].copy()
+    lying[:2], lying[2], lying[7:] = (0.5, -0.3), 0.2, [0.9, 0.9, -0.9, -0.9]
+    session.link.simulation.batch.qpos[0, : len(lying)] = lying
+    session.link.simulation.batch.qvel[:] = 0.0
+    session._down, session.falls = round(DOWN_S / session.policy.spec.ctrl_dt), 1  # it has lain for long enough
+    session.advance()
+    assert session.frame == 0
+    np.testing.assert_allclose(session.clip.qpos[0, :2], [0.5, -0.3], atol=0.05)
+    for _ in range(350):
+        session.advance()
+    assert session.falls == 1
+    assert np.linalg.norm(session.state.qpos[0, :2] - [0.5, -0.3]) < 0.2
+    assert abs(session.state.qpos[0, 2] - MOTION.qpos[-1, 2]) < 0.05, "it stands, and goes on standing beyond the clip's end"
+    session.begin()
+    np.testing.assert_allclose(session.state.qpos[0, :2], MOTION.qpos[0, :2], atol=1e-3)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mimic.runs import Run
     from mimic.view.browser import Window
     from mimic.view.take import Take
+    from motions.motion import Motion
 
 POLICY = "policy.onnx"
 
@@ -102,11 +103,13 @@ class View(FileOptions):
 
 @dataclass(frozen=True)
 class Found:
-    """A policy, what is asked for newer ones, and the model that is drawn where it is not the policy's own."""
+    """A policy, what is asked for newer ones, the model that is drawn where it is not the policy's own, and the clips by which it
+    gets up, if it was trained to."""
 
     policy: "Policy"
     newer: "Callable[[], Policy | None]"
     model: "mujoco.MjModel | None"
+    ways: "tuple[Motion, ...]" = ()
 
 
 def _open(path: Path) -> Found | None:
@@ -133,13 +136,13 @@ def _open_run(path: Path) -> Found:
     policy = newer()
     if policy is None:
         raise InputError(f"{path}: no checkpoint yet: look again when one is saved (save_every_s)")
-    return Found(policy, newer, robot_for(run).model)
+    return Found(policy, newer, robot_for(run).model, run.asked if run.config.falls else ())
 
 
 def _live(found: Found, window: "Window") -> Shown:
     from mimic.live_view import LiveView
 
-    return LiveView(window, found.policy, newer=found.newer, model=found.model)
+    return LiveView(window, found.policy, newer=found.newer, model=found.model, ways=found.ways)
 
 
 def _time_line(takes: "list[Take]", window: "Window") -> Shown:
