@@ -43,7 +43,7 @@ def rising(pose: np.ndarray, motions: Sequence[Motion], body: Body) -> Motion:
     motion = enter(pose, motions, body)
     qpos = motion.qpos.copy()
     depths = np.maximum(0.0, -_lowest(body.model, qpos))
-    qpos[:, 2] += np.maximum(0.0, depths - min(depths[0], depths[-1]))
+    qpos[:, 2] += np.maximum(0.0, depths - max(depths[0], depths[-1]))
     return replace(motion, qpos=qpos)
 
 

@@ -21,6 +21,7 @@ from mimic.view.acting import Acting, acting
 from mimic.view.take import Traces
 from motions.edit import reset_origin
 from motions.edit.travel import heading, turn_level
+from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.motion import Motion
 
@@ -42,6 +43,7 @@ class Session:
     def __init__(self, policy: Policy, setting: Perturbation | None = None, ways: Sequence[Motion] = ()) -> None:
         self.policy, self.ways = policy, ways
         self._own = self.clip = policy.reference(policy.motion if policy.spec.follow else reset_origin(policy.motion))
+        self._priors = policy.priors(self._own)  # half a second's work, of a long clip
         self.setting = setting or Perturbation(start_rad=0.0)
         self.world = world_with_box(policy.mjcf)
         self.falls = 0
@@ -74,18 +76,25 @@ class Session:
         if self.told_once and self.goal is not None:
             self.goal = np.array([*self.goal[:-1], 0.0], np.float32)
         self._remember(self.state.qpos[0, 7:])
-        self._go(len(self.clip.qpos) - 1 if self.policy.spec.follow else ENDLESS)
+        self._go(len(self.clip.qpos) - 1 if self.policy.spec.follow else ENDLESS, self._priors)
 
-    def _go(self, steps: int) -> None:
+    def _go(self, steps: int, priors: np.ndarray | None = None) -> None:
         """Follow the clip from its first frame on, from where it is now; beyond its end the last frame."""
         tell = None if self.goal is None else self._tell
-        self._steps: Iterator[ControlStep] = track(self.policy, self.clip, self.link, steps, tell)
+        self._steps: Iterator[ControlStep] = track(self.policy, self.clip, self.link, steps, tell, priors)
         self.frame, self._down = 0, 0
 
-    def _get_up(self) -> None:
-        """Show it the way up from where it lies."""
-        self.clip = self.policy.reference(rising(self.state.qpos[0].astype(float), self.ways, self.policy.body))
+    def _gets_up(self) -> bool:
+        """Show it the way up from where it lies, if there is one."""
+        if not self.ways or not np.isfinite(self.state.qpos).all():
+            return False
+        try:
+            way = rising(self.state.qpos[0].astype(float), self.ways, self.policy.body)
+        except InputError:  # nothing comes near it
+            return False
+        self.clip = self.policy.reference(way)
         self._go(ENDLESS)
+        return True
 
     def vary(self, setting: Perturbation) -> None:
         """Give it another body, and begin anew."""
@@ -125,9 +134,7 @@ class Session:
         if self._down or bool(np.asarray(down)[0]):
             self.falls += self._down == 0
             self._down += 1
-            if self._down * spec.ctrl_dt >= DOWN_S and self.ways and np.isfinite(self.state.qpos).all():
-                self._get_up()
-            elif self._down * spec.ctrl_dt >= DOWN_S:
+            if self._down * spec.ctrl_dt >= DOWN_S and not self._gets_up():
                 self.begin()
 
     def _remember(self, target: np.ndarray) -> None:

@@ -39,8 +39,7 @@ def global_body_error(state: KinematicState, reference: KinematicState, anchor: 
 
 def body_errors(state: KinematicState, reference: KinematicState, anchor: int) -> Array:
     """Position error of each tracked body against the re-anchored reference, (..., K) [mm]."""
-    xp = namespace(state.xpos)
-    return MM * xp.sqrt(xp.sum((state.xpos - anchored_targets(state, reference, anchor)[0]) ** 2, axis=-1))
+    return _distances_mm(state.xpos, anchored_targets(state, reference, anchor)[0])
 
 
 def body_error(state: KinematicState, reference: KinematicState, anchor: int) -> Array:

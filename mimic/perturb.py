@@ -210,7 +210,7 @@ def perturbed_link(
     if setting.com_m > 0:
         direction = _rng(seed, "com").normal(size=(count, 3))
         shift = setting.com_m * direction / np.linalg.norm(direction, axis=1, keepdims=True)
-        varied = varied_fields(policy.model, _variation(policy.model, setting, shift), anchor)
+        varied = varied_fields(world or policy.model, _variation(world or policy.model, setting, shift), anchor)
         simulation.batch.expand("body_ipos")[:] = varied["body_ipos"]
         simulation.batch.set_const()
         simulation.place(qpos, qvel)

@@ -124,11 +124,11 @@ def evaluate_run(
     """Export the run's policy into its folder and measure that file by the whole-clip protocol; falls: how often it is also to
     get up, None: only if it was trained to."""
     policy, asked, all_collisions = _exported(run, say), motions or run.asked, _all_collisions(run, say)
+    if falls and all_collisions is None:
+        raise InputError("falls are measured with all collisions on, and the robot's model is gone")
     with waiting(f"running {len(asked)} clips whole, as trained and otherwise"):
         evaluation = evaluate_policy(policy, asked, all_collisions=all_collisions)
-    count = (FALLS if run.config.falls else 0) if falls is None else falls
-    if count and all_collisions is None:
-        raise InputError("falls are measured with all collisions on, and the robot's model is gone")
+    count = (FALLS if run.config.falls and motions is None else 0) if falls is None else falls
     if count and all_collisions is not None:
         with waiting(f"letting it get up from {count} falls"):
             recovery = measure_recovery(policy, asked, all_collisions, count)
@@ -143,7 +143,7 @@ def switch_run(run: Run, motions: Sequence[Motion] | None, count: int, say: Call
     """`mimic.switches.measure_switches` of the run's policy; how many succeeded is said."""
     policy = _exported(run, say)
     with waiting(f"going over from clip to clip, {count} times"):
-        found = measure_switches(policy, motions or run.motions, count)
+        found = measure_switches(policy, motions or run.asked, count)
     say(f"{count} switches from one clip to another: {found['succeeded']:.0%} reach the other's end")
     return found
 
@@ -187,8 +187,11 @@ def _all_collisions(run: Run, say: Callable[[str], None]):
 
 
 def robot_for(run: Run) -> Robot:
-    """The robot with its visuals, for pictures, where its file can be found; else the stored one."""
+    """The robot with its visuals, for pictures, where its file can be found and still has the same bodies and joints; else the
+    stored one."""
     try:
-        return load_robot(run.config.robot, sim=run.config.sim, visuals=True)
+        found = load_robot(run.config.robot, sim=run.config.sim, visuals=True)
     except InputError:
         return run.robot
+    ours, theirs = ((robot.joint_names, robot.body.body_names) for robot in (run.robot, found))
+    return found if ours == theirs else run.robot

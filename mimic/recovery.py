@@ -11,6 +11,7 @@ from mimic.deploy.sim2sim import Link, Policy, frame_of, told_as, track
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.falls import drawn_falls, rising
 from mimic.mdp.terminations import fallen
+from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.motion import Motion
 
@@ -33,12 +34,16 @@ def measure_recovery(policy: Policy, motions: Sequence[Motion], model: mujoco.Mj
 
 
 def _gets_up(policy: Policy, motions: Sequence[Motion], model: mujoco.MjModel, pose: np.ndarray) -> float | None:
-    """After how long [s] the robot that lies in `pose` (nq,) stands; None: not in time, or the physics broke."""
+    """After how long [s] the robot that lies in `pose` (nq,) stands; None: not in time, no clip comes near it, or the physics
+    broke."""
     spec, done_s = policy.spec, 0.0
     simulation = Simulation(model, policy.tracked_ids, pose[None], np.zeros((1, model.nv)), spec.curve)
     link = Link(simulation, substeps(model, spec.ctrl_dt))
     while np.isfinite(simulation.state().qpos).all():
-        clip = policy.reference(rising(np.array(simulation.batch.qpos[0]), motions, policy.body))
+        try:
+            clip = policy.reference(rising(np.array(simulation.batch.qpos[0]), motions, policy.body))
+        except InputError:  # it lies as in none of the clips: there is no way up
+            return None
         steps, tell = len(clip.qpos) - 1 + round(STANDS_S / spec.ctrl_dt), None if spec.goal is None else told_as(policy, clip)
         for number, step in enumerate(track(policy, clip, link, steps, tell), start=1):
             done_s += spec.ctrl_dt

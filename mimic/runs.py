@@ -98,10 +98,12 @@ def create_run(
     robot: Robot,
     motions: tuple[Motion, ...],
     *,
+    asked: tuple[Motion, ...] = (),
     overwrite: bool = False,
     beside: Callable[[Path], None] = lambda folder: None,
 ) -> Run:
-    """Start a run folder; `beside` writes into it what else the run needs. The config comes last and makes it a run.
+    """Start a run folder; `beside` writes into it what else the run needs. The config comes last and makes it a run. asked: the
+    motions by which it is judged, none: those that it learns from.
 
     Raises `InputError` if `folder` holds a run already (or other files) and not `overwrite`, or a motion does not fit.
     """
@@ -115,6 +117,8 @@ def create_run(
     require_writable(folder)
     clear(folder)
     save_motions(motions, folder / MOTIONS)
+    if asked and [id(motion) for motion in asked] != [id(motion) for motion in motions]:
+        save_motions(asked, folder / ASKED)
     write_robot(robot, folder / "robot")
     beside(folder)
     _write_record(folder, {"config": to_dict(config), **facts()})

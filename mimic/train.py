@@ -197,7 +197,7 @@ def _loop(
     per_iteration = config.steps_per_iteration
     iteration = first = int(state.iteration)
     last = config.num_iterations
-    began = saved = time.perf_counter()
+    began = saved = before = time.perf_counter()
     inside = 0.0  # seconds in the compiled iteration
     stopped: signal.Signals | None = None
     watch = Watch()
@@ -211,6 +211,7 @@ def _loop(
             inside += now - called
             values["time/host_share"] = 1.0 - inside / (now - began)
             values["rollout/falls_per_s"] = values["rollout/terminated"] / config.sim.ctrl_dt
+            values["time/iteration_s"], before = now - before, now
             values["time/env_steps_per_s"] = (iteration - first) * per_iteration / (now - began)
             evaluated = interim.take(say)
             for line in (*watch.look(values), *([sentence(evaluated.values)] if evaluated else [])):

@@ -120,6 +120,13 @@ def test_a_policy_has_got_up_when_it_stands_at_the_clips_end(
     assert "of 3 random falls it gets up from 67% within 10 s" in capsys.readouterr().out
 
 
+def test_who_lies_as_in_no_clip_has_not_got_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    far = SWAY.qpos[0] + 3.0 * np.eye(11)[2]
+    monkeypatch.setattr("mimic.recovery.drawn_falls", lambda *_: far[None])
+    row = measure_recovery(still_policy(tmp_path, CONFIG), [SWAY], touching_robot().model, 1)
+    assert row == {"recovered": 0.0, "median_s": None, "falls": [None]}
+
+
 def test_falls_are_clips_beside_those_asked_for(tmp_path: Path):
     robot = touching_robot()
     save_motion(SWAY, tmp_path / "sway.npz")

@@ -22,11 +22,12 @@ from mimic.metrics import body_error, frame_errors
 from mimic.presets import PRESETS, make_preset
 from mimic.report.clip import FULL, Clip, contact_agreement, feet_on_floor, joint_use, with_moments
 from mimic.report.command import command_of
-from mimic.report.gather import RunReport, gather, thinned
+from mimic.report.gather import RunReport, gather, thinned, told_apart
 from mimic.report.html import bars_strip, ticks
 from mimic.report.kept import LYING, MOST, of_roaming, of_rollouts, read_kept, worst_first
 from mimic.report.page import make_page
 from mimic.report.scene import INT16, MOST_TRIANGLES, geometry, track
+from mimic.report.summary import summary
 from mimic.roam import Roaming
 from mimic.runs import EVALUATION, METRICS, STRESS
 from motions.errors import InputError
@@ -151,6 +152,18 @@ def test_curves_are_thinned_by_means(report: RunReport):
     key = "error/e_mpbpe_mm"
     assert np.mean([row[key] for row in rows]) == pytest.approx(np.mean([row[key] for row in report.metrics]))
     assert report.training_s == pytest.approx(10.0)
+
+
+def test_clips_of_one_name_are_told_apart():
+    assert told_apart(["walk", "run", "walk", "walk"]) == ["walk", "run", "walk (3)", "walk (4)"]
+
+
+def test_getting_up_is_among_what_it_does(report: RunReport):
+    falls = {"recovered": 0.75, "median_s": 3.0, "falls": [3.0, 3.0, None, 3.0]}
+    assert report.evaluation is not None
+    page = summary(replace(report, evaluation=report.evaluation | {"recovery": falls}))
+    assert "gets up from 75 % of 4 random falls" in page
+    assert "random falls" not in summary(report)
 
 
 def test_ticks_are_round_and_within():

@@ -57,6 +57,6 @@ def _metrics(folder: Path, curves: dict[str, float]) -> None:
     rows = []
     for i in range(1, 2001):
         falling = {key: value * (1 + float(np.exp(-i / 300))) for key, value in curves.items()}
-        common = {"rollout/falls_per_s": 1 / i, "rollout/reward": i / 2000, "time/env_steps_per_s": 2000.0}
+        common = {"rollout/falls_per_s": 1 / i, "rollout/reward": i / 2000, "time/iteration_s": i * 10.0 / 2_001_000}
         rows.append(json.dumps({"iteration": i, "env_steps": 10 * i, **falling, **common}))
     (folder / METRICS).write_text("\n".join(rows) + "\n")

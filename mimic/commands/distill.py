@@ -63,7 +63,7 @@ class Distill(Training):
         if place:
             say(f"the teacher sees how far it has drifted ({', '.join(place)}), its student does not: better a teacher without")
         run = create_run(
-            folder, config, taught_by.robot, taught_by.motions, overwrite=self.overwrite,
+            folder, config, taught_by.robot, taught_by.motions, asked=taught_by.asked, overwrite=self.overwrite,
             beside=lambda folder: save_teacher(teacher, folder),
         )  # fmt: skip
         return run, None

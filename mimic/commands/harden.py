@@ -47,7 +47,7 @@ class Harden(Training):
         if source.config.teacher is not None:
             raise InputError(f"{self.source} is a student: harden its teacher ({source.config.teacher}), and distill that again")
         check_warm_start(config, source.robot)
-        return create_run(folder, config, source.robot, source.motions, overwrite=self.overwrite), None
+        return create_run(folder, config, source.robot, source.motions, asked=source.asked, overwrite=self.overwrite), None
 
 
 def hardening(source: Config, folder: Path) -> Config:

@@ -156,7 +156,7 @@ class Train(Training):
 
     def create(self) -> Begun:
         from mimic.checks import check_fits
-        from mimic.runs import ASKED, create_run, open_run, refuse_occupied, require_writable, save_motions
+        from mimic.runs import create_run, open_run, refuse_occupied, require_writable
         from mimic.sources import find_robot, motions_of
         from mimic.warm_start import check_warm_start
 
@@ -171,17 +171,11 @@ class Train(Training):
 
             tracker = open_run(self.tracker)
             config = dataclasses.replace(config, weights=tracker.config.weights)
-            run = create_run(
-                folder, config, robot, made_physical(tracker, say), overwrite=self.overwrite,
-                beside=lambda folder: save_motions(tracker.motions, folder / ASKED),
-            )  # fmt: skip
-            return run, None
+            physical = made_physical(tracker, say)
+            return create_run(folder, config, robot, physical, asked=tracker.asked, overwrite=self.overwrite), None
         config, motions, reports = motions_of(config, robot, say)
-        asked = motions[: len(motions) - config.falls]
-        run = create_run(
-            folder, config, robot, tuple(motions), overwrite=self.overwrite,
-            beside=lambda folder: save_motions(asked, folder / ASKED) if config.falls else None,
-        )  # fmt: skip
+        asked = tuple(motions[: len(motions) - config.falls])
+        run = create_run(folder, config, robot, tuple(motions), asked=asked, overwrite=self.overwrite)
         return run, reports[0].to_dict() if reports[0] is not None else None
 
 
@@ -263,7 +257,8 @@ class Evaluate(FileOptions):
     switches: int = 0
     """Also go over from one clip to another so many times, at moments drawn at random."""
     falls: int | None = None
-    """Also let it get up from so many random falls; by default 64 of a policy that was trained with some."""
+    """Also let it get up from so many random falls; by default 64 of a policy that was trained with some, by
+    its own clips."""
     save_motion: Path | None = None
     """Write the simulated motion, as .npz; of several clips into this folder. `mimic convert` takes it from there."""
 

@@ -207,11 +207,17 @@ class ControlStep(NamedTuple):
 
 
 def track(
-    policy: Policy, clip: KinematicState, link: Link, steps: int, tell: Callable[[KinematicState], np.ndarray] | None = None
+    policy: Policy,
+    clip: KinematicState,
+    link: Link,
+    steps: int,
+    tell: Callable[[KinematicState], np.ndarray] | None = None,
+    priors: np.ndarray | None = None,
 ) -> Iterator[ControlStep]:
     """Run `policy` along `clip` from its first frame for `steps` control steps; the robots are where the link's simulation
-    has put them. The caller may stop some of them between the steps. tell: what robots at a state (B, ...) are told, (B, G)."""
-    simulation, priors = link.simulation, policy.priors(clip)
+    has put them. The caller may stop some of them between the steps. tell: what robots at a state (B, ...) are told, (B, G).
+    priors: `Policy.priors` of the clip, where they are known."""
+    simulation, priors = link.simulation, policy.priors(clip) if priors is None else priors
     state = simulation.state()
     action, history = np.zeros((simulation.count, len(policy.spec.joint_names)), np.float32), None
     for frame in range(steps):

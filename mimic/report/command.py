@@ -8,6 +8,7 @@ from typing import Any
 from mimic.config import Config, to_dict
 from mimic.presets import PRESETS, make_preset
 from mimic.runs import differences
+from mimic.stages import folder_of
 
 SET_BY_COMMAND = {"preset", "teacher", "learner"}
 
@@ -15,6 +16,10 @@ SET_BY_COMMAND = {"preset", "teacher", "learner"}
 def command_of(config: Config, folder: Path) -> str:
     """`mimic train | distill | harden ...` with every option in which `config` differs from its preset."""
     base = make_preset(config.preset) if config.preset in PRESETS else Config()
+    if config.init_from == str(folder_of(folder, "student")):  # the last of three stages: the first command makes them all
+        config = replace(config, begin="tracker", init_from=None)
+    if config.falls or config.led_s:  # each clip that was made of those asked for has one, too
+        config = replace(config, weights=())
     if config.teacher is not None:
         words = ["mimic", "distill", config.teacher, "--preset", config.preset]
     elif config.learner == "search":

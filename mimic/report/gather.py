@@ -55,12 +55,10 @@ class RunReport:
 
     @property
     def training_s(self) -> float | None:
-        """About how long it was trained [s], from the rates in its metrics; None where an older version wrote none."""
-        if not self.metrics or any("time/env_steps_per_s" not in row for row in self.metrics):
+        """How long its iterations took [s]; None where an older version did not write it."""
+        if not self.metrics or any("time/iteration_s" not in row for row in self.metrics):
             return None
-        steps = [0.0, *(row["env_steps"] for row in self.metrics)]
-        rates = [row["time/env_steps_per_s"] for row in self.metrics]
-        return float(np.sum(np.diff(steps) / np.maximum(rates, 1e-9)))
+        return float(np.sum([row["time/iteration_s"] for row in self.metrics]))
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -177,14 +175,21 @@ def _report(run: Run, evaluation: dict[str, Any] | None, kept: Sequence[Kept], m
     )
 
 
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names of clips, their number behind those that come again."""
+    return [name if name not in names[:place] else f"{name} ({place + 1})" for place, name in enumerate(names)]
+
+
 def _clips(run: Run, evaluation: dict[str, Any] | None, kept: Sequence[Kept]) -> list[Clip]:
-    sim, made = run.config.sim, []
+    sim, asked, made = run.config.sim, run.asked, []
+    names = told_apart([motion.name for motion in asked])
     for one in kept:
+        if len(one.qpos) < 2:  # the physics broke at once: there is nothing to show
+            continue
         if not run.config.follow:
             made.append(make_clip("let loose", (evaluation or {}).get("free", {}), one, run.robot, None, sim))
             continue
-        motion, names = run.motions[one.clip], [clip.name for clip in made]
-        name = motion.name if motion.name not in names else f"{motion.name} ({one.clip + 1})"
+        motion, name = asked[one.clip], names[one.clip]
         frames = pack([motion], run.robot.body, run.robot.tracked_bodies, sim.ctrl_dt).frames
         made.append(make_clip(name, (evaluation or {})["clips"][one.clip], one, run.robot, frames, sim))
     return made
@@ -204,7 +209,7 @@ def _measured(run: Run, say: Say) -> tuple[dict[str, Any], list[Kept]]:
     if not run.config.follow:
         roaming = roam(policy, run.asked)
         return roaming.to_json(), of_roaming(roaming)
-    found = evaluate_policy(policy, run.motions)
+    found = evaluate_policy(policy, run.asked)
     return found.to_json(), of_rollouts(found.clips, found.rollouts)
 
 

@@ -188,8 +188,9 @@ def bars_strip(name: str, rows: Sequence[tuple[str, np.ndarray]], fps: float, du
     return strip(name, _svg(drawn, about))
 
 
-def heat_strip(names: Sequence[str], values: np.ndarray, *, about: str) -> str:
-    """A strip with a row for each of `names`, from values (F, K): from nothing at 0 to full colour at the largest."""
+def heat_strip(names: Sequence[str], values: np.ndarray, share: float, *, about: str) -> str:
+    """A strip with a row for each of `names`, from values (F, K): from nothing at 0 to full colour at the largest. share: of the
+    lane's width that they take."""
     columns = min(len(values), MOST_POINTS)
     edges = np.linspace(0, len(values), columns + 1).astype(int)
     image = np.stack([values[a:b].max(axis=0) for a, b in pairwise(edges)], axis=1)  # (K, columns)
@@ -201,7 +202,7 @@ def heat_strip(names: Sequence[str], values: np.ndarray, *, about: str) -> str:
     rows = "".join(f"<li>{text(name)}</li>" for name in names)
     return (
         f'<div class="strip heat" style="--rows:{len(names)}"><ul class="name">{rows}</ul><div class="lane">'
-        f'<img alt="{text(about)}" src="{data_url("image/png", buffer.getvalue())}"></div></div>'
+        f'<img alt="{text(about)}" style="width:{100 * share:.2f}%" src="{data_url("image/png", buffer.getvalue())}"></div></div>'
     )
 
 

@@ -90,7 +90,7 @@ class Replay {
   }
 
   key(event) {
-    const frame = 1 / this.clip.fps, typing = event.target.matches("select, summary"), button = event.target.matches("button");
+    const frame = 1 / this.clip.fps, typing = event.target.matches("select, summary, input[type=checkbox]"), button = event.target.matches("button");
     const keys = {
       " ": () => this.play(!this.playing), ArrowRight: () => this.step(frame), ArrowLeft: () => this.step(-frame),
       PageUp: () => this.step(1), PageDown: () => this.step(-1), Home: () => this.step(-Infinity), End: () => this.step(Infinity),
@@ -159,9 +159,12 @@ class Replay {
 
   show() {
     if (!this.clip) return;
-    const { duration, fps, errors } = this.clip, frame = Math.round(this.time * fps);
+    const { duration, errors } = this.clip;
     this.find("seek").value = this.time;
-    const off = errors.map(({ label, mm }) => `${label} ${frame < mm.length ? mm[frame].toFixed(0) + " mm" : "ended"}`).join(", ");
+    const off = errors.map(({ label, mm, fps }) => {
+      const frame = Math.round(this.time * fps);
+      return `${label} ${frame < mm.length ? mm[frame].toFixed(0) + " mm" : "ended"}`;
+    }).join(", ");
     const text = `${this.time.toFixed(2)} of ${duration.toFixed(2)} s${off && ": " + off}`;
     this.find("now").textContent = text;
     this.find("seek").setAttribute("aria-valuetext", text);

@@ -64,7 +64,7 @@ def _policy(script: str) -> str:
 def _heading(reports: Sequence[RunReport]) -> str:
     if len(reports) > 1:
         return f"<h1>{len(reports)} runs side by side</h1>"
-    run, names = reports[0].run, [motion.name for motion in reports[0].run.motions]
+    run, names = reports[0].run, [motion.name for motion in reports[0].run.asked]
     clips = names[0] if len(names) == 1 else f"{len(names)} clips"
     about = f"{reports[0].name}, preset {run.config.preset}"
     return f'<h1>{text(run.robot.name)}: {text(clips)}</h1><p class="soft">{text(about)}</p>'

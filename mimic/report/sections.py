@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mimic.report.command import command_of
-from mimic.report.gather import RunReport, thinned
+from mimic.report.gather import RunReport, thinned, told_apart
 from mimic.report.html import (
     Cell,
     Line,
@@ -83,7 +83,11 @@ def _strikes(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def clips_side_by_side(reports: Sequence[RunReport]) -> str:
     """E_mpbpe of each clip in each run; the smallest of those that completed it in bold."""
-    by_run = [{row["name"]: row for row in report.rows} for report in reports]
+
+    def by_name(report: RunReport) -> dict[str, dict[str, Any]]:
+        return dict(zip(told_apart([row["name"] for row in report.rows]), report.rows, strict=True))
+
+    by_run = [by_name(report) for report in reports]
     names = list(dict.fromkeys(name for rows in by_run for name in rows))
     rows = []
     for name in names:
@@ -219,13 +223,13 @@ def teacher_and_student(report: RunReport) -> str:
 def about_run(report: RunReport) -> str:
     """What it was, and the commands to make it again and to go on with it."""
     run, record, machine = report.run, report.record, report.record["machine"]
-    first = run.motions[0]
-    more = f" and {len(run.motions) - 5} more" if len(run.motions) > 5 else ""
+    asked = run.asked
+    first, more = asked[0], f" and {len(asked) - 5} more" if len(asked) > 5 else ""
     values = {
         "run folder": run.folder,
         "robot": run.robot.name,
         "preset": run.config.preset,
-        "clips": ", ".join(motion.name for motion in run.motions[:5]) + more,
+        "clips": ", ".join(motion.name for motion in asked[:5]) + more,
         "source": first.source,
         "licence": first.licence or "not known",
         "started": record["started"],

@@ -60,6 +60,9 @@ def _tracks(report: RunReport) -> tuple[str, str, str]:
     if "strikes" in evaluation:
         struck = np.mean([row["struck"] for row in evaluation["strikes"]])
         lines.append(f"targets struck: {percent(float(struck))} of {evaluation['strikes'][0]['targets']}")
+    if "recovery" in evaluation:
+        recovery = evaluation["recovery"]
+        lines.append(f"gets up from {percent(recovery['recovered'])} of {len(recovery['falls'])} random falls")
     return "Does it track?", f"{done} of {len(rows)} clips completed", _lines(*lines)
 
 

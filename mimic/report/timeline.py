@@ -78,9 +78,8 @@ def replay_data(shown: Sequence[Shown], models: dict[str, mujoco.MjModel], *, se
             body, index = report.run.robot.body, place[report.run.robot.name]
             tracks.append({"label": who, "reference": False, "geometry": index, "poses": track(body, one.qpos, one.fps, most)})
             if one.body_mm is not None:
-                errors.append(
-                    {"label": who if len(clip.runs) > 1 else "E_mpbpe", "mm": np.round(one.body_mm.mean(axis=1), 1).tolist()}
-                )
+                label, off = who if len(clip.runs) > 1 else "E_mpbpe", np.round(one.body_mm.mean(axis=1), 1).tolist()
+                errors.append({"label": label, "mm": off, "fps": one.fps})
         _, report, longest = max(clip.runs, key=lambda run: len(run[2].qpos))
         if longest.reference is not None:
             poses = track(report.run.robot.body, longest.reference, longest.fps, most)
@@ -118,8 +117,8 @@ def _strips(index: int, clip: Shown, several: bool) -> str:
     for key in ("e_mpbpe_mm", "e_g_mpbpe_mm"):
         metric = next(metric for metric in METRICS if metric.key == key)
         drawn = [Line(run.name, np.arange(len(one.qpos)) / one.fps, one.errors[key], i) for i, run, one in lines]
-        fell = next((one.fell_at for *_, one in lines if len(lines) == 1 and one.fell_at is not None), None)
-        shaded = None if fell is None else (fell / clip.fps, clip.duration_s)
+        fell_s = next((one.fell_at / one.fps for *_, one in lines if len(lines) == 1 and one.fell_at is not None), None)
+        shaded = None if fell_s is None else (fell_s, clip.duration_s)
         if drawn:
             about = f"{metric.symbol} over time, in {metric.unit}: " + ", ".join(
                 f"{d.label} up to {d.y.max():.0f}" for d in drawn
@@ -127,7 +126,12 @@ def _strips(index: int, clip: Shown, several: bool) -> str:
             rows.append(line_strip(f"{metric.symbol} [{metric.unit}]", drawn, span, about=about, shaded=shaded))
     for i, report, one in clip.runs:
         title = f"<h4>{swatch(i)}{text(report.name)}</h4>"
-        rows += [title if several else "", _goals(report, one, span), _heat(report, one), *_contacts(report, one, span[1])]
+        rows += [
+            title if several else "",
+            _goals(report, one, span),
+            _heat(report, one, span[1]),
+            *_contacts(report, one, span[1]),
+        ]
     keys: list[tuple[int | str, str]] = []
     if any(one.on_floor.shape[1] for *_, one in clip.runs):
         keys += [("on", "foot on the floor"), *([("reference", "the reference's")] if lines else [])]
@@ -139,14 +143,15 @@ def _strips(index: int, clip: Shown, several: bool) -> str:
     return f'<div class="strips" data-clip="{index}">{head}{"".join(rows)}{foot}</div>'
 
 
-def _heat(report: RunReport, clip: Clip) -> str:
+def _heat(report: RunReport, clip: Clip, duration_s: float) -> str:
     if clip.body_mm is None:
         return ""
+    share = (len(clip.body_mm) - 1) / clip.fps / duration_s
     frame, body = np.unravel_index(int(clip.body_mm.argmax()), clip.body_mm.shape)
     names = report.run.robot.tracked_bodies
     worst = f"largest {clip.body_mm.max():.0f} mm, {names[body]} at {frame / clip.fps:.2f} s"
     head = f'<p class="soft">Error of each body, from 0 (clear) to {clip.body_mm.max():.0f} mm (full colour)</p>'
-    return head + heat_strip(names, clip.body_mm, about=f"Error of each body over time: {worst}")
+    return head + heat_strip(names, clip.body_mm, share, about=f"Error of each body over time: {worst}")
 
 
 def _contacts(report: RunReport, clip: Clip, duration_s: float) -> list[str]:

@@ -16,9 +16,9 @@ from mimic.view.video import film_writer, require_ffmpeg
 from motions.errors import InputError
 
 FORMATS = ("mp4", "gif")
-MOST_S = 30.0  # of a film: it is kept in memory until it is written
+MOST_S = 20.0  # of a film: it is kept in memory until it is written
 RATE = {"mp4": 30.0, "gif": 15.0}  # pictures a second at most
-SIDE = 960  # of a film's picture, the longer one, at most
+SIDE = 720  # of a film's picture, the longer one, at most
 TIMEOUT_S = 20.0
 PAUSE_S = 5.0  # how long a notice stays
 
@@ -40,7 +40,7 @@ class Capture:
             return
         try:
             make(client)
-        except (InputError, RuntimeError, TimeoutError) as error:
+        except (InputError, OSError, RuntimeError, TimeoutError) as error:
             client.add_notification("Not kept", str(error), color="red")
 
     def _picture(self, client: Any) -> None:
@@ -51,7 +51,9 @@ class Capture:
         if self._over is not None:
             self._over.set()
             return
-        self._over, kind = threading.Event(), self.kind.value
+        if (kind := self.kind.value) == "mp4":
+            require_ffmpeg()  # before anything is filmed
+        self._over = threading.Event()
         notice = client.add_notification("Filming", "until the button is pressed again", loading=True, with_close_button=False)
         try:
             pictures, seconds = self._pictures(client, RATE[kind])

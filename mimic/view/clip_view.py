@@ -2,6 +2,7 @@
 be compared."""
 
 import html
+import threading
 import time
 from collections.abc import Sequence
 
@@ -45,6 +46,7 @@ class ClipView:
             self.joints, self.captured = captured.forward_kinematics()[0], captured
             self.ends = np.array([(parent, j) for j, parent in enumerate(captured.skeleton.parents) if parent >= 0])
             self.bones = scene.add_line_segments(f"{WORLD}/captured", self._lines(), BONE_RGB, thickness=0.02)
+        self._moving = threading.Lock()  # the time: by playing, and by the controls, whose threads are others
         self._sought: float | None = None  # when the slider was moved by hand, until it has been answered
         self._controls()
         self._physics = near_contacts(self.first.model) if self.first.dynamics is None else self.first.dynamics[0]
@@ -58,7 +60,8 @@ class ClipView:
 
     def seek(self, time_s: float) -> None:
         """Go to a time [s], and stay there."""
-        self.playing, self.time_s = False, float(np.clip(time_s, 0.0, self.duration_s))
+        with self._moving:
+            self.playing, self.time_s = False, float(np.clip(time_s, 0.0, self.duration_s))
 
     def step(self, frames: int) -> None:
         self.seek((self.frame + frames) / self.first.motion.fps)
@@ -67,10 +70,11 @@ class ClipView:
         """Play for `seconds` [s] of real time."""
         began = before = time.perf_counter()
         while (now := time.perf_counter()) - began < seconds:
-            if self.playing:
-                self.time_s += (now - before) * self.speed.value
-                if self.time_s > self.duration_s:
-                    self.time_s = self.time_s % max(self.duration_s, 1e-9) if self.loop.value else self.duration_s
+            with self._moving:
+                if self.playing:
+                    self.time_s += (now - before) * self.speed.value
+                    if self.time_s > self.duration_s:
+                        self.time_s = self.time_s % max(self.duration_s, 1e-9) if self.loop.value else self.duration_s
             before = now
             self.show()
             time.sleep(max(0.0, 1.0 / FRAMES_PER_S - (time.perf_counter() - now)))
