@@ -51,6 +51,11 @@ class FileOptions:
         """These, as `mimic.sources.read_motions` takes them."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(FileOptions)}
 
+    @property
+    def of_config(self) -> dict[str, Any]:
+        """These, as `mimic.config.Config` holds them."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in self.of_files.items()}
+
 
 def say(text: str) -> None:
     """One line for the user, on stderr: stdout is for results."""
@@ -75,10 +80,11 @@ def parse_arguments(kind: Any, argv: list[str], prog: str, *, some: bool = False
         marks = getattr(field.type, "__metadata__", ())
         if POSITIONAL in marks:
             field.type = tyro.conf.Positional[field.type]
-        if not set(marks) - {POSITIONAL} and any(
-            field.default is nothing for nothing in NOTHING
-        ):  # its text says what is then done
-            field.type = Annotated[field.type, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="")]
+        if not set(marks) - {POSITIONAL}:
+            if any(field.default is nothing for nothing in NOTHING):  # its text says what is then done
+                field.type = Annotated[field.type, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="")]
+            elif POSITIONAL in marks and field.default is dataclasses.MISSING:  # several, too, which tyro takes for optional
+                field.type = Annotated[field.type, tyro.conf.arg(help_behavior_hint="(required)")]
         kind.__annotations__[field.name] = field.type
     markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
     text = about(kind, command_of(prog))

@@ -15,9 +15,8 @@ JUDGED = {"ratio": -1, "peak_memory_mb": +1}  # and in which direction it is wor
 
 
 def compare_speeds(before: Path, after: Path, tolerance: float) -> list[dict[str, Any]]:
-    """Print both, row by row, and their quotients; whether what is `JUDGED` is worse than by the share `tolerance`.
-
-    Returns of each measurement each quantity's `before`, `after` and `worse`.
+    """Print both, row by row, and their quotients. Returns of each row each quantity's `before`, `after`, and whether it is
+    `worse`: one of `JUDGED`, and worse by more than the share `tolerance`.
 
     Raises `InputError` for files that are not `mimic bench speed --json`'s, or of unlike measurements.
     """

@@ -20,7 +20,7 @@ from mimic.learning.distill import Lesson, Taught
 from mimic.learning.ppo import TrainState
 from mimic.learning.rollout import collect
 from mimic.robots import Robot
-from mimic.runs import Run
+from mimic.runs import POLICY, Run
 from mimic.sim.buffers import shortage
 from mimic.sim.physics import choose_backend
 from mimic.teacher import FOLDER, TaughtBy, at_nominal, load_teacher
@@ -48,7 +48,7 @@ def compare(run: Run, evaluation: Evaluation, say: Callable[[str], None]) -> dic
     taught_by = load_teacher(run.folder)
     say(f"teacher and student in {run.config.num_envs} of the student's environments, from each clip's beginning to its end")
     practised = _practised(run, taught_by, say)
-    policy = Policy.load(export_teacher(taught_by, run.robot, run.motions[0], run.folder / FOLDER / "policy.onnx"))
+    policy = Policy.load(export_teacher(taught_by, run.robot, run.motions[0], run.folder / FOLDER / POLICY))
     means = {"teacher": evaluate_policy(policy, run.motions).mean, "student": evaluation.mean}
     sides = {who: Side(float(mean["success_height"]), float(mean["e_mpbpe_mm"]), *practised[who]) for who, mean in means.items()}
     (run.folder / COMPARISON).write_text(json.dumps({who: asdict(side) for who, side in sides.items()}, indent=2) + "\n")

@@ -97,12 +97,14 @@ def zsh(table: dict[str, Words]) -> str:
 def fish(table: dict[str, Words]) -> str:
     """A line for each word."""
     lines = ["# completion of `mimic` for fish, by `mimic completion fish`"]
-    lines += [f"complete -c mimic -n __fish_use_subcommand -f -a {top}" for top in tops(table)]
+    lines += [f"complete -c mimic -n 'test (count (commandline -opc)) -eq 1' -f -a {top}" for top in tops(table)]
     for command, words in table.items():
-        seen = " ".join(f"; and __fish_seen_subcommand_from {word}" for word in command.split())
-        after = f"-n '{seen.removeprefix('; and ')}'"
+        places = list(enumerate(command.split(), start=2))
+        asked = "set -l words (commandline -opc)" + "".join(f'; and test "$words[{place}]" = {word}' for place, word in places)
+        after = f"-n '{asked}'"
         if words.first:
-            lines.append(f"complete -c mimic {after} -a '{' '.join(words.first)}'")
+            at_first = f"-n '{asked}; and test (count $words) -eq {1 + len(places)}'"
+            lines.append(f"complete -c mimic {at_first} -a '{' '.join(words.first)}'")
         for option in words.options:
             found = words.values.get(option)
             lines.append(

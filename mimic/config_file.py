@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from mimic.config import Config
 from motions.errors import InputError, unknown_name
+from motions.files import toml_text
 
 NONE = "none"
 RUN_DIR = "run_dir"
@@ -20,9 +21,10 @@ OF_OTHERS = {"teacher": "mimic distill", "learner": "mimic harden"}  # fields th
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """The tables of the file, "-" in names as "_". Raises `InputError` where it cannot be read, or is no TOML."""
+    """The tables of the file, "-" in names as "_". Raises `InputError` where it cannot be read, is no TOML, or names one
+    setting both ways."""
     try:
-        return _underscored(tomllib.loads(path.read_text(encoding="utf-8")))
+        return _underscored(tomllib.loads(path.read_text(encoding="utf-8-sig")), path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; expected a TOML file, as `mimic init` writes") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -44,8 +46,14 @@ def run_dir_in(path: Path) -> Path | None:
     return None if found is None else Path(_checked(found, str, f"{path}: {RUN_DIR}"))
 
 
-def _underscored(table: dict[str, Any]) -> dict[str, Any]:
-    return {key.replace("-", "_"): _underscored(value) if isinstance(value, dict) else value for key, value in table.items()}
+def _underscored(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    found = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name in found:
+            raise InputError(f"{path}: {name} is given twice, with - and with _")
+        found[name] = _underscored(value, path) if isinstance(value, dict) else value
+    return found
 
 
 def _with(section: Any, values: dict[str, Any], where: str, table: str = "") -> Any:
@@ -122,5 +130,4 @@ def as_toml(value: Any) -> str:
         return f"[{', '.join(map(as_toml, value))}]"
     if isinstance(value, (int, float)):
         return f"{value:_}" if isinstance(value, int) else repr(value)
-    escapes = {'"': '\\"', "\\": "\\\\"}
-    return '"' + "".join(escapes.get(c, c if c.isprintable() else f"\\U{ord(c):08x}") for c in value) + '"'
+    return toml_text(value)

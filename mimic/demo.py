@@ -1,6 +1,7 @@
 """`mimic demo`: what follows once the motion is read: train, measure, export, film, report, with a stopwatch."""
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from mimic.help_text import program
 from mimic.pipeline import evaluate_run
 from mimic.progress import waiting
 from mimic.reporting import report_run
-from mimic.runs import Run
+from mimic.runs import POLICY, REPORT, Run
 from mimic.train import TrainResult, peak_memory_mb, train
 
 
@@ -70,15 +71,15 @@ def run_demo(run: Run, quality: dict[str, Any] | None, stopwatch: Stopwatch, say
 
 def next_steps(run: Run, written: list[Path]) -> list[str]:
     """What there is now, and what to type next."""
-    mimic, folder = program(), run.folder
+    mimic, folder, bundle = program(), shlex.quote(str(run.folder)), shlex.quote(str(run.folder / "bundle"))
     steps = {
         f"{mimic} view {folder}": "in the browser, live: push it",
         f"{mimic} stress {folder} --seeds 8": "how much delay, mass, friction, ... it bears",
-        f"{mimic} export {folder} --bundle --out {folder / 'bundle'}": "all that a deployer needs",
+        f"{mimic} export {folder} --bundle --out {bundle}": "all that a deployer needs",
         f"{mimic} init mine": "the same with your motion and robot: it asks",
     }
     width = max(map(len, steps))
-    lines = [f"open {folder / 'report.html'} in a browser: the report is one file, with a replay in it"]
-    others = [path.name for path in written if path.name != "report.html"]
-    lines += [f"beside it: policy.onnx{''.join(f', {name}' for name in others)}", "", "next:"]
+    lines = [f"open {run.folder / REPORT} in a browser: the report is one file, with a replay in it"]
+    others = [path.name for path in written if path.name not in (POLICY, REPORT)]
+    lines += [f"beside it: {POLICY}{''.join(f', {name}' for name in others)}", "", "next:"]
     return lines + [f"  {step:{width}}  {what}" for step, what in steps.items()]

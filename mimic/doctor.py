@@ -20,6 +20,7 @@ OPTIONAL = {
     "warp": "backend mjx-warp (extra `cuda`)",
     "robot_descriptions": "robot models by download (extra `view`)",
     "viser": "browser viewer (extra `view`)",
+    "wandb": "trainings in Weights & Biases (extra `wandb`)",
 }
 
 

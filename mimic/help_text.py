@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import shlex
 import shutil
 import sys
 import textwrap
@@ -78,7 +79,7 @@ def program() -> str:
     found = shutil.which("mimic")
     if here.name != "mimic" or (found is not None and Path(found).resolve() == here.resolve()):
         return "mimic"
-    return os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here)
+    return shlex.quote(os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here))
 
 
 def summary(described: object) -> str:

@@ -15,9 +15,9 @@ from mimic.deploy.sim2sim import Policy, rollout
 from mimic.evaluate import measure
 from mimic.learning.ppo import TrainState
 from mimic.metrics import mean_metrics
-from mimic.pipeline import POLICY, policy_of, write_policy
+from mimic.pipeline import policy_of, write_policy
 from mimic.roam import roam
-from mimic.runs import Run
+from mimic.runs import POLICY, Run
 from mimic.view.film import film
 from motions.errors import InputError
 from motions.motion import Motion
@@ -36,11 +36,13 @@ SAID = {
 
 
 class Measured(NamedTuple):
-    """The numbers, the policy on film (a GIF), if it is to be filmed, and when in the training it was so."""
+    """The numbers, the policy on film (a GIF), if it is to be filmed, when in the training it was so, and why there is no film
+    where it could not be made."""
 
     values: dict[str, float]
     film: bytes | None
     env_steps: int
+    not_filmed: str = ""
 
 
 class Interim:
@@ -48,6 +50,7 @@ class Interim:
 
     def __init__(self, run: Run) -> None:
         self.run, self.every_s = run, run.config.evaluate_every_s
+        self.films = run.config.log.video
         self.thread, self.pending, self.began = ThreadPoolExecutor(1, "evaluation"), None, time.perf_counter()
 
     def __enter__(self) -> "Interim":
@@ -68,16 +71,20 @@ class Interim:
 
     def take(self, say: Callable[[str], None]) -> "Measured | None":
         """What came of what was begun, once when it is there; else None. What went wrong with it is said, and is no
-        reason to end a training: nothing more is measured."""
+        reason to end a training: nothing more is measured, or filmed."""
         if self.pending is None or not self.pending.done():
             return None
         done, self.pending = self.pending, None
         try:
-            return done.result()
+            measured = done.result()
         except (OSError, RuntimeError, InputError) as error:
             say(f"not evaluated, and not again in this training: {error}")
             self.every_s = None
             return None
+        if measured.not_filmed:
+            say(f"not filmed, and not again in this training: {measured.not_filmed}")
+            self.films = False
+        return measured
 
     def _measured(self, average: dict, mean: np.ndarray, std: np.ndarray, env_steps: int) -> "Measured":
         with tempfile.TemporaryDirectory() as folder:
@@ -93,8 +100,13 @@ class Interim:
             roaming = roam(policy, motions, seconds=ROAMED_S, again=False)
             found, seen, aim = roaming.row, roaming.states.qpos[:, 0], None
         shown = {f"evaluation/{name}": float(value) for name, value in found.items() if value is not None}
-        gif = film(policy.model, seen, aim, 1.0 / policy.spec.ctrl_dt) if self.run.config.log.video else None
-        return Measured(shown | {"evaluation/env_steps": float(env_steps)}, gif, env_steps)
+        gif, trouble = None, ""
+        try:
+            if self.films:
+                gif = film(policy.model, seen, aim, 1.0 / policy.spec.ctrl_dt)
+        except Exception as error:  # whatever it is that draws and writes pictures here
+            trouble = repr(error)
+        return Measured(shown | {"evaluation/env_steps": float(env_steps)}, gif, env_steps, trouble)
 
 
 def some_of(motions: tuple[Motion, ...]) -> list[Motion]:

@@ -64,7 +64,11 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of the project, named as the run folder, gone on with where that is. Nobody is ever asked to log in."""
+    """A run of the project, named as the run folder, gone on with where that is. Nobody is ever asked to log in.
+
+    All is drawn over env_steps, and no step is given: wandb drops what comes at an older one than the last, as films do, and
+    the rows that a resumed run writes again.
+    """
 
     def __init__(self, run: Run, project: str, say: Callable[[str], None]) -> None:
         wandb = importlib.import_module("wandb")  # whose types a checker cannot see where it is not installed
@@ -77,12 +81,13 @@ class WeightsAndBiases:
         self.open = wandb.init(
             project=project, name=name, id=_id(run), resume="allow", dir=str(run.folder), config=to_dict(run.config), mode=mode
         )
+        self.open.define_metric("*", step_metric="env_steps")
 
     def log(self, values: dict[str, float], env_steps: int) -> None:
-        self.open.log(values | {"env_steps": env_steps}, step=env_steps)
+        self.open.log(values | {"env_steps": env_steps})
 
     def film(self, gif: bytes, env_steps: int) -> None:
-        self.open.log({FILM: self.video(io.BytesIO(gif), format="gif")}, step=env_steps)
+        self.open.log({FILM: self.video(io.BytesIO(gif), format="gif"), "env_steps": env_steps})
 
     def close(self) -> None:
         self.open.finish()

@@ -20,15 +20,13 @@ from mimic.recovery import FALLS, measure_recovery
 from mimic.report.kept import of_roaming, of_rollouts, write_kept
 from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
-from mimic.runs import EVALUATION, Run, git_commit, practised
+from mimic.runs import EVALUATION, POLICY, Run, git_commit, practised
 from mimic.switches import measure_switches
 from mimic.tasks.symmetry import find_mirror
 from mimic.teacher import TaughtBy, at_nominal
 from motions.errors import InputError
 from motions.files import write_json
 from motions.motion import Motion
-
-POLICY = "policy.onnx"
 
 
 def policy_of(run: Run, params: Params, mean: np.ndarray, std: np.ndarray) -> TaughtBy:

@@ -1,7 +1,6 @@
 """What `mimic init` proposes: a preset for what is wanted of a robot, and the file that says so, every line of it explained."""
 
-import ast
-import inspect
+import shlex
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from mimic.config import Config
 from mimic.config_file import RUN_DIR, as_toml
 from mimic.help_text import program
 from mimic.presets import PRESETS, make_preset
+from mimic.runs import POLICY, REPORT
+from motions.fields import as_written
 
 WIDTH = 100
 OFTEN = ("env_steps", "num_envs", "seed", "backend", "evaluate_every_s")  # what is often changed
@@ -58,13 +59,13 @@ class Proposal:
         """The file."""
         base, told = make_preset(self.preset), explanations()
         blocks = [
-            _comment(f"A training, written by `mimic init`. It is started by: mimic train --config {file}")
+            _comment(f"A training, written by `mimic init`. It is started by: mimic train --config {quoted(file)}")
             + _comment("Paths are from where that is run. Options of the command override what stands here.")
             + _comment(
                 f"Every setting there is: mimic train {self.preset} --help; SECTION.NAME there is NAME under [SECTION] here."
             ),
             _comment(f"{TASKS[self.task].what}. {told['preset']}") + f"preset = {as_toml(self.preset)}\n",
-            _comment("Where everything is written: checkpoints, metrics, policy.onnx, video.mp4, report.html.")
+            _comment(f"Where everything is written: checkpoints, metrics, {POLICY}, video.mp4, {REPORT}.")
             + f"{RUN_DIR} = {as_toml(str(self.run_dir))}\n",
         ]
         for name, value in self.given.items():
@@ -77,32 +78,30 @@ class Proposal:
 
     def next_commands(self, file: Path) -> list[str]:
         """What to type now, and then."""
-        run = self.run_dir
-        mimic = program()
-        lines = [f"{mimic} train --config {file}"]
+        mimic, run = program(), quoted(self.run_dir)
+        lines = [f"{mimic} train --config {quoted(file)}"]
         if self.task != "deploy":
             watched = f"{mimic} view {run}  # while it trains, from another terminal, or afterwards"
-            return [*lines, watched, f"{mimic} export {run} --out {self.folder / 'policy.onnx'}"]
-        student = self.folder / STUDENT
+            return [*lines, watched, f"{mimic} export {run} --out {quoted(self.folder / POLICY)}"]
+        student = quoted(self.folder / STUDENT)
         own = f"{self.given['robot']}_deploy"
         preset = f" --preset {own}" if own in PRESETS and own != "g1_deploy" else ""
         return [
             *lines,
             f"{mimic} distill {run}{preset} --run-dir {student}  # sees only what a robot measures",
             f"{mimic} stress {student}  # how much delay, mass, friction, ... it bears",
-            f"{mimic} export {student} --bundle --out {self.folder / 'bundle'}",
+            f"{mimic} export {student} --bundle --out {quoted(self.folder / 'bundle')}",
         ]
 
 
 def explanations() -> dict[str, str]:
     """What `Config` says of each of its fields: the texts below them, which `--help` shows."""
-    (tree,) = ast.parse(inspect.getsource(Config)).body
-    assert isinstance(tree, ast.ClassDef)
-    found = {}
-    for field, text in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(field.target, ast.Name):
-            found[field.target.id] = inspect.cleandoc(ast.literal_eval(text.value)).replace("\n", " ")
-    return found
+    return {name: field.doc.replace("\n", " ") for name, field in as_written(Config).items() if field.doc}
+
+
+def quoted(path: Path) -> str:
+    """As one word for a shell."""
+    return shlex.quote(str(path))
 
 
 def _comment(text: str) -> str:

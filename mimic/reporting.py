@@ -8,18 +8,17 @@ import numpy as np
 
 from mimic.evaluate import Evaluation
 from mimic.metrics import frame_errors
-from mimic.pipeline import POLICY, robot_for
+from mimic.pipeline import robot_for
 from mimic.report.gather import report_of
 from mimic.report.kept import of_roaming, of_rollouts
 from mimic.report.page import write_page
 from mimic.roam import Roaming
-from mimic.runs import QUALITY, Run, read_metrics
+from mimic.runs import POLICY, QUALITY, REPORT, Run, read_metrics
 from mimic.view.plots import plot_errors, plot_joints, plot_learning
 from mimic.view.video import contact_sheet, write_video
 from motions.files import write_json
 
 VIDEO_FPS = 25.0
-REPORT = "report.html"
 
 
 def report_run(run: Run, evaluation: Evaluation, quality: dict[str, Any] | None, say: Callable[[str], None]) -> list[Path]:

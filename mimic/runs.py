@@ -28,6 +28,7 @@ RESUMABLE = ("env_steps", "device", "devices", "save_every_s", "evaluate_every_s
 RESUMABLE_OF_SIM = ("contacts_per_env", "constraints_per_env")
 METRICS, CONFIG, EVALUATION = "metrics.jsonl", "config.json", "evaluation.json"
 STRESS, QUALITY = "stress.json", "quality.json"
+POLICY, REPORT = "policy.onnx", "report.html"
 MOTIONS, ASKED = "motions", "asked"
 UNFINISHED = ".unfinished"  # in a folder that is being made into a run's
 

@@ -36,13 +36,14 @@ NOT_ITS_OWN = (EXIT_REQUEUE, EXIT_INTERRUPTED)  # exit codes of a training that 
 @dataclass(frozen=True)
 class Plan:
     """What a sweep is of. Each of `variants` holds settings, SECTION.NAME=VALUE, by spaces; "" is the preset as it is. `options`:
-    what else every `mimic train` is told."""
+    what else every `mimic train` is told, and `file`: the text of the file that --config among these names."""
 
     preset: str
     clips: tuple[str, ...]
     variants: tuple[str, ...]
     seeds: tuple[int, ...]
     options: tuple[str, ...]
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def check_plan(plan: Plan, folder: Path) -> None:
     kept = _kept(folder)
     told = {"preset": plan.preset, "options": list(plan.options)}
     differing = [f"{name}: {value} (there: {kept[name]})" for name, value in told.items() if kept and value != kept[name]]
+    if kept and kept.get("file", "") != plan.file:
+        differing.append("the file of --config says other things now")
     known = {Path(clip).stem: clip for clip in kept.get("clips", [])}
     same_name = ((clip, known.get(Path(clip).stem, clip)) for clip in plan.clips)
     differing += [f"clip: {clip} (there: {there})" for clip, there in same_name if clip != there]
@@ -107,7 +110,7 @@ def check_plan(plan: Plan, folder: Path) -> None:
 def keep_plan(plan: Plan, folder: Path) -> None:
     """Write to `folder` what the members in it are told, and of what clips they are. At once: tasks of an array come together."""
     clips = sorted({*_kept(folder).get("clips", []), *plan.clips})
-    record = {"preset": plan.preset, "options": list(plan.options), "clips": clips}
+    record = {"preset": plan.preset, "options": list(plan.options), "file": plan.file, "clips": clips}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / PLAN, record)
 

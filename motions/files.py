@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens while they are written."""
+"""Files that are there whole or not at all, whatever happens while they are written; and what is written in them."""
 
 import json
 import uuid
@@ -26,3 +26,9 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
     """`record` as indented JSON, whole or not at all."""
     with whole(path) as partial:
         partial.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def toml_text(text: str) -> str:
+    """`text` as TOML writes it on one line, as a value or a key."""
+    escapes = {'"': '\\"', "\\": "\\\\"}
+    return '"' + "".join(escapes.get(c, c if c.isprintable() else f"\\U{ord(c):08x}") for c in text) + '"'

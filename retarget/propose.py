@@ -12,6 +12,7 @@ from functools import reduce
 import numpy as np
 
 from motions.errors import InputError
+from motions.files import toml_text
 from motions.kinematics import Body
 from retarget.four_legs import leg_and_core, legs_by_place
 from retarget.limb_guess import SLACK, Limb, Pose, bending, find_joints, flat_ankle
@@ -200,7 +201,7 @@ def map_to_toml(mapping: RobotMap, comment: str = "") -> str:
     lines += ["# Role -> body whose origin is that joint, or a point [m] of a body.", "[bodies]"]
     for role, body in mapping.bodies.items():
         offset = mapping.offsets.get(role)
-        value = _text(body)
+        value = toml_text(body)
         lines.append(f"{role} = {value if offset is None else f'{{ body = {value}, offset = {_row(offset)} }}'}")
     tables = (
         ("upright", "Where the robot stands straight on flat soles [rad], if not at 0.", mapping.upright),
@@ -211,15 +212,11 @@ def map_to_toml(mapping: RobotMap, comment: str = "") -> str:
     for name, says, table in tables:
         if table:
             lines += ["", f"# {says}", f"[{name}]"]
-            lines += [f"{_text(key)} = {value if isinstance(value, str) else repr(float(value))}" for key, value in table.items()]
+            lines += [
+                f"{toml_text(key)} = {value if isinstance(value, str) else repr(float(value))}" for key, value in table.items()
+            ]
     return "\n".join(lines) + "\n"
 
 
 def _row(values: tuple[float, ...]) -> str:
     return f"[{', '.join(repr(float(v)) for v in values)}]"
-
-
-def _text(name: str) -> str:
-    """A TOML basic string, which may be a key too."""
-    escaped = "".join(f"\\u{ord(c):04x}" if ord(c) < 32 or ord(c) == 127 else "\\" + c if c in '"\\' else c for c in name)
-    return f'"{escaped}"'

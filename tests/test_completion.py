@@ -65,6 +65,37 @@ def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture):
     assert tabbed(script, "mimic evaluate runs/x --quat-order x") == ["xyzw"]
 
 
+def offered(script: Path, typed: str) -> set[str]:
+    """What fish offers there, without what its descriptions say."""
+    program = f"source {script}; complete -C '{typed}'"
+    done = subprocess.run(["fish", "--no-config", "-c", program], capture_output=True, text=True, check=True)
+    assert not done.stderr
+    return {line.partition("\t")[0] for line in done.stdout.splitlines()}
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+def test_fish_completes(tmp_path: Path):
+    script = tmp_path / "mimic.fish"
+    script.write_text(SHELLS["fish"](TABLE))
+    assert offered(script, "mimic tr") == {"train"}
+    assert set(PRESETS) <= offered(script, "mimic train ")
+    assert not set(PRESETS) & offered(script, "mimic train g1 ")
+    assert offered(script, "mimic robot init --ou") == {"--out"}
+    assert offered(script, "mimic robot init --tas") == set(), "an option of `mimic init`"
+    assert {"edit", "curate"} <= offered(script, "mimic motions ")
+    assert offered(script, "mimic motions edit --mirr") == {"--mirror"}
+    assert offered(script, "mimic train g1 --robot h") == {"h1", "humanoid"}
+
+
+def test_fish_is_told_where_a_word_must_stand():
+    """Where there is no fish to ask."""
+    lines = SHELLS["fish"](TABLE).splitlines()
+    (edit,) = [line for line in lines if line.endswith("-l 'mirror'") and "motions" in line]
+    assert """-n 'set -l words (commandline -opc); and test "$words[2]" = motions; and test "$words[3]" = edit'""" in edit
+    (first,) = [line for line in lines if line.endswith("-a 'edit curate'")]
+    assert """= motions; and test (count $words) -eq 2'""" in first
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_the_other_shells_take_their_scripts(shell: str, tmp_path: Path):
     if shutil.which(shell) is None:

@@ -34,6 +34,8 @@ def test_what_the_file_says_is_set_and_nothing_else(tmp_path: Path):
     assert (config.randomize.push.linvel, config.randomize.push.bodies) == ((0.0, 0.0, 1.0), ("torso",))
     assert (config.ppo.gae_lambda, config.robot) == (make_preset("g1").ppo.gae_lambda, "g1")
     assert run_dir_in(file) == Path("there")
+    file.write_text("seed = 3\n", encoding="utf-8-sig")  # as some editors do
+    assert configured(file, Config()).seed == 3
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -70,6 +72,8 @@ def test_every_setting_of_a_preset_can_be_written_and_read(name: str, tmp_path: 
         ("[reset]\nlinvel = [1, 2]", r"expected \[a number, a number, a number\]"),
         ("teacher = 'x'", "teacher is not for a file to say: `mimic distill` sets it"),
         ("run_dir = 3", "run_dir is 3, expected a text in quotes"),
+        ("num-envs = 3\nnum_envs = 4", "num_envs is given twice"),
+        ("[ppo]\nclip-ratio = 3\nclip_ratio = 4", "clip_ratio is given twice"),
         ("x", "not TOML"),
         ("robot = 'g7'", "unknown robot 'g7'"),
         ("num_envs = 0", "num_envs is 0"),
@@ -88,6 +92,7 @@ def test_the_preset_is_the_files_or_the_command_lines(tmp_path: Path, capsys: py
     assert "preset g1 is asked for first, and then humanoid" in refusal(capsys, "sweep", "g1", f"--config={file}")
     assert "names no preset" in refusal(capsys, "train", "--config", written(tmp_path, "seed = 1\n"))
     assert "No such file" in refusal(capsys, "train", "--config", tmp_path / "gone.toml")
+    assert "--config is given 2 times" in refusal(capsys, "train", "--config", file, f"--config={file}")
     assert "wants a preset or --config FILE first" in refusal(capsys, "train", "--config")
 
 

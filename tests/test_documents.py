@@ -2,10 +2,13 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 from documents import PAGES, ROOT, Block, blocks_of, inline_commands, parse, plain, unknown_in
+
+from mimic.doctor import OPTIONAL
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 COMMANDS = [(block, command) for block in BLOCKS for command in block.commands]
@@ -45,6 +48,14 @@ def test_the_tests_that_are_named_are_there():
     for block in BLOCKS:
         for file in re.findall(r"test_\w+\.py", block.mark or ""):
             assert (ROOT / "tests" / file).exists(), f"{block}: {file}"
+
+
+def test_every_extra_is_told_of():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    page = (ROOT / "docs" / "support.md").read_text()
+    assert not [extra for extra in extras if f"| `{extra}` |" not in page]
+    named = {extra for use in OPTIONAL.values() for extra in re.findall(r"extra `(\w+)`", use)}
+    assert named == {"cuda", "view", "wandb"}
 
 
 def test_rot_is_found(tmp_path: Path, capsys: pytest.CaptureFixture):

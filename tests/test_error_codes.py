@@ -1,11 +1,13 @@
 """The codes behind errors: every module that raises one has a code with advice, and the documentation lists what it says."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 from commands import call
 
+from mimic.commands.explain import plain
 from mimic.deploy.policy import BundleError
 from mimic.error_codes import CODES, code_of, code_of_module, find_code
 from motions.errors import InputError
@@ -153,3 +155,6 @@ def test_explain_lists_and_refuses(capsys: pytest.CaptureFixture):
 def test_links_are_read_without_a_site(capsys: pytest.CaptureFixture):
     assert call("explain", "E-CLUSTER") == 0
     assert "Cluster (docs/cluster.md)" in capsys.readouterr().out
+    for entry in CODES:
+        for file in re.findall(r"\(docs/([^)]+)\)", plain(entry.advice)):
+            assert (GENERATOR.parent / file).is_file(), f"{entry.code}: {file}"

@@ -2,11 +2,12 @@
 
 import json
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from motions.files import whole, write_json
+from motions.files import toml_text, whole, write_json
 
 
 def test_the_file_appears_at_the_end(tmp_path: Path):
@@ -41,3 +42,9 @@ def test_json(tmp_path: Path):
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"frames": object()})
     assert json.loads((tmp_path / "a.json").read_text())["frames"] == 3
+
+
+@pytest.mark.parametrize("text", ['a "b" \\c', "line\nend\x7f\t", "Ärger\u2028日本"])
+def test_a_text_in_toml_is_a_value_and_a_key(text: str):
+    assert tomllib.loads(f"{toml_text(text)} = {toml_text(text)}") == {text: text}
+    assert "\n" not in toml_text(text)

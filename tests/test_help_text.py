@@ -134,15 +134,22 @@ def test_what_to_type_next_can_be_typed(tmp_path: Path, monkeypatch: pytest.Monk
     own.parent.mkdir(parents=True)
     own.write_text("")
     own.chmod(0o755)
-    cases = {own: ".venv/bin/mimic", "/x/mimic/__main__.py": "python -m mimic", "/x/pytest/__main__.py": "mimic"}
+    elsewhere = tmp_path / "a b" / "bin" / "mimic"
+    cases = {
+        own: ".venv/bin/mimic",
+        elsewhere: "'a b/bin/mimic'",
+        "/x/mimic/__main__.py": "python -m mimic",
+        "/x/pytest/__main__.py": "mimic",
+    }
     for argv0, typed in cases.items():
         monkeypatch.setattr(sys, "argv", [str(argv0)])
         assert program() == typed
     monkeypatch.setattr(sys, "argv", [str(own)])
     monkeypatch.setenv("PATH", str(own.parent))
     assert program() == "mimic"
-    run = create_run(tmp_path / "runs" / "demo", Config(preset="tiny", robot="tiny"), tiny_robot(), (tiny_motion(),))
-    steps = next_steps(run, [run.folder / "report.html", run.folder / "video.mp4"])
+    run = create_run(tmp_path / "runs" / "my demo", Config(preset="tiny", robot="tiny"), tiny_robot(), (tiny_motion(),))
+    steps = next_steps(run, [run.folder / name for name in ("policy.onnx", "report.html", "video.mp4")])
+    assert steps[1] == "beside it: policy.onnx, video.mp4"
     assert str(run.folder / "report.html") in steps[0]
     for kind in KINDS.values():
         monkeypatch.setattr(kind, "run", lambda self: 0, raising=False)
@@ -150,6 +157,14 @@ def test_what_to_type_next_can_be_typed(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(typed) == 4
     for line in typed:
         assert call(*shlex.split(re.split("   *", line)[0])[1:]) == 0, line
+
+
+def test_what_must_be_given_has_no_default(capsys: pytest.CaptureFixture):
+    for name in ("report", "retarget", "view"):
+        assert call(name, "--help") == 0
+        out = capsys.readouterr().out
+        assert "(required)" in out
+        assert "(default: )" not in out
 
 
 def test_every_preset_is_summed_up():

@@ -2,14 +2,16 @@
 
 import builtins
 import dataclasses
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import call, refusal
 from tiny import tiny_motion
 
 import mimic.commands.init
-from mimic.commands.init import FILE, own
+from mimic.commands.init import CHARACTER, FILE, own
 from mimic.config import Config
 from mimic.config_file import configured, run_dir_in
 from mimic.presets import PRESETS, make_preset
@@ -73,6 +75,27 @@ def test_what_would_not_start_is_not_written(argv: tuple, said: str, tiny: list,
     assert not (tmp_path / "new" / FILE).exists()
 
 
+def test_an_end_at_zero_is_an_end(tiny: list, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert call("init", tmp_path, *tiny, "--task", "track", "--cycles", "100", "--end-s", "0") == 2
+    assert "s is long" not in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_or_is_occupied_is_said(tiny: list, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """The first before anything is read, so before anything is asked."""
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in refusal(capsys, "init", tmp_path / "file", *tiny[:2], "--motion", "gone.npz", "--task", "track")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    assert "is not a run folder" in refusal(capsys, "init", tmp_path, *tiny, "--task", "track")
+    assert not (tmp_path / FILE).exists()
+
+
+def test_what_cannot_be_read_without_its_options_names_no_robot(tmp_path: Path):
+    """--fps, --skeleton, or a robot that is not known yet: no reason to refuse it."""
+    np.savez(tmp_path / "numbers.npz", a=np.zeros(3))
+    assert own(str(tmp_path / "numbers.npz")) == CHARACTER
+
+
 def test_it_asks_until_it_is_told(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
     answers = iter(["gone.bvh", str(here / "sway.npz"), str(here / "tiny.toml"), "st", "tr"])
     monkeypatch.setattr(builtins, "input", lambda: next(answers))
@@ -102,7 +125,12 @@ def test_each_task_is_a_preset_for_each_robot(task: str, robot: str, tmp_path: P
     assert proposal.preset in PRESETS
     (tmp_path / FILE).write_text(proposal.text(tmp_path / FILE))
     assert configured(tmp_path / FILE, make_preset(proposal.preset)).robot == robot
-    assert all(line.startswith("mimic ") for line in proposal.next_commands(tmp_path / FILE))
+    lines = dataclasses.replace(proposal, folder=Path("my walk")).next_commands(Path("my walk") / FILE)
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        assert words[0] == "mimic"
+        assert all(Path(word).parts[0] == "my walk" for word in words if "walk" in word), line
+    assert "--config 'my walk/mimic.toml'" in proposal.text(Path("my walk") / FILE)
 
 
 def test_what_a_motion_is_called_runs_nowhere(here: Path, tmp_path: Path):

@@ -98,15 +98,16 @@ def test_weights_and_biases_gets_the_same_rows_and_asks_nobody(tmp_path: Path, w
     said: list[str] = []
     with Journal(run, said.append) as journal:
         journal.write(1, {"rollout/reward": 0.5, "time/env_steps_per_s": 10.0})
-        journal.film(gif, 128)
+        journal.film(gif, 64)  # of the policy as it was before
     given = wandb.init.call_args.kwargs
     assert (given["project"], given["name"], given["mode"], given["resume"]) == ("walks", "run", "offline", "allow")
     assert given["config"]["preset"] == "tiny"
     assert "offline" in said[0]
     first, second = wandb.init.return_value.log.call_args_list
     assert first.args == ({"rollout/reward": 0.5, "time/env_steps_per_s": 10.0, "env_steps": 128},)
-    assert first.kwargs == second.kwargs == {"step": 128}
-    assert list(second.args[0]) == [FILM]
+    assert second.args == ({FILM: wandb.Video.return_value, "env_steps": 64},)
+    assert first.kwargs == second.kwargs == {}, "what comes at an older step than the last is dropped"
+    wandb.init.return_value.define_metric.assert_called_once_with("*", step_metric="env_steps")
     wandb.init.return_value.finish.assert_called_once()
     with Journal(dataclasses.replace(open_run(run.folder), resumed=True), said.append):
         assert wandb.init.call_args.kwargs["id"] == given["id"]

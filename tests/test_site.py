@@ -58,6 +58,18 @@ def test_nothing_is_fetched_from_elsewhere(site: Path):
         assert not re.search(r"url\(['\"]?(https?:)?//|@import", style.read_text()), style.name
 
 
+def test_no_link_leads_nowhere(site: Path):
+    """As a browser follows it from a disk; what generators write as HTML mkdocs does not check."""
+    for page in sorted(site.rglob("*.html")):
+        text = page.read_text()
+        for address in re.findall(r'<a [^>]*href="([^"#:][^":]*|#[^"]+)"', text):
+            file, _, place = address.partition("#")
+            target = (page.parent / file) if file else page
+            assert page.name == "404.html" or target.is_file(), f"{page.name}: {address}"
+            if page.parent.name == "reference" and target.parent == page.parent and place:
+                assert f'id="{place}"' in target.read_text(), f"{page.name}: {address}"
+
+
 def test_every_setting_stands_on_its_page(site: Path):
     page = (site / "reference" / "configuration.html").read_text()
 

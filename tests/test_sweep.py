@@ -14,6 +14,7 @@ import pytest
 from commands import SMALL, STEPS, call, refusal, write_tiny
 
 from mimic import sweep as module
+from mimic.commands.sweep import checked_plan, parse_sweep
 from mimic.sweep import Member, Plan, check_plan, command_of, keep_plan, members, outcomes, print_sweep, rows_of, run_members
 from mimic.view.plots import plot_sweep
 from motions.errors import InputError
@@ -53,11 +54,23 @@ def test_a_sweep_may_grow_but_not_become_another(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
     for other, says in (
         (replace(PLAN, options=()), r"options: \[\] \(there: \['--end-s', '2'\]\)"),
+        (replace(PLAN, file="seed = 1"), "the file of --config says other things now"),
         (replace(PLAN, preset="humanoid"), r"preset: humanoid \(there: g1\)"),
         (replace(PLAN, clips=("/other/jump.npz",)), r"clip: /other/jump.npz \(there: /c/jump.bvh\)"),
     ):
         with pytest.raises(InputError, match=f"holds another sweep: {says}"):
             check_plan(other, tmp_path)
+
+
+def test_a_sweep_by_a_file_is_of_its_clips_and_text(tmp_path: Path):
+    clip, other, file = tmp_path / "walk.npz", tmp_path / "run.npz", tmp_path / "mimic.toml"
+    text = f'preset = "g1"\nmotion = ["{clip}"]\n'
+    file.write_text(text)
+    for path in (clip, other):
+        path.touch()
+    for given, clips in (((), (str(clip),)), (("--motion", str(other)), (str(other),))):
+        plan = checked_plan(*parse_sweep(["g1", "--config", str(file), *given]))
+        assert (plan.clips, plan.file) == (clips, text)
 
 
 def test_settings_of_several_values():

@@ -8,11 +8,13 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from tiny_run import CONFIG, LAST, PER_ITERATION, final_state, leaves, new_run
 
+import mimic.interim
 from mimic.checkpoint import Checkpoints
 from mimic.interim import Interim
 from mimic.learning.networks import actor_layers
@@ -88,6 +90,22 @@ def test_a_policy_is_measured_beside_the_training_as_it_is_after(whole: Run):
         "evaluation/env_steps": 77.0,
         **{f"evaluation/{name}": mean[name] for name in ("success_height", "e_mpbpe_mm", "e_g_mpbpe_mm")},
     }
+
+
+def test_a_film_that_cannot_be_made_is_said_once_and_ends_nothing(whole: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mimic.interim, "film", MagicMock(side_effect=ValueError("no room to draw")))
+    state, said = final_state(whole), []
+    with Interim(whole) as interim:
+        for env_steps in (77, 88):
+            interim.begin(state, env_steps)
+            assert interim.pending is not None
+            interim.pending.exception()
+            measured = interim.take(said.append)
+            assert measured is not None
+            assert (measured.values["evaluation/env_steps"], measured.film) == (env_steps, None)
+    (line,) = said
+    assert "not filmed" in line
+    assert "no room to draw" in line
 
 
 def test_evaluations_are_said_and_kept_among_the_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

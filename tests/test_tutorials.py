@@ -1,6 +1,8 @@
 """The commands of the documentation, run as they stand on the page, with sizes that take seconds."""
 
+import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,11 @@ def follow(page: Path, marks: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
 def test_a_page_does_what_it_says(page: Path, folder: Path):
     follow(page, ("run",))
+
+
+def test_the_spec_on_the_page_is_of_the_model_on_the_page(folder: Path):
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "tutorials" / "own-robot.md").read_text(), re.DOTALL)
+    assert all((folder / file).is_file() for file in tomllib.loads(block)["files"])
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from tables import code, table, text
 
 from mimic.cli import COMMANDS, main
 from mimic.commands.motions import MOTION_COMMANDS
+from mimic.help_text import summary
 
 WIDTH = 88
 BY_RUN = {"train", "sweep", "distill", "harden"}  # their options follow a preset's or a run's, and are the configuration's
@@ -27,14 +28,10 @@ def said(*argv: str) -> str:
     return out.getvalue().rstrip()
 
 
-def _about(command: type) -> str:
-    return (command.__doc__ or "").strip().splitlines()[0]
-
-
 def commands_page() -> str:
     """Each command's own help, as it is printed."""
     rows = [
-        ("", (f'<a href="#mimic-{name}{"-edit" if name == "motions" else ""}">{code(name)}</a>', text(_about(command))))
+        ("", (f'<a href="#mimic-{name}{"-edit" if name == "motions" else ""}">{code(name)}</a>', text(summary(command))))
         for name, command in COMMANDS.items()
     ]
     lines = ["# Commands", "", table(("command", "what"), rows), "", "Each as `mimic COMMAND --help` prints it:", ""]

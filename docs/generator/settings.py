@@ -1,11 +1,9 @@
 """Reference pages of what can be set: every field of the configuration, and every preset, from the dataclasses themselves."""
 
-import ast
 import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from tables import code, table, text
@@ -13,19 +11,7 @@ from tables import code, table, text
 from mimic.config import Config
 from mimic.presets import PRESETS
 from motions.clips import FOLDER as CLIPS
-
-
-def _written(kind: type) -> tuple[dict[str, str], dict[str, str]]:
-    """The type and the docstring of each field of a dataclass, as its module spells them."""
-    tree = ast.parse(Path(inspect.getfile(kind)).read_text())
-    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
-    types, docs = {}, {}
-    for node, after in zip(body, [*body[1:], None]):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            types[node.target.id] = ast.unparse(node.annotation)
-            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                docs[node.target.id] = str(after.value.value)
-    return types, docs
+from motions.fields import as_written
 
 
 def _unit(doc: str) -> str:
@@ -68,18 +54,18 @@ def configuration_page() -> str:
     ]
     for prefix, owner in sections(Config()):
         kind = type(owner)
-        types, docs = _written(kind)
+        written = as_written(kind)
         lines += [f"## {prefix.rstrip('.') or 'The run itself'} {{ #{kind.__name__} }}", ""]
         about = kind.__doc__ or ""
         if not about.startswith(f"{kind.__name__}("):  # what dataclass writes where nobody did
             lines += [f"<p>{text(about)}</p>", ""]
         rows = []
         for field in dataclasses.fields(kind):
-            inner, doc = getattr(owner, field.name), docs.get(field.name, "")
+            inner, (spelt, doc) = getattr(owner, field.name), written[field.name]
             if not dataclasses.is_dataclass(inner):
                 cells = [
                     code(f"{prefix}{field.name}"),
-                    code(_kind(types[field.name])),
+                    code(_kind(spelt)),
                     code(value(inner)),
                     text(_unit(doc)),
                     text(doc),
@@ -115,7 +101,7 @@ def presets_page() -> str:
     for name, make in PRESETS.items():
         lines += [f"## {name}", "", *(f"<p>{text(part)}</p>" for part in inspect.cleandoc(about[name]).split("\n\n")), ""]
         rows = [
-            ("", (f'<a href="../configuration/#{path}">{code(path)}</a>', code(value(default)), code(value(ours))))
+            ("", (f'<a href="configuration.html#{path}">{code(path)}</a>', code(value(default)), code(value(ours))))
             for path, default, ours in differences(make(), Config())
         ]
         lines += [table(("field", "default", name), rows) if rows else "As the defaults.", ""]

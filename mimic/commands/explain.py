@@ -30,5 +30,5 @@ class Explain:
 
 
 def plain(markdown: str) -> str:
-    """Without the addresses of links: [Cluster](cluster.md) becomes docs/cluster.md."""
+    """With the files that links point at: [Cluster](cluster.md) becomes Cluster (docs/cluster.md)."""
     return re.sub(r"\[([^\]]+)\]\(([^)]+)\)", r"\1 (docs/\2)", markdown)

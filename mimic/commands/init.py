@@ -52,8 +52,8 @@ class Init(FileOptions):
         if file.exists() and not self.force:
             raise InputError(f"{file} exists already and may hold somebody's work: --force replaces it")
         self.require_answers()
-        proposal = self.proposed()
         require_writable_file(file)
+        proposal = self.proposed()
         text = proposal.text(file)
         draft = file.with_name(f".{FILE}.draft")
         try:
@@ -87,9 +87,8 @@ class Init(FileOptions):
         options = {name: task.what for name, task in TASKS.items()}
         task = self.task or asked("What for?", options, "track", lambda answer: one_of(answer, options))
         given: dict[str, Any] = {"robot": robot_name, "motion": (str(file),)}
-        given |= {name: str(value) if isinstance(value, Path) else value for name, value in self.of_files.items()}
-        given |= {"start_s": self.start_s, "end_s": self.end_s}
-        part_s = (self.end_s or found) - self.start_s
+        given |= self.of_config | {"start_s": self.start_s, "end_s": self.end_s}
+        part_s = (found if self.end_s is None else self.end_s) - self.start_s
         if part_s > LONG_S:
             say(
                 f"{file}: {part_s:.0f} s is long: cut it (--start-s, --end-s), or expect to train for longer (env_steps in the "
@@ -106,8 +105,8 @@ class Init(FileOptions):
         from mimic.inspection import described
         from motions.formats import read_motion_file
 
-        asked = {name: value for name, value in self.of_files.items() if name not in ("cycles", "mapping")}
-        found = read_motion_file(str(file), robot=robot.body, **asked)
+        said = {name: value for name, value in self.of_files.items() if name not in ("cycles", "mapping")}
+        found = read_motion_file(str(file), robot=robot.body, **said)
         seconds, facts = described(found.motion)
         say(f"{file}: {facts}")
         return seconds * self.cycles, facts
@@ -164,27 +163,32 @@ def named_motion(motion: str, robot: str) -> Path:
 
 
 def own(motion: str) -> str:
-    """The robot to propose for it: the one that it names, else our humanoid."""
+    """The robot to propose for it: the one that it names, else our humanoid. What cannot be read yet names none."""
     from motions.formats import read_motion_file
     from motions.motion import Motion
 
     if Path(motion).suffix != ".npz" or not Path(motion).is_file():
         return CHARACTER
-    found = read_motion_file(motion).motion
+    try:
+        found = read_motion_file(motion).motion
+    except InputError:
+        return CHARACTER
     return found.robot if isinstance(found, Motion) else CHARACTER
 
 
 def would_start(config: "Config", folder: Path) -> "list[Motion]":
-    """The motions that `mimic train` would train on. Raises its `InputError` where it would not start."""
+    """The motions that `mimic train` would train on, in `folder`. Raises its `InputError` where it would not start."""
     from mimic.checks import check_config, check_fits
     from mimic.commands.staged import check_stages
     from mimic.robots import load_robot
+    from mimic.runs import refuse_occupied
     from mimic.sim.physics import choose_backend
     from mimic.sources import motions_of
     from motions.library import require_trackable
 
     check_config(config)
     choose_backend(config.backend, config.device)
+    refuse_occupied(folder, config)
     if config.begin == "tracker":
         check_stages(config, folder)
     robot = load_robot(config.robot, sim=config.sim)

@@ -26,7 +26,7 @@ class Report:
     def run(self) -> int:
         from mimic.report.gather import gather, report_to_json
         from mimic.report.page import write_page
-        from mimic.runs import open_run, require_writable_file
+        from mimic.runs import REPORT, open_run, require_writable_file
 
         if not self.runs:
             raise InputError("mimic report wants at least one run folder: mimic report RUN")
@@ -44,6 +44,3 @@ class Report:
         write_page(out, reports)
         say(f"wrote {out}")
         return 0
-
-
-REPORT = "report.html"

@@ -71,13 +71,16 @@ def options_of(about: str | None, defaults: Config, placed: Path | None, folder:
 
 
 def config_file(argv: list[str]) -> Path | None:
-    """What --config names, which must be known before anything can be parsed against it."""
+    """What --config names, which must be known before anything can be parsed against it. Raises `InputError` for several."""
     flag = f"--{CONFIG_OPTION}"
-    for word, after in pairwise([*argv, ""]):
-        if word == flag or word.startswith(f"{flag}="):
-            given = after if word == flag else word.partition("=")[2]
-            return Path(given) if given else None
-    return None
+    given = [
+        after if word == flag else word.partition("=")[2]
+        for word, after in pairwise([*argv, ""])
+        if word == flag or word.startswith(f"{flag}=")
+    ]
+    if len(given) > 1:
+        raise InputError(f"{flag} is given {len(given)} times, expected one file: {', '.join(given)}")
+    return Path(given[0]) if given and given[0] else None
 
 
 def with_preset(argv: list[str]) -> list[str]:

@@ -8,12 +8,14 @@ from typing import Annotated
 from mimic.arguments import EXIT_FAILED, POSITIONAL, say, write_json
 from motions.errors import InputError
 
-PORT, NETWORK = 9870, "policy.onnx"
+PORT = 9870
 MAX_LATENCY_MS, MAX_PORT = 1000.0, 65535
 
 
 def require_follower(bundle: Path) -> None:
     """Raise `InputError` for the bundle of a policy that the runtime cannot run; any other fault is left to the runtime."""
+    from mimic.runs import POLICY
+
     try:
         spec = json.loads((bundle / "policy.json").read_text())
         told = bool(spec.get("goal")) or not spec.get("follow", True)
@@ -22,7 +24,7 @@ def require_follower(bundle: Path) -> None:
     if told:
         raise InputError(
             f"{bundle}: the policy follows no clip or is told what to do; the runtime knows neither: run its raw.onnx, or "
-            f"mimic play {bundle / 'policy.onnx'}"
+            f"mimic play {bundle / POLICY}"
         )
 
 
@@ -124,14 +126,14 @@ class SimRobot(RobotOptions):
         from mimic.deploy.sim2sim import Policy
         from mimic.deploy.sim_robot import SimRobot as Body
         from mimic.evaluate import metrics_table
-        from mimic.runs import require_writable_file
+        from mimic.runs import POLICY, require_writable_file
 
         for file in (self.json, self.log):
             require_writable_file(file)
         require_above(duration=self.duration)
         check_address(self.port)
         self.check_link()
-        body = Body(Policy.load(self.bundle / NETWORK), from_default=self.from_default, seed=self.seed)
+        body = Body(Policy.load(self.bundle / POLICY), from_default=self.from_default, seed=self.seed)
         process = RobotProcess(body, self.host, self.port, latency_s=self.latency_ms / 1e3, loss=self.loss, seed=self.seed)
         say(
             f"{body.policy.spec.robot}, {len(body.policy.spec.joint_names)} joints, calls {self.host}:{self.port}; "

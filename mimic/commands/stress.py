@@ -67,8 +67,8 @@ class Stress(FileOptions):
 
 def _export_anew(folder: Path) -> "Run":
     """The run in `folder`, with the policy of its newest checkpoint."""
-    from mimic.pipeline import POLICY, export_run
-    from mimic.runs import open_run
+    from mimic.pipeline import export_run
+    from mimic.runs import POLICY, open_run
 
     run = open_run(folder)
     export_run(run, folder / POLICY, lambda _: None)
@@ -77,8 +77,10 @@ def _export_anew(folder: Path) -> "Run":
 
 def policy_file(path: Path) -> Path:
     """The .onnx that `path` means."""
+    from mimic.runs import POLICY
+
     if not path.is_dir():
         return path
-    if (path / "policy.onnx").is_file():
-        return path / "policy.onnx"
-    raise InputError(f"{path}: neither a run folder nor one with a policy.onnx in it")
+    if (path / POLICY).is_file():
+        return path / POLICY
+    raise InputError(f"{path}: neither a run folder nor one with a {POLICY} in it")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimic.arguments import parse_arguments, say, with_settings, write_json
-from mimic.commands.run_options import first_argument, parse_options, require_preset
+from mimic.commands.run_options import config_file, first_argument, parse_options, require_preset
 from mimic.help_text import about, paragraph
 from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
@@ -26,7 +26,7 @@ class Sweep:
     """
 
     motion: tuple[str, ...] = ()
-    """Motion files, one training each; none: the preset's own clip."""
+    """Motion files, one training each; none: those of the file of --config, else the preset's own clip."""
     vary: tuple[str, ...] = ("",)
     """Variants, each a string of settings SECTION.NAME=VALUE by spaces; "" is the preset as it is: --vary "" "sampling.cap=3"."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -116,8 +116,10 @@ def checked_plan(preset: str, sweep: Sweep, options: tuple[str, ...]) -> "Plan":
         check_config(with_settings(config, (variant,), "mimic sweep", "--vary"))
     if not config.follow:
         raise InputError(f"{preset} follows no clip, and a sweep's table is of how well clips are followed")
-    for clip in sweep.motion:
+    motion = sweep.motion or config.motion
+    for clip in motion:
         if not Path(clip).exists():
             raise InputError(f"{clip}: no such file")
-    clips = tuple(str(Path(clip).absolute()) for clip in sweep.motion)
-    return Plan(preset, clips, tuple(" ".join(variant.split()) for variant in sweep.vary), sweep.seeds, options)
+    clips = tuple(str(Path(clip).absolute()) for clip in motion)
+    variants, file = tuple(" ".join(variant.split()) for variant in sweep.vary), config_file(list(options))
+    return Plan(preset, clips, variants, sweep.seeds, options, file.read_text(encoding="utf-8") if file else "")

@@ -136,7 +136,7 @@ class Bench(FileOptions):
 
         config, robot = self.prepared()
         if self.what == "retarget":
-            write_json(self.json, bench_retargeting(config.motion, robot, say, **self.asked))
+            write_json(self.json, bench_retargeting(config.motion, robot, say, **self.of_config))
             return 0
         config, motions, _ = motions_of(config, robot, say)
         from mimic import bench
@@ -145,11 +145,6 @@ class Bench(FileOptions):
         bench.print_learn(rows, self.target_mm)
         write_json(self.json, {"target_mm": self.target_mm, "seeds": rows})
         return 0
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """What was said of the files, as `mimic.config.Config` holds it."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in self.of_files.items()}
 
     def prepared(self) -> "tuple[Config, Robot]":
         """What is measured, checked, the motion files named; and the robot."""
@@ -162,7 +157,7 @@ class Bench(FileOptions):
         given |= {name: values[0] for name in ("num_envs", "devices") if (values := getattr(self, name))}
         config = dataclasses.replace(
             config, robot=self.robot, backend=self.backend, device=self.device, motion=self.motion,
-            start_s=self.start_s, end_s=self.end_s, **self.asked, **given,
+            start_s=self.start_s, end_s=self.end_s, **self.of_config, **given,
         )  # fmt: skip
         config = with_settings(config, self.set, "mimic bench", "--set")
         check_config(config)

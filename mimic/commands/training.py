@@ -216,6 +216,7 @@ def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -
     from mimic.progress import waiting
     from mimic.reporting import report_roaming, report_run
     from mimic.roam import print_roaming
+    from mimic.runs import POLICY, REPORT
 
     say(
         f"{result.env_steps / 1e6:.2f} M env-steps in {result.wall_s:.0f} s ({result.steps_per_s:,.0f}/s), "
@@ -226,7 +227,7 @@ def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -
         print_roaming(roaming)
         with waiting("filming"):
             report_roaming(run, roaming, say)
-        say(f"everything is in {run.folder}: report.html, video.mp4, policy.onnx")
+        say(f"everything is in {run.folder}: {REPORT}, video.mp4, {POLICY}")
         return 0
     evaluation = evaluate_run(run, None, say)
     print_evaluation(evaluation, run.config.sim.collisions)
@@ -234,7 +235,7 @@ def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -
         print_comparison(compare(run, evaluation, say))
     with waiting("filming and writing the report"):
         report_run(run, evaluation, quality, say)
-    say(f"everything is in {run.folder}: report.html, video.mp4, policy.onnx")
+    say(f"everything is in {run.folder}: {REPORT}, video.mp4, {POLICY}")
     return 0
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from mimic.view.take import Take
     from motions.motion import Motion
 
-POLICY = "policy.onnx"
-
 
 class Shown(Protocol):
     """What a window shows. sent: pictures so far. simulated_s: of physics, None of what was recorded [s]."""
@@ -174,6 +172,7 @@ class Newest:
     def __call__(self) -> "Policy | None":
         from mimic.deploy.sim2sim import Policy
         from mimic.pipeline import trained_policy, write_policy
+        from mimic.runs import POLICY
 
         steps = [int(path.name) for path in self.run.checkpoints.glob("*") if path.name.isdigit()]
         if not steps or max(steps) == self.last:

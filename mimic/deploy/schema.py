@@ -1,15 +1,14 @@
 """The JSON schema of policy.json, made from the dataclasses of the spec, and the check of a file against it."""
 
-import ast
 import dataclasses
 import inspect
-import textwrap
 import types
 import typing
 from collections.abc import Iterator
 from typing import Any, Literal
 
 from mimic.deploy.spec import KIND, SCHEMA, PolicySpec
+from motions.fields import as_written
 
 _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 _KINDS = {
@@ -75,7 +74,8 @@ def faults(value: Any, schema: dict[str, Any], where: str = "") -> Iterator[str]
 
 
 def _of_class(cls: type) -> dict[str, Any]:
-    hints, said = typing.get_type_hints(cls), _field_docs(cls)
+    hints = typing.get_type_hints(cls)
+    said = {name: field.doc for name, field in as_written(cls).items() if field.doc}
     properties = {
         field.name: _of_type(hints[field.name]) | ({"description": said[field.name]} if field.name in said else {})
         for field in dataclasses.fields(cls)
@@ -109,14 +109,3 @@ def _of_type(kind: Any) -> dict[str, Any]:
             return _of_class(typing.cast(type, inner[0])) | {"type": ["object", "null"]}
         return {"type": [_NAMES[part] for part in parts]}
     return {"type": _NAMES[kind]}
-
-
-def _field_docs(cls: type) -> dict[str, str]:
-    """The docstring line under each field, which Python itself does not keep."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found = {}
-    for field, below in zip(body.body, body.body[1:]):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            found[field.target.id] = inspect.cleandoc(str(ast.literal_eval(below.value)))
-    return found

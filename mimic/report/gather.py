@@ -12,7 +12,7 @@ import numpy as np
 from mimic.report.clip import Clip, clip_to_json, joint_use, make_clip
 from mimic.report.command import command_of
 from mimic.report.kept import ROLLOUTS, Kept, of_roaming, of_rollouts, read_kept
-from mimic.runs import CONFIG, EVALUATION, QUALITY, STRESS, Run, open_run, read_metrics
+from mimic.runs import CONFIG, EVALUATION, POLICY, QUALITY, STRESS, Run, open_run, read_metrics
 from motions.errors import InputError
 from motions.library import pack
 
@@ -199,7 +199,7 @@ def _measured(run: Run, say: Say) -> tuple[dict[str, Any], list[Kept]]:
     """By the newest checkpoint. Raises `InputError` where none can be read."""
     from mimic.deploy.sim2sim import Policy
     from mimic.evaluate import evaluate_policy
-    from mimic.pipeline import POLICY, trained_policy, write_policy
+    from mimic.pipeline import trained_policy, write_policy
     from mimic.roam import roam
 
     trained = trained_policy(run, say)
