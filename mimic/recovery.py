@@ -17,6 +17,7 @@ from motions.motion import Motion
 
 FALLS, WITHIN_S = 64, 10.0
 STANDS_S = 1.0  # for which it holds the clip's last frame
+SINKS_S = 0.5  # from losing the way up until the next try
 SEED = 1 << 16  # of the falls that are measured, others than those of any training
 Row = dict[str, Any]
 
@@ -24,7 +25,8 @@ Row = dict[str, Any]
 def measure_recovery(policy: Policy, motions: Sequence[Motion], model: mujoco.MjModel, count: int, *, seed: int = SEED) -> Row:
     """`count` random falls in `model`, one whose bodies all touch the ground: from how many the policy gets up by `motions`.
 
-    It follows `mimic.falls.rising`; where it loses that by the height rule, it begins anew from where it lies then. It has got up
+    It follows `mimic.falls.rising`; where it loses that by the height rule, it lets go for half a second and begins anew from
+    where it lies then. It has got up
     when it has reached the clip's end and held it for a second. recovered: share that did within 10 s (PHC's time, Luo et al.
     2023); falls: of each, after how long [s], None: not.
     """
@@ -34,27 +36,42 @@ def measure_recovery(policy: Policy, motions: Sequence[Motion], model: mujoco.Mj
 
 
 def _gets_up(policy: Policy, motions: Sequence[Motion], model: mujoco.MjModel, pose: np.ndarray) -> float | None:
-    """After how long [s] the robot that lies in `pose` (nq,) stands; None: not in time, no clip comes near it, or the physics
-    broke."""
-    spec, done_s = policy.spec, 0.0
-    simulation = Simulation(model, policy.tracked_ids, pose[None], np.zeros((1, model.nv)), spec.curve)
-    link = Link(simulation, substeps(model, spec.ctrl_dt))
-    while np.isfinite(simulation.state().qpos).all():
+    """After how long [s] the robot that lies in `pose` (nq,) stands; None: not in time, or the physics broke."""
+    dt, done_s = policy.spec.ctrl_dt, 0.0
+    simulation = Simulation(model, policy.tracked_ids, pose[None], np.zeros((1, model.nv)), policy.spec.curve)
+    link = Link(simulation, substeps(model, dt))
+    while done_s < WITHIN_S and np.isfinite(simulation.state().qpos).all():
         try:
             clip = policy.reference(rising(np.array(simulation.batch.qpos[0]), motions, policy.body))
-        except InputError:  # it lies as in none of the clips: there is no way up
-            return None
-        steps, tell = len(clip.qpos) - 1 + round(STANDS_S / spec.ctrl_dt), None if spec.goal is None else told_as(policy, clip)
-        for number, step in enumerate(track(policy, clip, link, steps, tell), start=1):
-            done_s += spec.ctrl_dt
-            if done_s > WITHIN_S:
-                return None
-            reference = KinematicState(*(part[None] for part in frame_of(clip, number)))
-            if fallen(step.state, reference, spec.anchor, spec.end_effector_indices, HEIGHT_RULE).all():
-                break
-        else:
+        except InputError:  # it is as in none of the clips, on its way down perhaps
+            done_s += _sinks(link, dt)
+            continue
+        took_s, stands = _follows(policy, clip, link)
+        done_s += took_s
+        if stands and done_s <= WITHIN_S:
             return done_s
+        if not stands:
+            done_s += _sinks(link, dt)
     return None
+
+
+def _follows(policy: Policy, clip: KinematicState, link: Link) -> tuple[float, bool]:
+    """For how long [s] it followed `clip`, and whether to its end and on for a second."""
+    spec = policy.spec
+    steps, tell = len(clip.qpos) - 1 + round(STANDS_S / spec.ctrl_dt), None if spec.goal is None else told_as(policy, clip)
+    for number, step in enumerate(track(policy, clip, link, steps, tell), start=1):
+        reference = KinematicState(*(part[None] for part in frame_of(clip, number)))
+        if fallen(step.state, reference, spec.anchor, spec.end_effector_indices, HEIGHT_RULE).all():
+            return number * spec.ctrl_dt, False
+    return steps * spec.ctrl_dt, True
+
+
+def _sinks(link: Link, dt: float) -> float:
+    """Let it go, its joints held as they are, until it lies; how long that takes [s]."""
+    joints, steps = link.simulation.state().qpos[:, 7:].astype(float), round(SINKS_S / dt)
+    for _ in range(steps):
+        link.drive(joints)
+    return steps * dt
 
 
 def recovery_line(recovery: Row) -> str:

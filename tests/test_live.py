@@ -131,7 +131,7 @@ def test_one_that_has_ways_up_gets_up_where_it_lies_and_stands(tmp_path: Path):
     for _ in range(350):
         session.advance()
     assert session.falls == 1
-    assert np.linalg.norm(session.state.qpos[0, :2] - [0.5, -0.3]) < 0.2
+    assert np.linalg.norm(session.state.qpos[0, :2] - [0.5, -0.3]) < 0.4
     assert abs(session.state.qpos[0, 2] - MOTION.qpos[-1, 2]) < 0.05, "it stands, and goes on standing beyond the clip's end"
     session.link.simulation.batch.qpos[0, 2] = 3.0  # where no clip comes near
     session._down = round(DOWN_S / session.policy.spec.ctrl_dt)

@@ -11,9 +11,9 @@ from motions.kinematics import Body, kinematic_state
 from motions.motion import Motion
 from motions.rotations import quat_normalize, slerp
 
-SPEED_M_S = 0.6  # at most, in the mean over the way, of the body that has to go furthest
-BLEND_S = (0.3, 1.5)  # shortest and longest
-REST_S = 0.5  # of the clip that follows, at least
+SPEED_M_S = 0.4  # at most, in the mean over the way, of the body that has to go furthest
+BLEND_S = (0.3, 2.0)  # shortest and longest
+LEAST_S = 1.2  # of a clip from where it is taken up
 NEAR_M = 0.5  # in the mean over the bodies; one that stands is .7 from one that lies, a get-up .1 to .35
 
 
@@ -21,14 +21,15 @@ def enter(pose: np.ndarray, motions: Sequence[Motion], body: Body) -> Motion:
     """The one of `motions` that comes nearest to a `pose` (nq,), from where it does, begun in the pose.
 
     Near is what the bodies are in the mean, after the clip was turned and moved over the ground onto them; heights count. The
-    clip's frames grow out of the pose by 3 u^2 - 2 u^3, within as long as keeps the body that has to go furthest at .6 m/s: .3 to
-    1.5 s. Raises `InputError` where no clip is long enough, or comes as near as .5 m.
+    clip's frames grow out of the pose by 3 u^2 - 2 u^3, within as long as keeps the body that has to go furthest at .4 m/s: .3
+    to 2 s. Meanwhile the clip's time goes by u^2 of its rate: limbs are where they belong before the clip leans on them. Raises
+    `InputError` where no clip is long enough, or comes as near as .5 m.
     """
     bodies = np.arange(1, body.model.nbody)
     places = _places(pose[None], body, bodies)[0]
     best: tuple[float, Motion, int, Travel, float] | None = None
     for motion in motions:
-        last = motion.num_frames - 1 - round((REST_S + BLEND_S[1]) * motion.fps)
+        last = motion.num_frames - 1 - round(LEAST_S * motion.fps)
         if last < 0:
             continue
         there = _places(motion.qpos[: last + 1], body, bodies)
@@ -39,7 +40,7 @@ def enter(pose: np.ndarray, motions: Sequence[Motion], body: Body) -> Motion:
         if best is None or apart[frame].mean() < best[0]:
             best = float(apart[frame].mean()), motion, frame, Travel(float(yaw[frame]), xy[frame]), float(apart[frame].max())
     if best is None:
-        raise InputError(f"none of {len(motions)} motions lasts {REST_S + BLEND_S[1]:g} s: there is none to get up by")
+        raise InputError(f"none of {len(motions)} motions lasts {LEAST_S:g} s: there is none to get up by")
     if best[0] > NEAR_M:
         raise InputError(
             f"no motion comes nearer to the pose than {best[0]:.2f} m (in the mean over its bodies; expected {NEAR_M:g}): to get "
@@ -47,13 +48,22 @@ def enter(pose: np.ndarray, motions: Sequence[Motion], body: Body) -> Motion:
         )
     _, motion, frame, travel, furthest_m = best
     qpos = move_qpos(motion.qpos[frame:], travel)
-    blend = round(float(np.clip(furthest_m / SPEED_M_S, *BLEND_S)) * motion.fps)
-    u = np.arange(blend + 1) / blend
-    weight = u * u * (3.0 - 2.0 * u)
-    start = np.broadcast_to(pose, (blend + 1, len(pose)))
-    mixed = (1.0 - weight)[:, None] * start + weight[:, None] * qpos[: blend + 1]
-    mixed[:, 3:7] = quat_normalize(slerp(start[:, 3:7], qpos[: blend + 1, 3:7], weight))
-    return replace(motion, qpos=np.concatenate([mixed, qpos[blend + 1 :]]), loop=False)
+    third = max(1, round(float(np.clip(furthest_m / SPEED_M_S, *BLEND_S)) * motion.fps / 3.0))  # what the clip's time goes on by
+    u = np.arange(3 * third + 1) / (3 * third)
+    clip, weight = _between_frames(qpos, third * u**3), u * u * (3.0 - 2.0 * u)
+    start = np.broadcast_to(pose, clip.shape)
+    mixed = (1.0 - weight)[:, None] * start + weight[:, None] * clip
+    mixed[:, 3:7] = quat_normalize(slerp(start[:, 3:7], clip[:, 3:7], weight))
+    return replace(motion, qpos=np.concatenate([mixed, qpos[third + 1 :]]), loop=False)
+
+
+def _between_frames(qpos: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Poses (N, nq) at frames (N,) of qpos (F, nq) that need not be whole."""
+    before = np.minimum(frames.astype(int), len(qpos) - 2)
+    share, a, b = frames - before, qpos[before], qpos[before + 1]
+    found = (1.0 - share)[:, None] * a + share[:, None] * b
+    found[:, 3:7] = quat_normalize(slerp(a[:, 3:7], b[:, 3:7], share))
+    return found
 
 
 def _places(qpos: np.ndarray, body: Body, bodies: np.ndarray) -> np.ndarray:
