@@ -70,7 +70,7 @@ class LiveView:
             if self.pad is not None and now - shown >= 1.0 / FRAMES_PER_S:
                 self.obey(self.pad)
             if now - shown >= BEHIND_S or (now - shown >= 1.0 / FRAMES_PER_S and behind < dt):
-                shown = now
+                shown = max(shown + 1.0 / FRAMES_PER_S, now - 1.0 / FRAMES_PER_S)  # what came late is not late for ever
                 self.show()
             elif not self.paused and behind >= dt:
                 self.session.advance()
