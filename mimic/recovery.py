@@ -26,9 +26,8 @@ def measure_recovery(policy: Policy, motions: Sequence[Motion], model: mujoco.Mj
     """`count` random falls in `model`, one whose bodies all touch the ground: from how many the policy gets up by `motions`.
 
     It follows `mimic.falls.rising`; where it loses that by the height rule, it lets go for half a second and begins anew from
-    where it lies then. It has got up
-    when it has reached the clip's end and held it for a second. recovered: share that did within 10 s (PHC's time, Luo et al.
-    2023); falls: of each, after how long [s], None: not.
+    where it lies then. It has got up when it has reached the clip's end and held it for a second. recovered: share that did
+    within 10 s (PHC's time, Luo et al. 2023); falls: of each, after how long [s], None: not.
     """
     falls: list[float | None] = [_gets_up(policy, motions, model, pose) for pose in drawn_falls(model, count, seed)]
     took = [seconds for seconds in falls if seconds is not None]
@@ -48,10 +47,9 @@ def _gets_up(policy: Policy, motions: Sequence[Motion], model: mujoco.MjModel, p
             continue
         took_s, stands = _follows(policy, clip, link)
         done_s += took_s
-        if stands and done_s <= WITHIN_S:
-            return done_s
-        if not stands:
-            done_s += _sinks(link, dt)
+        if stands:
+            return done_s if done_s <= WITHIN_S else None
+        done_s += _sinks(link, dt)
     return None
 
 

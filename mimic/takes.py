@@ -11,7 +11,7 @@ import numpy as np
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.metrics import body_errors
 from mimic.robots import load_robot
-from mimic.robots.actuators import force_ranges
+from mimic.robots.actuators import pd_torques
 from mimic.sources import Say, captured_in, read_motions, robot_of_file
 from mimic.view.acting import touching
 from mimic.view.take import Take
@@ -81,7 +81,5 @@ def torques(policy: Policy, states: KinematicState, targets: np.ndarray) -> np.n
     """What the motors do (T, J) [N m] at the beginning of each control step."""
     spec, effort = policy.spec, policy.model.actuator_forcerange[:, 1]
     wanted = np.array(spec.kp) * (targets - states.qpos[:, 7:]) - np.array(spec.kd) * states.qvel[:, 6:]
-    if spec.curve is None:
-        return np.clip(wanted, -effort, effort)
-    low, high = np.moveaxis(force_ranges(states.qvel[:, 6:], effort, *spec.curve), -1, 0)
-    return np.clip(wanted, low, high)
+    curve = spec.curve or (np.full(len(effort), np.inf), np.zeros(len(effort)))  # without one, all of it at any speed
+    return pd_torques(wanted, states.qvel[:, 6:], effort, *curve)[0]

@@ -11,7 +11,7 @@ from mimic.mdp.inverse_dynamics import NEAR_M, ground_points
 from mimic.metrics import body_errors, frame_errors
 from mimic.report.kept import Kept
 from mimic.robots import Robot
-from mimic.robots.actuators import torque_limits
+from mimic.robots.actuators import pd_torques
 from motions.kinematics import Body, KinematicState, forward_kinematics, kinematic_state
 from motions.rotations import quat_rotate
 
@@ -73,8 +73,8 @@ def make_clip(name: str, row: dict[str, Any], kept: Kept, robot: Robot, clip: Ki
         errors, body_mm = frame_errors(state, seen, anchor), np.asarray(body_errors(state, seen, anchor))
     qpos, qvel = kept.qpos[:-1, 7:], kept.qvel[:-1, 6:]
     fastest = robot.velocity_limit if sim.actuator == "motor" else np.full(len(robot.effort), np.inf)
-    low, high = torque_limits(qvel, robot.effort, fastest, robot.corner_velocity)
-    torque = np.clip(robot.kp * (kept.targets - qpos) - robot.kd * qvel, low, high)
+    wanted = robot.kp * (kept.targets - qpos) - robot.kd * qvel
+    torque, low, high = pd_torques(wanted, qvel, robot.effort, fastest, robot.corner_velocity)
     made = Clip(
         name=name,
         fps=1.0 / sim.ctrl_dt,

@@ -21,6 +21,14 @@ def torque_limits(qvel: Array, effort: Array, velocity_limit: Array, corner_velo
     return -xp.where(qvel < 0, driving, effort), xp.where(qvel > 0, driving, effort)
 
 
+def pd_torques(
+    wanted: Array, qvel: Array, effort: Array, velocity_limit: Array, corner_velocity: Array
+) -> tuple[Array, Array, Array]:
+    """What motors give of the torques `wanted` (..., J) [N m] by their PD law, within `torque_limits`; and these."""
+    low, high = torque_limits(qvel, effort, velocity_limit, corner_velocity)
+    return namespace(wanted).clip(wanted, low, high), low, high
+
+
 def force_ranges(qvel: Array, effort: Array, velocity_limit: Array, corner_velocity: Array) -> Array:
     """`torque_limits` as MuJoCo holds them, (..., J, 2)."""
     return namespace(qvel).stack(torque_limits(qvel, effort, velocity_limit, corner_velocity), axis=-1)
