@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from tiny_policy import FREE, still_policy
 
 pytest.importorskip("viser", reason="viser is not installed: pip install 'mimic-mjx[view]'")
 
-from mimic.live_view import LiveView
+from mimic.live.view import LiveView
 from mimic.view.browser import Window
 from mimic.view.clip_view import ClipView
 from mimic.view.take import Take
 
 EVIL = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
 CANVAS = "//canvas"
+STRIP = "//*[contains(@class, 'u-wrap')]"  # the first of the charts
 SCENE = (320, 650)  # columns of the picture that neither a notice nor the controls cover
 
 
@@ -107,12 +108,57 @@ def test_a_clip_plays_scrubs_and_hides_its_ghost(chromium: Browser, window: Wind
         click(page, "Picture")
         kept = until(lambda: next(page.downloads.glob("*.png"), None), "a picture to keep")
         assert np.asarray(Image.open(kept)).std() > 5.0, "of something"
+        choice = page.element(labelled("Film as"))
+        choice.click()
+        page.element("//*[@role='option'][normalize-space()='gif']").click()
+        click(page, "Pause / go on")  # of a film that stands still one picture is kept
+        click(page, "Film: begin / end")
+        until(lambda: "until the button is pressed again" in page.text(), "the film's beginning")
+        time.sleep(2.0)
+        click(page, "Film: begin / end")
+        film = until(lambda: next(page.downloads.glob("*.gif"), None), "a film to keep")
+        assert until(lambda: complete(film), "the whole film").n_frames > 1  # type: ignore[attr-defined]
         click(page, "Reference")
         until(lambda: blue(page) < 50, "no ghost to be seen")
         assert page.driver.title != "taken"
         assert EVIL in page.text(), "names are words, whatever they hold"
         assert page.console_errors() == []
         assert page.strangers() == []
+
+
+def complete(film: Path) -> Image.Image | None:
+    """The film, once all of it is written."""
+    with suppress(OSError):
+        image = Image.open(film)
+        image.seek(image.n_frames - 1)  # type: ignore[attr-defined]
+        return image
+    return None
+
+
+def red(picture: np.ndarray) -> int:
+    """How many of the points have the colour of a broken rule, more or less."""
+    red, green, blue = np.moveaxis(picture.astype(int), -1, 0)
+    return int(((red > green + 100) & (red > blue + 100)).sum())
+
+
+def test_broken_rules_are_red_and_the_browser_tells_how_fast_it_draws(chromium: Browser, window: Window):
+    on = np.arange(MOTION.num_frames) % 40 < 20
+    take = Take("sway", ROBOT.model, MOTION, feet={"foot": ~on}, broken={"skating": on}, verdict="FAILED: skating")
+    view = ClipView(window, [take])
+    with shown(chromium, window, view) as page:
+        until(lambda: "FAILED: skating" in page.text(), "the verdict")
+        until(lambda: red(page.picture(STRIP)) > 50, "red marks under the time line")
+        page.keep("broken")
+        assert not page.driver.find_elements("class name", "stats-panel")
+        page.element("//a[normalize-space()='How fast this browser draws']").click()
+        page.element("//*[contains(@class, 'stats-panel')]")
+        drawn = "let n = 0, from = performance.now(), done = arguments[0];"
+        drawn += (
+            "(function next() { n += 1; if (performance.now() - from < 2000) requestAnimationFrame(next); else done(n / 2) })()"
+        )
+        rate = page.driver.execute_async_script(drawn)
+        assert rate > 0.5, "pictures per second of a browser without a graphics card"
+        page.keep("rate")
 
 
 def test_a_policy_is_pushed_dragged_hit_and_followed_by_a_newer(chromium: Browser, window: Window, tmp_path: Path):

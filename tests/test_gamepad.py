@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mimic.gamepad import AXIS, BUTTON, INITIAL, Gamepad, first_gamepad
+from mimic.live.gamepad import AXIS, BUTTON, INITIAL, Gamepad, first_gamepad
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from test_live import FOLLOWING
 from tiny_policy import FREE, still_policy
 
-from mimic.hands import PARKED
-from mimic.live import Session
+from mimic.live.hands import PARKED
+from mimic.live.session import Session
 
 FOOT = 2  # body of the tiny robot
 ASIDE, AHEAD, UP = np.array([0.0, 0.3, 0.0]), np.array([0.1, 0.0, 0.0]), np.array([0.0, 0.0, 0.5])

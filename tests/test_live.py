@@ -11,7 +11,7 @@ from tiny_policy import FREE, still_policy
 
 from mimic.config import GoalConfig, ObservationConfig
 from mimic.deploy.sim2sim import Policy, rollout
-from mimic.live import DOWN_S, Session
+from mimic.live.session import DOWN_S, Session
 from mimic.metrics import body_error
 from mimic.perturb import Perturbation
 

@@ -18,7 +18,7 @@ from motions.motion import save_motion
 
 viser = pytest.importorskip("viser", reason="viser is not installed: pip install 'mimic-mjx[view]'")
 
-from mimic.live_view import PAD_PUSH, LiveView  # noqa: E402
+from mimic.live.view import PAD_PUSH, LiveView  # noqa: E402
 from mimic.view.browser import Figure, Window  # noqa: E402
 from mimic.view.charts import PERIOD_S, STEP, legend  # noqa: E402
 from mimic.view.clip_view import ClipView  # noqa: E402

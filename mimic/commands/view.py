@@ -138,7 +138,7 @@ def _open_run(path: Path) -> Found:
 
 
 def _live(found: Found, window: "Window") -> Shown:
-    from mimic.live_view import LiveView
+    from mimic.live.view import LiveView
 
     return LiveView(window, found.policy, newer=found.newer, model=found.model, ways=found.ways)
 

@@ -17,6 +17,7 @@ from mimic.view.stage import BACKGROUND, FLOOR, GHOST, GHOST_ALPHA, GRID_LINE, G
 from motions.errors import InputError
 
 LOOPBACK = "127.0.0.1"
+RATE = "showStats"  # what viser's page takes for it
 FLOOR_M = 4 * GRID_M  # between the heavier lines
 WORLD = "/world"  # the node that all else hangs on: it moves, so that what moves through it stays before the cameras
 CAMERA_M, LOOK_AT_M = (1.9, -1.9, 1.3), (0.0, 0.0, 0.8)  # where a camera is at first, and what it looks at
@@ -109,6 +110,10 @@ class Window:
         """A checkbox for whether they do."""
         box = self.server.gui.add_checkbox("Camera goes along", True)
         box.on_update(lambda _: setattr(self, "follows", box.value))
+
+    def rate_control(self) -> None:
+        """A link to the same page with the browser's own count of its pictures per second: the server cannot know it."""
+        self.server.gui.add_markdown(f"[How fast this browser draws](/?{RATE})")
 
     def in_world(self, place: tuple[float, float, float]) -> np.ndarray:
         """A place (3,) [m] as a browser's event names it, in the world's coordinates."""

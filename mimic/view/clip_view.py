@@ -137,6 +137,7 @@ class ClipView:
             self.move_apart(apart.value)
         with gui.add_folder("Show"):
             self.window.follow_control()
+            self.window.rate_control()
             ghosts = [ghost for ghost in self.ghosts if ghost is not None]
             if ghosts:
                 hide_control(self.window, ghosts)

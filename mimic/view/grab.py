@@ -42,7 +42,7 @@ class Grab:
         gui.add_command("Throw a box", hotkey="B").on_trigger(throw)
 
     def show(self, hands: Any) -> None:
-        """Of `mimic.hands.Hands`: draw the box once it was thrown, and the string of a pull."""
+        """Of `mimic.live.hands.Hands`: draw the box once it was thrown, and the string of a pull."""
         self.box.visible = hands.thrown
         if hands.thrown:
             pose = hands.box_pose.copy()

@@ -12,7 +12,7 @@ import numpy as np
 
 from mimic.deploy.sim2sim import ControlStep, Once, Policy, frame_of, track
 from mimic.falls import rising
-from mimic.hands import Hands, world_with_box
+from mimic.live.hands import Hands, world_with_box
 from mimic.mdp.goals import KINDS
 from mimic.mdp.terminations import fallen
 from mimic.metrics import body_errors

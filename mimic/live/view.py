@@ -9,9 +9,9 @@ import mujoco
 import numpy as np
 
 from mimic.deploy.sim2sim import Policy
-from mimic.gamepad import Gamepad, first_gamepad
-from mimic.hands import BOX_M
-from mimic.live import Session
+from mimic.live.gamepad import Gamepad, first_gamepad
+from mimic.live.hands import BOX_M
+from mimic.live.session import Session
 from mimic.perturb import Perturbation
 from mimic.view.browser import WORLD, Figure, Window, hide_control, on_click, on_key
 from mimic.view.capture import Capture
@@ -141,6 +141,7 @@ class LiveView:
         spec = self.session.policy.spec
         with gui.add_folder("Show"):
             self.window.follow_control()
+            self.window.rate_control()
             if self.ghost is not None:
                 hide_control(self.window, [self.ghost])
             self.acting = ActingLayer(self.window, self.session.policy.model, forces=True)
