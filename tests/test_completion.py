@@ -1,5 +1,7 @@
 """Completion: every option that a command has and no other, and what bash makes of the script."""
 
+import os
+import pty
 import re
 import shutil
 import subprocess
@@ -17,6 +19,7 @@ from mimic.presets import PRESETS
 from mimic.runs import create_run
 
 TABLE = typed_after(COMMANDS)
+READY = b"\x1b[?2004h"  # what zsh's editor tells a terminal before it reads a line
 
 
 @pytest.mark.parametrize("command", [name for name in TABLE if name != "motions"])
@@ -109,3 +112,36 @@ def test_each_shell_knows_every_command():
     for shell, script in SHELLS.items():
         text = script(TABLE)
         assert all(re.search(rf"\b{command}\b", text) for command in COMMANDS), shell
+
+
+def finished(script: Path, typed: list[str]) -> list[str]:
+    """What zsh makes of each line where Tab is pressed after it, on a terminal."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(["zsh", "-f", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as shell:
+        os.close(theirs)
+        said = b""
+
+        def answer(line: bytes, end: bytes) -> bytes:
+            """All that is said after `line`, until `end`; the editor, which knows of Tab, is ready then."""
+            nonlocal said
+            os.write(ours, line)
+            while said.count(end) == 0 or not said.rpartition(end)[2].endswith(READY):
+                said += os.read(ours, 4096)
+            found, said = said, b""
+            return found
+
+        answer(f"source {script}; echo lo''aded\n".encode(), b"loaded")
+        # `echo` is put before what Tab has made of the line
+        lines = [answer(f"{line}\t\x01echo it is \x05 d''one\n".encode(), b"done") for line in typed]
+        shell.kill()
+    os.close(ours)
+    return [re.findall(rb"it is (\S.*?) +done\r", line)[-1].decode() for line in lines]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
+def test_zsh_completes(tmp_path: Path):
+    script = tmp_path / "mimic.zsh"
+    script.write_text(SHELLS["zsh"](TABLE))
+    typed = ["mimic tr", "mimic train g1_d", "mimic train g1 --ppo.disc", "mimic bench s"]
+    made = ["mimic train", "mimic train g1_deploy", "mimic train g1 --ppo.discount", "mimic bench speed"]
+    assert finished(script, typed) == made
