@@ -19,13 +19,12 @@ ARRAYS = ("qpos", "qvel", "targets", "goals")
 
 
 class Kept(NamedTuple):
-    """One robot, S control steps along the `clip`-th motion of its run, which has `frames` frames.
+    """One robot, S control steps along the `clip`-th motion of its run.
 
     qpos (S + 1, nq), qvel (S + 1, nv), targets (S, J) [rad], float32; goals (S, G): what it was told, G = 0 where nothing.
     """
 
     clip: int
-    frames: int
     qpos: np.ndarray
     qvel: np.ndarray
     targets: np.ndarray
@@ -44,7 +43,7 @@ def of_rollouts(rows: Sequence[dict[str, Any]], rollouts: Sequence[Rollout]) -> 
     for index in sorted(worst_first(rows)[:MOST]):
         run = rollouts[index]
         goals = np.zeros((len(run.targets), 0)) if run.goals is None else run.goals
-        kept.append(_kept(index, run.frames, run.states.qpos, run.states.qvel, run.targets, goals))
+        kept.append(_kept(index, run.states.qpos, run.states.qvel, run.targets, goals))
     return kept
 
 
@@ -55,21 +54,21 @@ def of_roaming(roaming: Roaming) -> list[Kept]:
     states, targets = (part[:end, 0] for part in roaming.states), roaming.targets[: end - 1, 0]
     qpos, qvel, *_ = states
     goals = np.zeros((len(targets), 0)) if roaming.goals is None else roaming.goals[: end - 1, 0]
-    return [_kept(0, frames, qpos, qvel, targets, goals)]
+    return [_kept(0, qpos, qvel, targets, goals)]
 
 
-def _kept(clip: int, frames: int, *arrays: np.ndarray) -> Kept:
+def _kept(clip: int, *arrays: np.ndarray) -> Kept:
     """Up to where the physics broke, if it did."""
     fine = int(np.argmin([*np.isfinite(arrays[0]).all(axis=1), False]))
     ends = (fine, fine, fine - 1, fine - 1)
-    return Kept(clip, frames, *(part[:end].astype(np.float32) for part, end in zip(arrays, ends, strict=True)))
+    return Kept(clip, *(part[:end].astype(np.float32) for part, end in zip(arrays, ends, strict=True)))
 
 
 def write_kept(folder: Path, kept: Sequence[Kept]) -> None:
     """Write `ROLLOUTS` into a run's folder."""
     arrays = {f"{i}/{name}": getattr(one, name) for i, one in enumerate(kept) for name in ARRAYS}
     with whole(folder / ROLLOUTS) as partial:
-        np.savez_compressed(partial, clips=[one.clip for one in kept], frames=[one.frames for one in kept], **arrays)
+        np.savez_compressed(partial, clips=[one.clip for one in kept], **arrays)
 
 
 def read_kept(folder: Path) -> list[Kept]:
@@ -77,7 +76,6 @@ def read_kept(folder: Path) -> list[Kept]:
     path = folder / ROLLOUTS
     try:
         with np.load(path, allow_pickle=False) as file:
-            heads = zip(file["clips"].tolist(), file["frames"].tolist(), strict=True)
-            return [Kept(*head, *(file[f"{i}/{name}"] for name in ARRAYS)) for i, head in enumerate(heads)]
+            return [Kept(clip, *(file[f"{i}/{name}"] for name in ARRAYS)) for i, clip in enumerate(file["clips"].tolist())]
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged ({error}); expected what `mimic evaluate {folder}` writes there") from error
