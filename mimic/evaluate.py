@@ -101,7 +101,7 @@ def evaluate_policy(
 
 
 def measure(policy: Policy, run: Rollout) -> Row:
-    """The row of one run; nr: DeepMimic's normalized return."""
+    """The row of one run; nr, nr_in_place: DeepMimic's normalized return."""
     spec = policy.spec
     row = clip_metrics(
         run.name,
@@ -112,10 +112,9 @@ def measure(policy: Policy, run: Rollout) -> Row:
         end_effectors=spec.end_effector_indices,
         termination=spec.termination,
     )
-    completed = row["completed_frames"]
-    return row | {
-        "nr": normalized_return(policy.body, run.frames, completed, run.states, run.reference, spec.end_effector_indices)
-    }
+    ended = run.frames, row["completed_frames"], run.states, run.reference, spec.end_effector_indices
+    returns = {"nr": False, "nr_in_place": True}
+    return row | {name: normalized_return(policy.body, *ended, in_place=in_place) for name, in_place in returns.items()}
 
 
 def simulated_motion(run: Rollout, robot: Robot, fps: float) -> Motion:

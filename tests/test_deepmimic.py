@@ -55,6 +55,35 @@ def test_the_reward_is_the_papers_equation():
     np.testing.assert_allclose(imitation_reward(HUMANOID.body, theirs, theirs, ENDS), 1.0, atol=1e-6)
 
 
+def test_in_place_a_way_off_the_clip_costs_nothing_and_height_does():
+    ours, theirs = states(0, 0.05), states(1, 0.05)
+
+    def moved(shift: tuple[float, float, float]) -> KinematicState:
+        qpos = ours.qpos.copy()
+        qpos[:, :3] += shift
+        return kinematic_state(HUMANOID.body, qpos, ours.qvel, TRACKED)
+
+    def reward(state: KinematicState, in_place: bool = True) -> np.ndarray:
+        return imitation_reward(HUMANOID.body, state, theirs, ENDS, in_place=in_place)
+
+    np.testing.assert_allclose(reward(moved((2.0, -1.0, 0.0))), reward(ours), atol=1e-6)
+    assert (reward(moved((2.0, -1.0, 0.0)), in_place=False) < reward(ours, in_place=False) - 0.05).all()
+    assert (reward(moved((0.0, 0.0, 0.2))) < reward(ours) - 0.01).all()
+
+
+def test_in_place_the_heading_is_each_ones_own():
+    """Turned on the spot, only the root's rotation is off."""
+    ours, turn = states(0, 0.05), Rotation.from_euler("z", 0.4)
+    qpos = ours.qpos.copy()
+    qpos[:, :3], qpos[:, 3:7] = (
+        turn.apply(qpos[:, :3]),
+        (turn * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)).as_quat(scalar_first=True),
+    )
+    turned = kinematic_state(HUMANOID.body, qpos, ours.qvel, TRACKED)
+    found = imitation_reward(HUMANOID.body, turned, ours, ENDS, in_place=True)
+    np.testing.assert_allclose(found, 0.65 * np.exp(-2 * 0.4**2) + 0.35, atol=1e-5)
+
+
 def test_nothing_is_earned_after_a_fall_nor_after_the_end():
     robot, motion = tiny_robot(), tiny_motion(51, 50.0)
     clip = kinematic_state(robot.body, motion.qpos, np.zeros((51, 10)), robot.body.body_ids(robot.tracked_bodies))
