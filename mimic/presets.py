@@ -7,6 +7,7 @@ from mimic.config import (
     BEYONDMIMIC_NOISE,
     ActionConfig,
     Config,
+    CurriculumConfig,
     GoalConfig,
     NetworkConfig,
     NoiseConfig,
@@ -114,14 +115,26 @@ def g1_beyondmimic_wose() -> Config:
     return replace(config, preset="g1_beyondmimic_wose", observation=replace(config.observation, actor=known))
 
 
-def humanoid() -> Config:
+def _humanoid() -> Config:
     """Our humanoid, 28 joints, with gains of the DeepMimic class."""
-    return Config(preset="humanoid", robot="humanoid", env_steps=2_400_000, ppo=PPOConfig(noise_correlation=0.5))
+    return Config(robot="humanoid", env_steps=2_400_000, ppo=PPOConfig(noise_correlation=0.5))
+
+
+def humanoid() -> Config:
+    """Our humanoid, 28 joints."""
+    # as g1: it walks back to its place; and what is followed closely is paid for being followed more closely still
+    return replace(
+        _humanoid(),
+        preset="humanoid",
+        reset=ResetConfig(pos=(0.15, 0.15, 0.0)),
+        reward=RewardConfig(anchor_pos=1.0),
+        curriculum=CurriculumConfig(tolerance_decay=0.999),
+    )
 
 
 def humanoid_style() -> Config:
     """Our humanoid, moving as its clips do and following none (AMP)."""
-    config = humanoid()
+    config = _humanoid()
     nothing = dict.fromkeys(("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel"), 0.0)
     own = ("root_height", "projected_gravity", "base_lin_vel", "base_ang_vel", "joint_pos", "joint_vel", "actions", "body_pos_b")
     return replace(
@@ -157,7 +170,7 @@ def humanoid_steer() -> Config:
 
 def humanoid_strike() -> Config:
     """Our humanoid, following a clip that strikes, and hitting a target with it (DeepMimic's task)."""
-    config = humanoid()
+    config = _humanoid()
     return replace(
         config,
         preset="humanoid_strike",
@@ -172,7 +185,7 @@ def humanoid_strike() -> Config:
 
 def humanoid_recover() -> Config:
     """Our humanoid, getting up by its clips from wherever it has fallen."""
-    config = humanoid()
+    config = _humanoid()
     return replace(
         config,
         preset="humanoid_recover",
