@@ -29,10 +29,11 @@ WAIT_S = 60.0  # a machine may be busy
 
 class Browser:
     """One browser; `open` begins anew. downloads: the folder of what it was given to keep. Skips the test where Selenium,
-    Chromium or its driver is absent."""
+    Chromium or its driver is absent, or does not start."""
 
     def __init__(self, size: tuple[int, int] = (1000, 700)) -> None:
         webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed: pip install selenium")
+        errors = pytest.importorskip("selenium.common.exceptions")
         program = shutil.which("chromium") or shutil.which("google-chrome")
         chromedriver = shutil.which("chromedriver")
         if program is None or chromedriver is None:
@@ -45,7 +46,10 @@ class Browser:
         self.downloads = Path(self._profile.name) / "downloads"
         options.add_experimental_option("prefs", {"download.default_directory": str(self.downloads)})
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+        try:
+            self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+        except errors.WebDriverException as error:
+            pytest.skip(f"Chromium does not start here: {(error.msg or '').splitlines()[:1]}")
 
     def open(self, url: str) -> None:
         """Load a page; what was said and asked before is forgotten."""
