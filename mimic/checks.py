@@ -91,7 +91,7 @@ RULES: dict[str, dict[str, Rule]] = {
     | _each(COUNT, "library", "kept", "trusted", "updates")
     | _each(POSITIVE, "spread", "least_spread", "otherwise", "noise", "learning_rate")
     | {"samples": Rule("at least 8, and whole", lambda v: _whole(v) and v >= 8), "enough": SPREAD},
-    "goal": {"interval_s": POSITIVE, "speed": SPEEDS, "distance": SPEEDS, "height": SPEEDS, "turn": AMOUNT},
+    "goal": {"interval_s": POSITIVE, "speed": SPEEDS, "distance": SPEEDS, "height": SPEEDS, "reach": SPEEDS, "turn": AMOUNT},
     "style": _each(COUNT, "window", "updates", "replay")
     | _each(AMOUNT, "grad_penalty", "logit_reg", "weight_decay")
     | {"learning_rate": POSITIVE, "clip": POSITIVE, "batch": Rule("at least 2, and whole", lambda v: _whole(v) and v >= 2)},
@@ -123,8 +123,8 @@ def check_fits(config: Config, robot: Robot) -> None:
     for name in config.randomize.push.bodies:
         if name not in bodies:
             raise unknown_name(f"body in randomize.push.bodies for the robot {robot.name!r}:", name, bodies)
-    if config.goal.striker is not None and config.goal.striker not in robot.tracked_bodies:
-        raise unknown_name("tracked body in goal.striker", config.goal.striker, robot.tracked_bodies)
+    if config.goal.effector is not None and config.goal.effector not in robot.tracked_bodies:
+        raise unknown_name("tracked body in goal.effector", config.goal.effector, robot.tracked_bodies)
     for name in config.termination.may_touch:
         if name not in robot.tracked_bodies:
             raise unknown_name("tracked body in termination.may_touch", name, robot.tracked_bodies)
