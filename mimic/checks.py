@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from mimic.config import ROUND, Config
 from mimic.mdp.goals import KINDS
+from mimic.mdp.limbs import limb_of
 from mimic.mdp.observations import OF_REFERENCES, TERMS
 from mimic.mdp.sensors import BODY_TERMS
 from mimic.robots import Robot
@@ -125,6 +126,8 @@ def check_fits(config: Config, robot: Robot) -> None:
             raise unknown_name(f"body in randomize.push.bodies for the robot {robot.name!r}:", name, bodies)
     if config.goal.effector is not None and config.goal.effector not in robot.tracked_bodies:
         raise unknown_name("tracked body in goal.effector", config.goal.effector, robot.tracked_bodies)
+    if config.goal.effector is not None and config.goal.kind == "reach":
+        limb_of(robot.body, robot.default_qpos, config.goal.effector, robot.end_effectors)
     for name in config.termination.may_touch:
         if name not in robot.tracked_bodies:
             raise unknown_name("tracked body in termination.may_touch", name, robot.tracked_bodies)

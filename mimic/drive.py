@@ -52,7 +52,7 @@ def read_script(path: Path, kind: str) -> Script:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not rows or any(column not in rows[0] for column in columns):
-        raise InputError(f"{path}: expected a CSV with the columns {', '.join(columns)}: the policy is told a {kind}")
+        raise InputError(f"{path}: expected a CSV with the columns {', '.join(columns)}: the policy's goal is {kind}")
     values = np.empty((len(rows), len(columns)))
     for number, row in enumerate(rows, start=1):
         try:
