@@ -11,6 +11,7 @@ from mimic.config_randomize import BEYONDMIMIC_NOISE as BEYONDMIMIC_NOISE
 from mimic.config_randomize import NoiseConfig as NoiseConfig
 from mimic.config_randomize import PushConfig as PushConfig
 from mimic.config_randomize import RandomizeConfig, Range, Vector
+from mimic.config_randomize import ThrowConfig as ThrowConfig
 from motions.errors import InputError, unknown_name
 
 BACKENDS = ("native", "mjx-jax", "mjx-warp")

@@ -9,6 +9,7 @@ import numpy as np
 from mimic.config import RandomizeConfig
 from mimic.robots import Robot
 from mimic.sim.physics import Push
+from mimic.sim.throws import NUMBERS
 from mimic.sim.variation import Variation
 from motions.rotations import Array
 
@@ -16,7 +17,8 @@ SPREAD = ("mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn o
 COMMON = ("friction", *SPREAD)
 OF_THE_MODEL = (*COMMON, "com", "gravity_tilt", "joint_friction", "joint_damping")
 SHOWN = (*COMMON, "com", "gravity_tilt", "encoder_bias", "target_offset", "action_delay", "observation_delay")  # in `drawn`
-KINDS: tuple[str, ...] = (*SHOWN, "joint_friction", "joint_damping", "torque_noise", "noise", "push")  # an episode has some of
+# an episode has some of them; each is drawn by its place, so that a further one goes to the end
+KINDS: tuple[str, ...] = (*SHOWN, "joint_friction", "joint_damping", "torque_noise", "noise", "push", "throw")
 
 
 class Extent(NamedTuple):
@@ -44,12 +46,13 @@ class Episode(NamedTuple):
 
 
 class Chance(NamedTuple):
-    """What chance does in one control step: noise (N,) in [-1, 1] for the sensors, torque (J,) in [-1, 1], shove (8,) of
-    [-1, 1], whose first number decides whether there is one. Empty where the config asks for none."""
+    """What chance does in one control step: noise (N,) in [-1, 1] for the sensors, torque (J,) in [-1, 1], shove (8,) and
+    throw (8,) of [-1, 1], whose first numbers decide whether there is one. Empty where the config asks for none."""
 
     noise: Array
     torque: Array
     shove: Array
+    throw: Array
 
 
 class Shoved(NamedTuple):
@@ -62,7 +65,10 @@ class Shoved(NamedTuple):
 def used_kinds(config: RandomizeConfig) -> np.ndarray:
     """Which of `KINDS` the config asks for; (K,)."""
     nominal = RandomizeConfig()
-    used = {name: getattr(config, name) != getattr(nominal, name) for name in KINDS} | {"push": _shoves(config)}
+    used = {name: getattr(config, name) != getattr(nominal, name) for name in KINDS} | {
+        "push": _shoves(config),
+        "throw": throws(config),
+    }
     return np.array([used[name] or bool(config.spread and name in SPREAD) for name in KINDS])
 
 
@@ -112,7 +118,8 @@ def draw_episode(key: Array, extent: Extent, config: RandomizeConfig, robot: Rob
     observation_delay = _draw_delay(key_observation, config.observation_delay, levels["observation_delay"])
     longest = max(config.action_delay[1], config.observation_delay[1], 1)
     delays = jnp.stack([action_delay, observation_delay]) / longest
-    drawn = jnp.concatenate([common - 1.0, com, tilt, encoder_bias, target_offset, delays])
+    thrown = levels["throw"][None] if throws(config) else jnp.zeros(0)  # how heavy the balls are, if there are any
+    drawn = jnp.concatenate([common - 1.0, com, tilt, encoder_bias, target_offset, thrown, delays])
     return Episode(drawn_levels, variation, encoder_bias, target_offset, action_delay, observation_delay, drawn)
 
 
@@ -150,13 +157,23 @@ def _draw_delay(key: Array, bounds: tuple[int, int], level: Array) -> Array:
 def draw_chance(key: Array, config: RandomizeConfig, joints: int, noise_size: int) -> Chance:
     """The chance of one control step; parts that the config does not use are empty."""
     noisy = any(vars(config.noise).values())
-    sizes = [noise_size if noisy else 0, joints if config.torque_noise else 0, 8 if _shoves(config) else 0]
+    sizes = [
+        noise_size if noisy else 0,
+        joints if config.torque_noise else 0,
+        8 if _shoves(config) else 0,
+        1 + NUMBERS if throws(config) else 0,
+    ]
     if not any(sizes):
-        return Chance(*(jnp.zeros(0),) * 3)
+        return Chance(*(jnp.zeros(0),) * len(sizes))
     values = jax.random.uniform(key, (sum(sizes),), minval=-1.0)
-    return Chance(*jnp.split(values, [sizes[0], sizes[0] + sizes[1]]))
+    return Chance(*jnp.split(values, np.cumsum(sizes)[:-1]))
 
 
 def _shoves(config: RandomizeConfig) -> bool:
     push = config.push
     return bool(push.force or any(push.linvel) or any(push.angvel))
+
+
+def throws(config: RandomizeConfig) -> bool:
+    """Whether balls are thrown at all."""
+    return config.throw.mass[1] > 0.0 and config.throw.speed[1] > 0.0
