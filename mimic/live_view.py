@@ -222,7 +222,7 @@ class LiveView:
         self.target_base = scene.add_frame(f"{WORLD}/told", show_axes=False)  # goes along with the root, where its numbers do
         node = f"{WORLD}/told/target"
         self.target = scene.add_transform_controls(node, scale=0.4, disable_rotations=True, position=place)
-        self.target_ball = scene.add_icosphere(f"{node}/ball", radius=BALL_M, color=(200, 60, 50))
+        self.target_ball = scene.add_icosphere(f"{node}/ball", radius=BALL_M, color=(200, 60, 50), opacity=0.6)
 
         @self.target.on_update
         def _(_: object) -> None:

@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from mimic.evaluate import evaluate_policy, print_evaluation
 from mimic.live import Session
 from mimic.mdp.goals import REACHED_M
 from mimic.points import points_row
+from mimic.report.gather import RunReport
+from mimic.report.sections import clip_tables
 from mimic.roam import roam
 from motions.kinematics import KinematicState
 
@@ -82,6 +86,9 @@ def test_who_follows_is_told_where_the_clips_hand_goes(tmp_path: Path, capsys: p
     assert (row["name"], row["points"], row["reached"]) == ("sway", 3, 1.0), "3 s, and its legs do as the clip's"
     assert row["nearest_m"] < 0.05
     assert report["sim2sim"]["points"][0].keys() == row.keys()
+    told = clip_tables(cast(RunReport, SimpleNamespace(evaluation=report, free=None)))
+    assert "Points, as trained" in told
+    assert "Points, in another simulator" in told
     print_evaluation(evaluation, "feet")
     shown = capsys.readouterr().out
     assert "Points" in shown
