@@ -15,9 +15,9 @@ from mimic.deploy.simulation import read_state
 from mimic.sim.mjx import MjxPhysics
 from mimic.sim.native import NativePhysics
 from mimic.sim.physics import Drive, Push
-from mimic.sim.randomize import KINDS, draw_chance, draw_episode, full_extent, throws
+from mimic.sim.randomize import draw_chance, draw_episode, full_extent, throws
 from mimic.sim.throws import NUMBERS, STEEP_RAD, Ball, ball_of, hulls_of, impact_of
-from mimic.tasks.tracking import Tracking
+from mimic.tasks.tracking import Chances, Tracking
 from motions.kinematics import KinematicState, kinematic_state
 from motions.library import pack
 
@@ -162,12 +162,17 @@ def test_they_come_as_often_and_as_heavy_as_asked_and_only_where_they_are_there(
     chances = jax.vmap(task.chance)(jax.random.split(jax.random.key(1), 4000)).hardware
 
     def forces(level: float) -> np.ndarray:
-        levels = env.wire.episode.levels.at[KINDS.index("throw")].set(level)
+        levels = env.wire.episode.levels.at[-1].set(level)
         wire = env.wire._replace(episode=env.wire.episode._replace(levels=levels))
         drive = jax.jit(jax.vmap(lambda chance: task.hardware.act(wire, env.physics, jnp.zeros(4), chance)[2]))(chances)
         return np.linalg.norm(drive.pushes[0].force, axis=1)
 
     full, half = forces(1.0), forces(0.5)
+    one = jax.tree.map(lambda part: part[int((full > 0).argmax())], chances)
+    step = jax.jit(lambda chance: task.step(env, jnp.zeros(4), Chances(chance, None), task.init_curriculum()))
+    (hit, result), (left, _) = step(one), step(one._replace(throw=jnp.ones_like(one.throw)))
+    assert not result.invalid
+    assert np.abs(hit.physics.kinematics.qvel - left.physics.kinematics.qvel).max() > 0.1, "a ball that comes changes the step"
     assert (full > 0).mean() == pytest.approx(0.02 / 0.1, abs=0.02)
     assert ((half > 0) == (full > 0)).all()
     assert (half[full > 0] < full[full > 0]).all()
@@ -194,7 +199,7 @@ def test_nothing_else_changes_by_them_and_without_them_nothing_at_all():
     assert not throws(plain)
     for seed in range(5):
         one, other = (draw_episode(jax.random.key(seed), full_extent(c), c, ROBOT) for c in (plain, balls))
-        np.testing.assert_array_equal(one.levels[:-1], other.levels[:-1])
+        np.testing.assert_array_equal(one.levels, other.levels[:-1])
         np.testing.assert_array_equal(one.variation.mass, other.variation.mass)
         np.testing.assert_array_equal(one.encoder_bias, other.encoder_bias)
         assert len(other.drawn) == len(one.drawn) + 1

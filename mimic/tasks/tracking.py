@@ -150,7 +150,9 @@ class Tracking:
 
     def reset_to(self, clip: Array, frame: Array) -> EnvState:
         """The nominal body exactly on a reference frame, at its velocity."""
-        return self._start(clip, frame, self.library.lookup(clip, frame), jax.random.key(0), nominal_extent())
+        return self._start(
+            clip, frame, self.library.lookup(clip, frame), jax.random.key(0), nominal_extent(self.config.randomize)
+        )
 
     def _start(self, clip: Array, frame: Array, state: KinematicState, key: Array, extent: Extent) -> EnvState:
         zero, still = jnp.zeros((), jnp.int32), jnp.zeros(self.action_size, jnp.float32)
