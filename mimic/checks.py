@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from mimic.config import ROUND, Config
 from mimic.mdp.goals import KINDS
+from mimic.mdp.limbs import limb_of
 from mimic.mdp.observations import OF_REFERENCES, TERMS
 from mimic.mdp.sensors import BODY_TERMS
 from mimic.robots import Robot
@@ -53,7 +54,7 @@ SPREAD = Rule("a share from 0 to below 1", lambda v: 0.0 <= v < 1.0)
 DECAY = Rule("a number between 0 and 1, as .999, or None", lambda v: 0.0 < v < 1.0)
 LOOSENESS = Rule("a factor of 1 or more, and finite", lambda v: 1.0 <= v < math.inf)
 CAP = Rule("1 (starts by length alone) or more", lambda v: v >= 1.0)
-SPEEDS = Rule("two numbers of 0 or more, the smaller first", lambda v: 0.0 <= v[0] <= v[1] < math.inf)
+SPAN = Rule("two numbers of 0 or more, the smaller first", lambda v: 0.0 <= v[0] <= v[1] < math.inf)
 FACTORS = Rule("finite factors above 0, the smaller first", lambda v: 0.0 < v[0] <= v[1] < math.inf)
 LED = Rule("0, or at least 1 s, and finite", lambda v: v == 0.0 or 1.0 <= v < math.inf)
 TILT = Rule(f"from 0 to {STEEPEST_TILT:.3g} rad: it stands for a floor that is not level", lambda v: 0.0 <= v <= STEEPEST_TILT)
@@ -82,6 +83,7 @@ RULES: dict[str, dict[str, Rule]] = {
     | {"spread": SPREAD, "gravity_tilt": TILT, "ramp_falls": BOUND},
     "randomize.noise": {"*": AMOUNT},
     "randomize.push": _each(AMOUNT, "linvel", "angvel", "force", "force_s"),
+    "randomize.throw": _each(SPAN, "mass", "speed"),
     "ppo": _each(COUNT, "rollout_length", "num_epochs", "num_minibatches")
     | _each(POSITIVE, "learning_rate", "critic_learning_rate", "value_clip", "desired_kl", "clip_ratio")
     | _each(SHARE, "discount", "gae_lambda", "anneal_share", "average_decay")
@@ -91,7 +93,7 @@ RULES: dict[str, dict[str, Rule]] = {
     | _each(COUNT, "library", "kept", "trusted", "updates")
     | _each(POSITIVE, "spread", "least_spread", "otherwise", "noise", "learning_rate")
     | {"samples": Rule("at least 8, and whole", lambda v: _whole(v) and v >= 8), "enough": SPREAD},
-    "goal": {"interval_s": POSITIVE, "speed": SPEEDS, "distance": SPEEDS, "height": SPEEDS, "turn": AMOUNT},
+    "goal": {"interval_s": POSITIVE, "speed": SPAN, "distance": SPAN, "height": SPAN, "reach": SPAN, "turn": AMOUNT},
     "style": _each(COUNT, "window", "updates", "replay")
     | _each(AMOUNT, "grad_penalty", "logit_reg", "weight_decay")
     | {"learning_rate": POSITIVE, "clip": POSITIVE, "batch": Rule("at least 2, and whole", lambda v: _whole(v) and v >= 2)},
@@ -110,7 +112,8 @@ def check_config(config: Config) -> None:
     control_step = _least(config.sim.ctrl_dt)
     _check("sampling.bin_s", config.sampling.bin_s, control_step)
     _check("sampling.episode_s", config.sampling.episode_s, control_step)
-    _check("randomize.push.interval_s", config.randomize.push.interval_s, control_step)  # at most one shove in a control step
+    for name in ("push", "throw"):  # at most one of each in a control step
+        _check(f"randomize.{name}.interval_s", getattr(config.randomize, name).interval_s, control_step)
     for name in ("action_delay", "observation_delay"):
         _check(f"randomize.{name}", getattr(config.randomize, name), _delay(config.sim.sim_dt))
     _check_terms(config)
@@ -123,8 +126,13 @@ def check_fits(config: Config, robot: Robot) -> None:
     for name in config.randomize.push.bodies:
         if name not in bodies:
             raise unknown_name(f"body in randomize.push.bodies for the robot {robot.name!r}:", name, bodies)
-    if config.goal.striker is not None and config.goal.striker not in robot.tracked_bodies:
-        raise unknown_name("tracked body in goal.striker", config.goal.striker, robot.tracked_bodies)
+    for name in config.randomize.throw.bodies:
+        if name not in robot.tracked_bodies:
+            raise unknown_name("tracked body in randomize.throw.bodies", name, robot.tracked_bodies)
+    if config.goal.effector is not None and config.goal.effector not in robot.tracked_bodies:
+        raise unknown_name("tracked body in goal.effector", config.goal.effector, robot.tracked_bodies)
+    if config.goal.effector is not None and config.goal.kind == "reach":
+        limb_of(robot.body, robot.default_qpos, config.goal.effector, robot.end_effectors)
     for name in config.termination.may_touch:
         if name not in robot.tracked_bodies:
             raise unknown_name("tracked body in termination.may_touch", name, robot.tracked_bodies)

@@ -11,6 +11,7 @@ from mimic.config_randomize import BEYONDMIMIC_NOISE as BEYONDMIMIC_NOISE
 from mimic.config_randomize import NoiseConfig as NoiseConfig
 from mimic.config_randomize import PushConfig as PushConfig
 from mimic.config_randomize import RandomizeConfig, Range, Vector
+from mimic.config_randomize import ThrowConfig as ThrowConfig
 from motions.errors import InputError, unknown_name
 
 BACKENDS = ("native", "mjx-jax", "mjx-warp")
@@ -141,22 +142,25 @@ class GoalConfig:
     """What the robot is told to do, anew at random times; `reward.goal` is what it earns by it, and the observation term of the
     same name shows it. Where the clips are followed, it is told what they do."""
 
-    kind: Literal["heading", "location", "strike"] | None = None
+    kind: Literal["heading", "location", "strike", "reach"] | None = None
     """heading: to move with a horizontal velocity; location: to be at a place; strike: to hit a target, where a clip is followed
-    that strikes. None: nothing."""
+    that strikes; reach: to keep a hand at a point that goes along with the root. None: nothing."""
     interval_s: float = 3.0
     """Mean time [s] until it is told something else."""
     speed: Range | None = None
     """Of heading: speeds [m/s]; None: what the clips show."""
     turn: float = 1.6
     """Of heading: largest angle between the velocity asked for and where the robot faces then; of strike: between the target and
-    where the clip strikes [rad]."""
+    where the clip strikes; of reach: between straight ahead and the way from the shoulder to the point [rad]."""
     distance: Range = (1.0, 5.0)
     """Of location: how far the place is; of strike: how far the target is from over the root [m]."""
     height: Range = (0.8, 1.25)
     """Of strike: how high the target is [m]."""
-    striker: str | None = None
-    """Of strike: the tracked body that is to hit it; None: the end effector that the clips move fastest."""
+    effector: str | None = field(default=None, metadata={"was": "striker"})
+    """Of strike: the tracked body that is to hit it; None: the end effector that the clips move fastest. Of reach: the last body
+    of the limb that is to come to the point; None: the end effector that is highest as the robot stands, a hand."""
+    reach: Range | None = None
+    """Of reach: how far the point is from where the limb begins, its shoulder [m]; None: what the limb is long enough for."""
 
 
 @dataclass(frozen=True)
@@ -346,9 +350,12 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(cls: type, values: dict[str, Any], where: str = "config") -> Any:
-    """Rebuild a dataclass tree from `to_dict`'s output. Raises `InputError` for a key the class lacks."""
+    """Rebuild a dataclass tree from `to_dict`'s output; a field may be called what it `was` in older files. Raises `InputError`
+    for a key the class lacks."""
     hints = typing.get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]
+    was = {f.metadata["was"]: f.name for f in dataclasses.fields(cls) if "was" in f.metadata}
+    values = {was.get(key, key): value for key, value in values.items()}
     for key in values:
         if key not in names:
             raise unknown_name(f"key in {where}", key, names)

@@ -47,13 +47,27 @@ class PushConfig:
 
 
 @dataclass(frozen=True)
+class ThrowConfig:
+    """Balls thrown at the robot at random times, from all around; where they hit they stay, as bags of sand do."""
+
+    mass: Range = (0.0, 0.0)
+    """Of a ball [kg]; 0: there are none."""
+    speed: Range = (3.0, 6.0)
+    """With which it comes [m/s]."""
+    interval_s: float = 4.0
+    """Mean time between two [s]; one hits in any control step with the same probability."""
+    bodies: tuple[str, ...] = ()
+    """Which of the tracked bodies are thrown at, the larger the more often; none: all."""
+
+
+@dataclass(frozen=True)
 class RandomizeConfig:
     """What an episode's robot and world differ in from the model. Ranges multiply the model's value, one draw an episode."""
 
     nominal_share: float = 0.1
     """Share, in expectation, of episodes with the model as it is: no draw, no delay."""
     varied_share: float = 1.0
-    """Probability that one kind of difference (a range, a delay, the noise, the shoves) is there in an episode that is not
+    """Probability that one kind of difference (a range, a delay, noise, shoves, balls) is there in an episode that is not
     nominal. Below 1 a robot is off in some respects, each as far as it goes, and hardly ever in all of them at their worst."""
     varied_by_falls: float = 0.0
     """Part of these that goes to the kinds a robot falls with more often than without."""
@@ -98,3 +112,4 @@ class RandomizeConfig:
     """Largest error of a torque, as a part of the effort, drawn in every control step."""
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     push: PushConfig = field(default_factory=PushConfig)
+    throw: ThrowConfig = field(default_factory=ThrowConfig)

@@ -9,12 +9,12 @@ import numpy as np
 
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import Simulation, substeps
+from mimic.mdp.goals import KINDS
 from mimic.mdp.terminations import fallen
 from motions.edit import reset_origin
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 
-COLUMNS = {"heading": ("time_s", "speed_m_s", "direction_deg"), "location": ("time_s", "x_m", "y_m")}
 REST_S = 3.0  # [s] that the last command is given
 
 
@@ -32,25 +32,27 @@ class Script:
 
 @dataclass(frozen=True)
 class Drive:
-    """What became of a script: states (T + 1, ...), the goals told (T, G), and whether it stood to the end."""
+    """What became of a script: states (T + 1, ...), the goals told and what was done about them (T, G), and whether it stood to
+    the end."""
 
     states: KinematicState
     goals: np.ndarray
+    done: np.ndarray
     ctrl_dt: float
     stood: bool
 
 
 def read_script(path: Path, kind: str) -> Script:
-    """A CSV with a header: time_s and, for heading, speed_m_s and direction_deg, counted from world x towards y; for location,
-    x_m and y_m. Raises `InputError` that names the line for anything else."""
-    columns = COLUMNS[kind]
+    """A CSV with a header: time_s and the kind's `columns`; directions count from world x towards y. Raises `InputError` that
+    names the line for anything else."""
+    columns = ("time_s", *KINDS[kind].columns)
     try:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not rows or any(column not in rows[0] for column in columns):
-        raise InputError(f"{path}: expected a CSV with the columns {', '.join(columns)}: the policy is told a {kind}")
+        raise InputError(f"{path}: expected a CSV with the columns {', '.join(columns)}: the policy's goal is {kind}")
     values = np.empty((len(rows), len(columns)))
     for number, row in enumerate(rows, start=1):
         try:
@@ -63,7 +65,7 @@ def read_script(path: Path, kind: str) -> Script:
     if times[0] != 0 or (np.diff(times) <= 0).any():
         raise InputError(f"{path}: time_s must begin with 0 and rise from row to row")
     goals = values[:, 1:]
-    if kind == "heading":
+    if not KINDS[kind].place:
         angle = np.radians(goals[:, 1])
         goals = goals[:, :1] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return Script(times, goals.astype(np.float32))
@@ -85,23 +87,26 @@ def drive(policy: Policy, script: Script) -> Drive:
     run = KinematicState(*(np.concatenate(parts) for parts in zip(*states, strict=True)))
     spec = policy.spec
     down = fallen(run, run, spec.anchor, spec.end_effector_indices, spec.termination, lowest=np.array(spec.lowest))
-    return Drive(run, np.stack(told), spec.ctrl_dt, not down.any())
+    assert spec.goal is not None
+    done = KINDS[spec.goal.kind].done(KinematicState(*(part[1:] for part in run)), policy.goals)
+    return Drive(run, np.stack(told), done, spec.ctrl_dt, not down.any())
 
 
-def responses(found: Drive, kind: str) -> list[dict[str, Any]]:
-    """One row for each stretch between two commands: what was asked, and what came of it in its second half."""
+def responses(found: Drive, *, place: bool) -> list[dict[str, Any]]:
+    """One row for each stretch between two commands: what was asked, and what came of it in its second half; of a place, how far
+    from it the robot was at its end."""
     change = np.flatnonzero((np.diff(found.goals, axis=0) != 0).any(axis=1)) + 1
     rows = []
     for start, end in zip([0, *change], [*change, len(found.goals)], strict=True):
         late = slice((start + end) // 2, end)
-        goal, after = found.goals[start], KinematicState(*(part[1:][late] for part in found.states))
+        goal = found.goals[start]
         row: dict[str, Any] = {"from_s": start * found.ctrl_dt, "to_s": end * found.ctrl_dt}
-        if kind == "heading":
-            velocity = after.qvel[:, :2].mean(axis=0)
+        if not place:
+            velocity = found.done[late].mean(axis=0)
             row |= {"speed_asked": float(np.linalg.norm(goal)), "speed": float(np.linalg.norm(velocity))}
             row |= {"direction_asked_deg": _degrees(goal), "direction_deg": _degrees(velocity)}
         else:
-            row |= {"distance_m": float(np.linalg.norm(after.qpos[-1, :2] - goal))}
+            row |= {"distance_m": float(np.linalg.norm(found.done[end - 1] - goal))}
         rows.append(row)
     return rows
 

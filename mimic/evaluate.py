@@ -19,6 +19,7 @@ from mimic.deepmimic import normalized_return
 from mimic.deploy.sim2sim import Policy, Rollout, rollout
 from mimic.deploy.simulation import OTHER_SIMULATOR, other_simulator
 from mimic.metrics import METRICS, SUCCESS_DISTANCE_M, clip_metrics, mean_metrics
+from mimic.points import points_of, points_table
 from mimic.recovery import recovery_line
 from mimic.robots import Robot
 from mimic.strikes import measure_strikes, strikes
@@ -45,6 +46,8 @@ class Evaluation:
     rollouts: list[Rollout] = field(repr=False)
     strikes: tuple[list[Row], list[Row]] | None = None
     """Of a policy that strikes (`mimic.strikes`): a row per clip, as trained and in the other simulator."""
+    points: tuple[list[Row], list[Row]] | None = None
+    """Of a policy that reaches for points (`mimic.points`): as strikes."""
     recovery: Row | None = None
     """Of a policy that gets up (`mimic.recovery`)."""
     n_env_steps: int | None = None
@@ -63,6 +66,8 @@ class Evaluation:
             report["all_collisions"] = _summary(self.all_collisions)
         if self.strikes is not None:
             report["strikes"], report["sim2sim"]["strikes"] = self.strikes
+        if self.points is not None:
+            report["points"], report["sim2sim"]["points"] = self.points
         if self.recovery is not None:
             report["recovery"] = self.recovery
         return report
@@ -82,17 +87,25 @@ def evaluate_policy(
     motions = motions or [policy.motion]
     runs = [rollout(policy, motion) for motion in motions]
 
-    def again(model: mujoco.MjModel) -> list[Row]:
-        return [measure(policy, rollout(policy, motion, model=model)) for motion in motions]
+    def again(model: mujoco.MjModel) -> list[Rollout]:
+        return [rollout(policy, motion, model=model) for motion in motions]
 
     def struck(model: mujoco.MjModel) -> list[Row]:
         return [measure_strikes(policy, motion, model) for motion in motions]
 
+    def measured(runs: list[Rollout]) -> list[Row]:
+        return [measure(policy, run) for run in runs]
+
+    def pointed(runs: list[Rollout]) -> list[Row]:
+        return [row for run in runs if (row := points_of(policy, run))]
+
     other = other_simulator(policy.model)
+    elsewhere = again(other)
     return Evaluation(
-        clips=[measure(policy, run) for run in runs],
-        all_collisions=None if all_collisions is None else again(all_collisions),
-        sim2sim=again(other),
+        clips=measured(runs),
+        all_collisions=None if all_collisions is None else measured(again(all_collisions)),
+        sim2sim=measured(elsewhere),
+        points=(pointed(runs), pointed(elsewhere)) if pointed(runs) else None,
         strikes=(struck(policy.model), struck(other)) if strikes(policy) else None,
         n_env_steps=policy.spec.env_steps,
         step_ms=float(np.median(np.concatenate([run.step_ms for run in runs]))),
@@ -153,6 +166,8 @@ def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | N
     console.print(metrics_table(evaluation.sim2sim, f"Whole clip, another simulator ({OTHER_SIMULATOR})"))
     if evaluation.strikes is not None:
         console.print(_strikes_table(*evaluation.strikes))
+    if evaluation.points is not None:
+        console.print(points_table(*evaluation.points))
     if evaluation.recovery is not None:
         console.print(recovery_line(evaluation.recovery))
     console.print(f"One control step of the policy takes {evaluation.step_ms:.2f} ms (median, one core, without the physics).")

@@ -14,6 +14,7 @@ import numpy as np
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.evaluate import measure
 from mimic.learning.ppo import TrainState
+from mimic.mdp.goals import KINDS
 from mimic.metrics import mean_metrics
 from mimic.pipeline import policy_of, write_policy
 from mimic.roam import roam
@@ -30,8 +31,8 @@ SAID = {
     "evaluation/stood": "{:.0%} stood",
     "evaluation/pose_error_m": "pose error {:.3f} m",
     "evaluation/coverage": "coverage {:.0%}",
-    "evaluation/heading_return": "heading {:.2f}",
-    "evaluation/location_return": "location {:.2f}",
+    **{f"evaluation/{kind}_return": kind + " {:.2f}" for kind in KINDS},
+    "evaluation/reached": "{:.0%} of the points reached",
 }
 
 

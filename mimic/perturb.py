@@ -16,6 +16,7 @@ from mimic.config import BEYONDMIMIC_NOISE
 from mimic.deploy.sim2sim import Link, Policy
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.mdp.sensors import measured, noise_size
+from mimic.sim.throws import NUMBERS, Impact, ball_of, hulls_of, impact_of
 from mimic.sim.variation import Variation, variable_model, varied_fields
 from motions.errors import InputError
 from motions.kinematics import KinematicState
@@ -25,6 +26,7 @@ ROOT = 1  # body of the model
 START_RAD = 0.02  # every start differs a little, or all seeds of a deterministic setting would be one
 PUSH_EVERY_S = 2.0
 FORCE_S = 0.2  # how long a force acts
+THROWN_M_S = 5.0  # how fast a ball comes
 AFTER_S = 1.0  # what is left of the clip at least when it begins; or half of it, where that is less
 
 
@@ -56,6 +58,8 @@ class Perturbation:
     """Force on the root for .2 s [N], to where it faces, once, at a moment of each robot's own. (DeepMimic's, section 10.5)"""
     sideways_n: float = 0.0
     """The same to its left or right [N]."""
+    throw_kg: float = 0.0
+    """Mass of a ball [kg] that flies at 5 m/s from any side at any of the tracked bodies every 2 s, and stays where it hits."""
     encoder_bias_rad: float = 0.0
     """Largest constant error of each joint sensor [rad]; the motors hold their targets by the same sensors."""
     start_rad: float = START_RAD
@@ -131,8 +135,12 @@ class PerturbedLink(Link):
         self.states = deque([start] * (late + 1), maxlen=late + 1)
         self.push_period = round(PUSH_EVERY_S / policy.spec.ctrl_dt)
         self.push_phase = self.rng_push.integers(1, self.push_period + 1, count)
+        self.forces = simulation.batch.bind("xfrc_applied")
+        if setting.throw_kg > 0:
+            self.rng_throw, self.ctrl_dt = _rng(seed, "throw"), policy.spec.ctrl_dt
+            self.hulls = hulls_of(policy.model, policy.tracked_ids, range(len(policy.tracked_ids)))
+            self.throw_phase = self.rng_throw.integers(1, self.push_period + 1, count)
         if setting.forward_n > 0 or setting.sideways_n > 0:
-            self.forces = simulation.batch.bind("xfrc_applied")
             rng, left = _rng(seed, "force"), frames - 1 - round(AFTER_S / policy.spec.ctrl_dt)
             self.force_begins = rng.integers(0, max(left, (frames - 1) // 2) + 1, count)
             self.side, self.force_steps = rng.choice((-1.0, 1.0), count), round(FORCE_S / policy.spec.ctrl_dt)
@@ -157,6 +165,7 @@ class PerturbedLink(Link):
             self._push()
         if self.setting.forward_n > 0 or self.setting.sideways_n > 0:
             self._force()
+        hit = self._throw() if self.setting.throw_kg > 0 else None
         self.targets.append(target)
         taken = self.n_substeps - self.state_remainder
         for begin, end in pairwise(sorted({0, self.action_remainder, taken, self.n_substeps})):
@@ -164,6 +173,8 @@ class PerturbedLink(Link):
             self.simulation.step(ctrl - self.bias, end - begin)
             if end == taken and self.setting.observation_delay_s > 0:
                 self.states.append(self.simulation.state())
+        if hit is not None:  # it has acted
+            self._add(hit, -1.0)
         self.control_steps += 1
 
     def _measured(self, state: KinematicState) -> KinematicState:
@@ -183,10 +194,26 @@ class PerturbedLink(Link):
         return held
 
     def _push(self) -> None:
-        now = (self.control_steps - self.push_phase) % self.push_period == 0
-        now &= self.control_steps >= self.push_phase
+        now = self._comes(self.push_phase)
         kick = self.setting.push_m_s * _horizontal(self.rng_push, len(now))
         self.simulation.batch.qvel[now, :2] += kick[now]
+
+    def _comes(self, phase: np.ndarray) -> np.ndarray:
+        """Whether what comes every `PUSH_EVERY_S`, to each robot at a moment of its own, does now; (B,)."""
+        return (self.control_steps >= phase) & ((self.control_steps - phase) % self.push_period == 0)
+
+    def _throw(self) -> Impact:
+        """Balls that hit some of the robots in this control step, their force added."""
+        now, state = self._comes(self.throw_phase), self.simulation.state()
+        u = self.rng_throw.uniform(-1, 1, (len(now), NUMBERS)).astype(np.float32)
+        ball = ball_of(u, (self.setting.throw_kg, self.setting.throw_kg), (THROWN_M_S, THROWN_M_S), self.hulls)
+        impact = impact_of(ball._replace(mass=np.where(now, ball.mass, 0.0)), state, self.hulls, self.ctrl_dt)
+        self._add(impact, 1.0)
+        return impact
+
+    def _add(self, impact: Impact, factor: float) -> None:
+        wrench = np.concatenate([impact.force, impact.torque], axis=1)
+        self.forces[np.arange(len(wrench)), impact.body] += factor * wrench
 
     def _force(self) -> None:
         now = (self.control_steps >= self.force_begins) & (self.control_steps < self.force_begins + self.force_steps)

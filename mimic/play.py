@@ -11,6 +11,7 @@ from rich.table import Table
 from mimic.deploy.sim2sim import Policy
 from mimic.drive import drive, read_script, responses
 from mimic.evaluate import Evaluation, evaluate_policy, print_evaluation
+from mimic.mdp.goals import KINDS
 from mimic.progress import waiting
 from mimic.roam import Roaming, print_roaming, roam
 from motions.errors import InputError
@@ -59,11 +60,11 @@ def play_script(
         raise InputError(f"{path}: the policy follows its clip, it cannot be driven; one that can: mimic train humanoid_steer")
     if policy.spec.goal is None:
         raise InputError(f"{path}: the policy is told nothing; one that is: mimic train humanoid_steer")
-    kind = policy.spec.goal.kind
-    asked = read_script(script, kind)
+    kind = KINDS[policy.spec.goal.kind]
+    asked = read_script(script, policy.spec.goal.kind)
     with waiting("driving"):
         found = drive(policy, asked)
-    rows = responses(found, kind)
+    rows = responses(found, place=kind.place)
     table = Table(box=SIMPLE_HEAD, show_edge=False, title=f"{path}: {'stood' if found.stood else 'fell'}", title_justify="left")
     for name in rows[0]:
         table.add_column(name, justify="right")
@@ -75,9 +76,7 @@ def play_script(
         from mimic.view.plots import plot_drive
 
         seconds = np.arange(len(found.goals)) * found.ctrl_dt
-        plot_drive(
-            plot, seconds, found.goals, found.states.qvel[1:, :2] if kind == "heading" else found.states.qpos[1:, :2], kind
-        )
+        plot_drive(plot, seconds, found.goals, found.done, kind.numbers if kind.place else None)
         console.print(f"plot: {plot}", markup=False)
     return {"stood": bool(found.stood), "commands": rows}
 

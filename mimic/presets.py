@@ -184,6 +184,20 @@ def humanoid_strike() -> Config:
     )
 
 
+def humanoid_reach() -> Config:
+    """Our humanoid, keeping its right hand at points before it while it moves as its clips do."""
+    config = humanoid_style()
+    return replace(
+        config,
+        preset="humanoid_reach",
+        motion=tuple(str(shipped_clips()[name]) for name in ("walk", "basketball")),  # in one of them hands are busy
+        env_steps=4_000_000,
+        observation=replace(config.observation, actor=(*config.observation.actor, "reach")),
+        reward=replace(config.reward, goal=2.0),
+        goal=GoalConfig(kind="reach", turn=0.8, effector="right_forearm"),
+    )
+
+
 def humanoid_recover() -> Config:
     """Our humanoid, getting up by its clips from wherever it has fallen."""
     config = _humanoid()
@@ -289,6 +303,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
         humanoid_style,
         humanoid_steer,
         humanoid_strike,
+        humanoid_reach,
         humanoid_recover,
     )
 }

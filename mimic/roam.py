@@ -18,6 +18,7 @@ from mimic.deploy.simulation import OTHER_SIMULATOR, Simulation, other_simulator
 from mimic.mdp.goals import KINDS
 from mimic.mdp.style import SETTLING_S, StyleLayout, coverage, make_clusters, some_of, speed_distance, style_features, visited
 from mimic.mdp.terminations import fallen
+from mimic.points import points_row
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.motion import Motion
@@ -137,12 +138,14 @@ def measure(
     }
     if goals is not None and spec.goal is not None:
         after = KinematicState(*(part[1:] for part in run))
-        paid = np.where(np.arange(1, states)[:, None] < upright, KINDS[spec.goal.kind].reward(goals, after, policy.goals), 0.0)
+        kind, up = KINDS[spec.goal.kind], np.arange(1, states)[:, None] < upright
+        paid = np.where(up, kind.reward(goals, after, policy.goals), 0.0)
         row[f"{spec.goal.kind}_return"] = float(paid.mean())
-        if spec.goal.kind == "heading":
+        if not kind.place:
             slow = np.maximum(0.0, np.linalg.norm(goals, axis=-1) - _along(goals, after))
-            easy = np.where(np.arange(1, states)[:, None] < upright, np.exp(-2.5 * slow**2), 0.0)
+            easy = np.where(up, np.exp(-2.5 * slow**2), 0.0)
             row["heading_return_deepmimic"] = float(easy.mean())
+        row |= points_row(policy, goals, after, up)
     return row
 
 

@@ -57,6 +57,7 @@ AXES: dict[str, Axis] = {
         Axis("push", "push_m_s", "m/s", (0.25, 0.5, 0.75, 1.0)),
         Axis("forward", "forward_n", "N", (100, 200, 300, 450, 700)),
         Axis("sideways", "sideways_n", "N", (100, 200, 300, 450, 700)),
+        Axis("throw", "throw_kg", "kg at 5 m/s", (0.5, 1, 2, 4)),
         Axis("encoder_bias", "encoder_bias_rad", "rad", (0.01, 0.02, 0.05)),
         Axis("start", "start_rad", "rad", (0.05, 0.1, 0.2), nominal=START_RAD),
         Axis("dropped", "dropped", "%", (1, 5, 10), si=1e-2),

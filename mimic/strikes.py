@@ -26,7 +26,7 @@ def measure_strikes(policy: Policy, motion: Motion, model: mujoco.MjModel, *, se
     struck: share of the targets that were hit before the clip ended. stood: share of the robots whose anchor kept within 25 cm of
     the clip's height. nearest_m: how near the striking body came to its target's centre, in the mean [m].
     """
-    clip, anchor, striker = policy.reference(motion), policy.spec.anchor, policy.goals.striker
+    clip, anchor, striker = policy.reference(motion), policy.spec.anchor, policy.striker
     told = Once(policy, clip, np.random.default_rng(seed).uniform(-1.0, 1.0, (TARGETS, 4)).astype(np.float32))
     qpos, qvel = (np.repeat(part[:1], TARGETS, axis=0) for part in (clip.qpos, clip.qvel))
     link = Link(Simulation(model, policy.tracked_ids, qpos, qvel, policy.spec.curve), substeps(model, policy.spec.ctrl_dt))

@@ -42,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
     "mimic.deploy.policy": set(),
     "mimic.deploy.messages": set(),
     "mimic.deploy.simulation": {"motions", "mimic.robots.actuators"},
-    "mimic.deploy.sim2sim": {"motions", "mimic.mdp", "mimic.deploy.spec", "mimic.deploy.simulation"},
+    "mimic.deploy.sim2sim": {"motions", "mimic.mdp", "mimic.deploy.spec", "mimic.deploy.told", "mimic.deploy.simulation"},
 }
 ABOVE_ALL = {"mimic.cli", "mimic.__main__"}  # nobody but these two imports them
 

@@ -22,6 +22,7 @@ from mimic.config import (
     SamplingConfig,
     SimConfig,
     TerminationConfig,
+    ThrowConfig,
 )
 from mimic.presets import PRESETS
 from mimic.robots.stability import unstable_joints
@@ -119,11 +120,21 @@ def test_numbers_and_names_that_make_no_sense(changes: dict[str, Any], says: str
         ({"push": PushConfig(interval_s=0.01)}, "randomize.push.interval_s is 0.01, expected at least 0.02"),
         ({"push": PushConfig(linvel=(-1.0, 0.0, 0.0))}, r"randomize.push.linvel\[x\] is -1.0"),
         ({"push": PushConfig(angvel=(0.0, 0.0, NAN))}, r"randomize.push.angvel\[z\] is nan"),
+        ({"throw": ThrowConfig(mass=(2.0, 1.0))}, "randomize.throw.mass is 2.0 .. 1.0, expected two numbers of 0 or more"),
+        ({"throw": ThrowConfig(speed=(-1.0, 1.0))}, "randomize.throw.speed is -1.0 .. 1.0"),
+        ({"throw": ThrowConfig(interval_s=0.01)}, "randomize.throw.interval_s is 0.01, expected at least 0.02"),
     ],
 )
 def test_draws_that_cannot_be(changes: dict[str, Any], says: str):
     with pytest.raises(InputError, match=says):
         check_config(dataclasses.replace(Config(), randomize=RandomizeConfig(**changes)))
+
+
+def test_a_ball_at_a_body_the_robot_does_not_track_costs_nothing(tmp_path: Path):
+    config = Config(robot="tiny", randomize=RandomizeConfig(throw=ThrowConfig(mass=(1.0, 2.0), bodies=("trunks",))))
+    with pytest.raises(InputError, match=r"randomize.throw.bodies 'trunks'. Did you mean 'trunk'\?"):
+        create_run(tmp_path / "run", config, tiny_robot(), (tiny_motion(),))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_shove_of_a_body_the_robot_lacks_costs_nothing(tmp_path: Path):

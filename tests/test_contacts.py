@@ -68,7 +68,7 @@ def test_a_body_pressed_on_the_floor(block: Robot):
     """Its weight; more by what presses, less by what lifts. The arm, which touches nothing but air, feels nothing."""
     assert sensed_bodies(block.model) == ("block", "hand")  # what has no geom cannot touch
     pushes = [Push(jnp.array([0.0, 0.0, z]), jnp.asarray(block.model.body("block").id)) for z in (0.0, -20.0, 15.0)]
-    state = at_rest(block, [Drive(jnp.zeros(1), push=push) for push in pushes])
+    state = at_rest(block, [Drive(jnp.zeros(1), pushes=(push,)) for push in pushes])
     np.testing.assert_allclose(state.contact_forces[:, 0], [WEIGHT, WEIGHT + 20, WEIGHT - 15], rtol=1e-3)
     np.testing.assert_array_equal(state.contact_forces[:, 1], 0)
 

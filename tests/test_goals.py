@@ -10,8 +10,9 @@ from scipy.spatial.transform import Rotation
 from tiny import tiny_motion, tiny_robot
 
 from mimic.checks import check_config
-from mimic.config import Config, GoalConfig, RewardConfig, TerminationConfig
+from mimic.config import Config, GoalConfig, RewardConfig, TerminationConfig, from_dict
 from mimic.mdp.goals import HIT_M, KINDS, Terms, find_terms, shown_speeds
+from mimic.mdp.limbs import Effector
 from mimic.mdp.striking import Strike, strike_moment, strike_of, swiftest, turned_to
 from mimic.presets import make_preset
 from mimic.tasks.goals import Goals
@@ -24,8 +25,13 @@ ROBOT = tiny_robot()
 LIBRARY = pack([tiny_motion(121), tiny_motion(31)], ROBOT.body, ROBOT.tracked_bodies, 0.02)
 SHOWN = shown_speeds(LIBRARY, 0.02)
 STATE = KinematicState(*(part[40] for part in LIBRARY.frames))
-TERMS = Terms((0.5, 2.0), 0.6, (1.0, 4.0), (0.2, 0.5), 1)
+TERMS = Terms((0.5, 2.0), 0.6, (1.0, 4.0), (0.2, 0.5), Effector(1))
 U = np.random.default_rng(0).uniform(-1, 1, (2000, 4))
+
+
+def terms_of(goal: GoalConfig) -> Terms:
+    robot = ROBOT.body, ROBOT.default_qpos, ROBOT.tracked_bodies, ROBOT.end_effectors
+    return find_terms(goal, LIBRARY, *robot, 0.02)
 
 
 def many(state: KinematicState) -> KinematicState:
@@ -169,10 +175,10 @@ def test_who_strikes_and_when_is_what_the_clips_show():
     speed = np.linalg.norm(frames.xlinvel - frames.qvel[:, None, :3], axis=-1)
     assert swiftest(frames, [1, 2]) == 1 + int(speed[:, 1:3].max(axis=0).argmax())
     assert strike_moment(frames, 2) == int(speed[:, 2].argmax())
-    named = GoalConfig(kind="strike", striker=ROBOT.tracked_bodies[2])
-    assert find_terms(named, LIBRARY, ROBOT.tracked_bodies, ROBOT.end_effectors, 0.02).striker == 2
-    with pytest.raises(InputError, match="striker"):
-        find_terms(replace(named, striker="tail"), LIBRARY, ROBOT.tracked_bodies, ROBOT.end_effectors, 0.02)
+    named = GoalConfig(kind="strike", effector=ROBOT.tracked_bodies[2])
+    assert terms_of(named).effector == Effector(2)
+    with pytest.raises(InputError, match="effector"):
+        terms_of(replace(named, effector="tail"))
 
 
 @pytest.mark.parametrize("direction", [0.0, 1.0, -2.5])
@@ -205,7 +211,7 @@ def test_what_is_followed_is_aimed_in_training():
     goals = Goals(STRIKE, ROBOT, LIBRARY)
     clip, number = jnp.array(1), jnp.array(9)
     goal = goals.begun(jax.random.key(3), clip, number, STATE)
-    strike = strike_of(LIBRARY.at(slice(int(LIBRARY.clip_start[1]), None)), goals.terms.striker)
+    strike = strike_of(LIBRARY.at(slice(int(LIBRARY.clip_start[1]), None)), goals.terms.effector.body)
     frame = goals.library.lookup(clip, number)
     expected = turned_to(jax.tree.map(np.asarray, frame), np.asarray(9), strike, np.asarray(goal[:2]), 0.02)
     for found, wanted in zip(goals.aimed(frame, clip, number, goal), expected, strict=True):
@@ -218,7 +224,7 @@ def test_an_episode_keeps_its_target_and_begins_with_it_struck_where_the_clip_ha
     goals = Goals(STRIKE, ROBOT, LIBRARY)
     clip, key = jnp.array(0), jax.random.key(3)
     moment = int(goals.strikes.moment[0])
-    assert moment == strike_moment(LIBRARY.at(slice(0, int(LIBRARY.clip_length[0]))), goals.terms.striker)
+    assert moment == strike_moment(LIBRARY.at(slice(0, int(LIBRARY.clip_length[0]))), goals.terms.effector.body)
     before, after = (goals.begun(key, clip, jnp.array(frame), STATE) for frame in (moment, moment + 1))
     np.testing.assert_array_equal(before[:3], after[:3])
     assert (before[3], after[3]) == (0.0, 1.0)
@@ -233,3 +239,73 @@ def test_an_episode_keeps_its_target_and_begins_with_it_struck_where_the_clip_ha
 def test_a_strike_is_for_followers():
     with pytest.raises(InputError, match="for policies that follow"):
         check_config(replace(make_preset("humanoid_strike"), follow=False, termination=FREE, reward=STYLE))
+
+
+REACH = GoalConfig(kind="reach", effector="front_left")
+ARM = terms_of(REACH)
+
+
+def test_points_are_drawn_in_a_shell_about_the_shoulder_before_the_robot():
+    terms = ARM._replace(reach=(0.2, 0.3), turn=0.8, shoulder=(0.1, -0.2, 0.3))
+    away = KINDS["reach"].draw(U, many(STATE), terms) - np.array(terms.shoulder)
+    distance = np.linalg.norm(away, axis=1)
+    assert (distance.min(), distance.max()) == pytest.approx((0.2, 0.3), abs=0.002)
+    angle = np.arccos(away[:, 0] / distance)
+    assert angle.max() == pytest.approx(0.8, abs=0.01)
+    assert np.mean(angle < 0.4) == pytest.approx((1 - np.cos(0.4)) / (1 - np.cos(0.8)), abs=0.04), "by the cone's surface"
+    assert np.abs(away[:, 1:].mean(axis=0)).max() < 0.01, "to all sides"
+    assert KINDS["reach"].draw(U, many(STATE), terms._replace(turn=9.0))[:, 0].min() < -0.15, "all around, at most"
+
+
+def test_a_limb_of_a_robot_says_how_far_points_are():
+    """The tiny robot's leg: its foot's middle is 15 cm from the hip that is its shoulder."""
+    assert ARM.effector == Effector(1, (0.0, 0.0, -0.15))
+    assert ARM.shoulder == pytest.approx((0.2, 0.15, 0.0))
+    assert ARM.reach == pytest.approx((0.5 * 0.15, 0.9 * 0.15))
+    assert terms_of(replace(REACH, reach=(0.1, 0.12))).reach == (0.1, 0.12)
+    assert terms_of(GoalConfig(kind="reach")).effector == Effector(3, (0.0, 0.0, -0.15)), "the first of its end effectors"
+
+
+def test_a_hand_that_is_there_is_paid_in_full():
+    kind = KINDS["reach"]
+    there = ARM.effector.from_root(STATE)
+    assert kind.reward(there, STATE, ARM) == 1.0
+    assert kind.reward(there + np.array([0.0, 0.1, 0.0]), STATE, ARM) == pytest.approx(np.exp(-10 * 0.01), rel=1e-5)
+    assert kind.met(there, STATE, ARM) is there
+
+
+def test_a_clip_was_told_where_its_hand_was_when_the_next_second_was_full():
+    goals = Goals(Config(goal=REACH), ROBOT, LIBRARY)  # 121 frames at 60 Hz: 2 s, 101 frames
+    clip = LIBRARY.at(slice(0, 101))
+    for frame, there in ((0, 50), (49, 50), (50, 100), (99, 100)):
+        here = goals.library.lookup(jnp.array(0), jnp.array(frame))
+        turned = here._replace(qpos=here.qpos.at[3:7].set(jnp.array([0.6, 0.0, 0.0, 0.8])).at[:2].add(3.0))
+        for state in (here, turned):  # it goes along with the robot, wherever that is and faces
+            told = goals.begun(jax.random.key(0), jnp.array(0), jnp.array(frame), state)
+            then = KinematicState(*(np.asarray(part)[there] for part in clip))
+            np.testing.assert_allclose(told, ARM.effector.from_root(then), atol=1e-5)
+
+
+@pytest.mark.parametrize(("reach", "doubted"), [((0.15, 0.15), False), ((0.1, 0.15), True), ((0.15, 0.4), True)])
+def test_points_that_no_limb_gets_to_are_doubted_with_what_it_does(reach: tuple[float, float], doubted: bool):
+    doubt = Goals(Config(goal=replace(REACH, reach=reach)), ROBOT, LIBRARY).doubt
+    assert bool(doubt) == doubted
+    if doubted:
+        assert "front_left gets from 0.15 to 0.15 m away" in doubt
+
+
+def test_every_kind_says_what_its_numbers_are_and_what_a_file_holds():
+    for name, kind in KINDS.items():
+        terms = terms_of(replace(REACH, kind=name))
+        goal = kind.draw(np.zeros(4, np.float32), STATE, terms)
+        assert goal.shape == (len(kind.numbers),)
+        assert kind.done(STATE, terms).shape == (len(kind.numbers) - kind.once,)
+        assert bool(kind.columns) != kind.once, "what is drawn once is not told by files"
+        assert len(kind.columns) in (0, len(kind.numbers))
+
+
+def test_what_strikes_was_called_otherwise_in_older_files():
+    goal = from_dict(GoalConfig, {"kind": "strike", "striker": "trunk"})
+    assert goal == GoalConfig(kind="strike", effector="trunk")
+    with pytest.raises(InputError, match="key in config 'striking'"):
+        from_dict(GoalConfig, {"striking": "trunk"})

@@ -69,7 +69,7 @@ def test_a_target_is_whole_again_at_the_beginning(tmp_path: Path):
     session = Session(still_policy(tmp_path, STRIKE))
     assert session.told_once
     assert session.goal is not None
-    session.goal[:3] = session.state.xpos[0, session.policy.goals.striker]
+    session.goal[:3] = session.state.xpos[0, session.policy.striker]
     session.advance()
     assert session.goal[3] == 1.0
     session.begin()

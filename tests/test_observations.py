@@ -8,12 +8,14 @@ from scipy.spatial.transform import Rotation
 from states import moved, random_state, rotation
 
 from mimic.config import ObservationConfig
+from mimic.mdp.limbs import Effector
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 
 BODIES, JOINTS, ANCHOR, FUTURE = 4, 3, 2, 2
-LAYOUT = BodyLayout(ANCHOR, np.array([0.1, -0.2, 0.3]))
+TIP = (0.1, 0.2, -0.3)
+LAYOUT = BodyLayout(ANCHOR, np.array([0.1, -0.2, 0.3]), Effector(1, TIP))
 
 
 def observed(seed: int = 0) -> Observed:
@@ -40,6 +42,7 @@ def by_hand(o: Observed) -> dict[str, list[float]]:
     """Every term from its docstring, with scipy."""
     s, r = o.state, o.reference
     root, anchor = rotation(s.qpos[3:7]), rotation(s.xquat[ANCHOR])
+    hand = s.xpos[1] + rotation(s.xquat[1]).apply(TIP) - s.qpos[:3]
     bodies = range(BODIES)
     future, future_motion = [], []
     for h in range(FUTURE):
@@ -73,6 +76,7 @@ def by_hand(o: Observed) -> dict[str, list[float]]:
         "heading": list(towards(root, o.goal[:2])),
         "location": list(towards(root, o.goal[:2] - s.qpos[:2])),
         "strike": [*towards(root, o.goal[:2] - s.qpos[:2]), o.goal[2] - s.qpos[2], o.goal[3]],
+        "reach": [*o.goal[:3], *(o.goal[:3] - [*towards(root, hand[:2]), hand[2]])],
     }
 
 
@@ -137,11 +141,12 @@ def test_no_term_knows_where_in_the_world_it_is(name: str):
     for state, yaw in ((o.state, 0.4), (o.reference, 1.3)):  # upright: the heading of a body lying down is no heading
         state.xquat[ANCHOR] = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
     future = [moved(type(o.state)(*(part[h] for part in o.future)), turn, shift) for h in range(FUTURE)]
+    told = turn.apply(o.goal[:3]) + (shift if name in ("location", "strike") else 0.0)
     elsewhere = o._replace(
         state=moved(o.state, turn, shift),
         reference=moved(o.reference, turn, shift),
         future=type(o.state)(*(np.stack(parts) for parts in zip(*future))),
-        goal=np.array([*(turn.apply(o.goal[:3]) + (shift if name in ("location", "strike") else 0.0)), o.goal[3]]),
+        goal=o.goal if name == "reach" else np.array([*told, o.goal[3]]),
     )
     np.testing.assert_allclose(TERMS[name](elsewhere, LAYOUT), TERMS[name](o, LAYOUT), atol=1e-12)
 

@@ -238,8 +238,44 @@ def test_starts_differ_within_bounds_and_stand_on_the_ground(policy: Policy):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"mass": -1.0}, {"friction": 0.0}, {"push_m_s": -0.1}, {"dropped": 1.0}, {"noise": float("nan")}]
+    "wrong",
+    [{"mass": -1.0}, {"friction": 0.0}, {"push_m_s": -0.1}, {"throw_kg": -1.0}, {"dropped": 1.0}, {"noise": float("nan")}],
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, float]):
     with pytest.raises(InputError, match=next(iter(wrong))):
         Perturbation(**wrong)
+
+
+def test_balls_hit_every_two_seconds_and_leave_nothing_behind(policy: Policy):
+    link, free = linked(policy, 50, throw_kg=2.0), linked(policy, 50)
+    hold, hit = np.broadcast_to(policy.reference(MOTION).qpos[0, 7:], (50, 4)), np.zeros((200, 50), bool)
+    for step in range(200):
+        link.drive(hold)
+        assert not link.simulation.batch.xfrc_applied.any(), "what has hit acts no more"
+        free.drive(hold)
+        hit[step] = (link.simulation.batch.qvel != free.simulation.batch.qvel).any(axis=1)
+    first = hit.argmax(axis=0)
+    assert first.min() >= 1
+    assert hit[100].all()
+    assert len(np.unique(first)) > 20, "each at a moment of its own"
+    moved = np.abs(link.simulation.batch.qpos - free.simulation.batch.qpos)[:, :2].max(axis=1)
+    assert np.median(moved) > 0.02
+    again = linked(policy, 50, throw_kg=2.0)
+    for _ in range(200):
+        again.drive(hold)
+    np.testing.assert_array_equal(again.simulation.batch.qpos, link.simulation.batch.qpos)
+
+
+def test_a_heavier_ball_hits_the_same_place_harder(policy: Policy):
+    light, heavy = linked(policy, 50, throw_kg=0.5), linked(policy, 50, throw_kg=2.0)
+    state = light.simulation.state()
+    for step in range(1, 101):
+        light.control_steps = heavy.control_steps = step
+        light.forces[:] = heavy.forces[:] = 0.0
+        small, large = (link._throw() for link in (light, heavy))
+        np.testing.assert_array_equal(small.body, large.body)
+        size = np.linalg.norm(small.force, axis=1)
+        assert (size < 0.5 * 5.0 / 0.02 + 20).all(), "no more than its momentum, but for how fast it is met"
+        assert (np.linalg.norm(large.force, axis=1)[size > 0] > size[size > 0]).all()
+        np.testing.assert_allclose(light.forces[np.arange(50), small.body, :3], small.force)
+    np.testing.assert_array_equal(light.simulation.state().qpos, state.qpos)

@@ -200,9 +200,9 @@ def test_shoves_come_as_often_and_as_hard_as_asked():
     assert hit.mean() == pytest.approx(0.02 / 0.1, abs=0.03)
     assert not kicks[:, 6:].any()
     np.testing.assert_allclose(np.abs(kicks).max(axis=0)[:6], [0.5, 0.4, 0, 0, 0, 0.3], rtol=0.05, atol=1e-6)
-    force = np.linalg.norm(drives.push.force, axis=1)
+    force = np.linalg.norm(drives.pushes[0].force, axis=1)
     assert force.max() <= 10.0 + 1e-5
-    assert np.abs(drives.push.force[:, 2]).max() == 0.0
+    assert np.abs(drives.pushes[0].force[:, 2]).max() == 0.0
     changes = np.flatnonzero(np.diff(force) != 0)
     assert len(changes) > 20
     alone = [b - a for a, b in pairwise(changes) if force[a + 1] > 0 and force[b + 1] == 0]

@@ -20,6 +20,7 @@ from mimic.deploy.sim2sim import frame_of
 from mimic.deploy.simulation import read_state
 from mimic.deploy.spec import PolicySpec
 from mimic.mdp.goals import KINDS
+from mimic.mdp.limbs import Effector, limb_of
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
 from mimic.robots import Robot
 from motions import rotations
@@ -104,7 +105,9 @@ def expected_terms(names: tuple[str, ...], raw: dict, state: KinematicState, fra
         drawn=np.zeros(0, np.float32),
         goal=raw.get("goal"),
     )
-    return observe(names, observed, BodyLayout(1, ROBOT.default_qpos[7:].astype(np.float32)))
+    limb = limb_of(BODY, ROBOT.default_qpos, "left_foot", ROBOT.end_effectors)
+    effector = Effector(ROBOT.tracked_bodies.index("left_foot"), limb.tip)
+    return observe(names, observed, BodyLayout(1, ROBOT.default_qpos[7:].astype(np.float32), effector))
 
 
 @pytest.mark.parametrize("term", [name for name in TERMS if name != "randomization"])  # no robot can know that

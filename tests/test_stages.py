@@ -165,6 +165,15 @@ def test_what_cannot_be_learnt_is_refused(change: dict, named: str):
         check_config(replace(STEER, **change))
 
 
+def test_a_limb_that_the_robot_lacks_is_refused_before_hours_of_training(tmp_path: Path):
+    """The tracker, which comes first, does not need it; nothing is begun."""
+    reach = make_preset("humanoid_reach")
+    for name, said in (("tail", "goal.effector 'tail'"), ("pelvis", "no joint moves")):
+        with pytest.raises(InputError, match=said):
+            Train(replace(reach, goal=replace(reach.goal, effector=name)), tmp_path / "reach", False, False, Cluster()).run()
+    assert not list(tmp_path.iterdir())
+
+
 def test_who_follows_no_clip_teaches_nobody_to():
     with pytest.raises(InputError, match="follows no clip"):
         check_student(replace(STEER, follow=True), STEER)

@@ -28,8 +28,8 @@ def test_the_file_says_what_it_strikes_with_and_where(tmp_path: Path):
     told = read_spec(tmp_path / "p.json").goal
     assert told is not None
     assert (told.kind, told.distance, told.height, told.turn) == ("strike", (0.05, 0.3), (0.1, 0.6), 3.1)
-    assert told.striker in ROBOT.end_effectors
-    assert policy.goals.striker == ROBOT.tracked_bodies.index(told.striker)
+    assert told.effector in ROBOT.end_effectors
+    assert policy.striker == ROBOT.tracked_bodies.index(told.effector)
     assert strikes(policy)
     assert not strikes(still_policy(tmp_path, replace(FOLLOWING, goal=GoalConfig())))
 
@@ -44,8 +44,8 @@ def test_what_the_striking_body_comes_near_is_hit(tmp_path: Path):
     clip = policy.reference(MOTION)
     u = np.random.default_rng(0).uniform(-1, 1, (TARGETS, 4)).astype(np.float32)
     targets = Once(policy, clip, u).goal[:, :3]
-    assert np.linalg.norm(targets[:, :2] - clip.qpos[strike_moment(clip, policy.goals.striker), :2], axis=1).max() < 0.301
-    way = evaluate_policy(policy).rollouts[0].states.xpos[:, policy.goals.striker]  # the action is zero, whatever it is told
+    assert np.linalg.norm(targets[:, :2] - clip.qpos[strike_moment(clip, policy.striker), :2], axis=1).max() < 0.301
+    way = evaluate_policy(policy).rollouts[0].states.xpos[:, policy.striker]  # the action is zero, whatever it is told
     nearest = np.linalg.norm(way[:, None] - targets, axis=-1).min(axis=0)
     assert row["struck"] == pytest.approx(np.mean(nearest < HIT_M), abs=1.01 / TARGETS)
     assert row["nearest_m"] == pytest.approx(nearest.mean(), rel=1e-3)

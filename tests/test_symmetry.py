@@ -34,7 +34,7 @@ FRAMES, IMAGES = (pack([m], ROBOT.body, ROBOT.tracked_bodies, DT).frames for m i
 JOINTS = mirror_map(ROBOT.body)
 ACTION = Image(JOINTS.joint, JOINTS.sign)
 LAYOUT = BodyLayout(ROBOT.tracked_bodies.index(ROBOT.anchor_body), ROBOT.default_qpos[7:])
-WITHOUT_IMAGE = ("phase", "clip_time", "randomization")
+WITHOUT_IMAGE = ("phase", "clip_time", "randomization", "reach")
 
 
 def part(frames: KinematicState, index: Any) -> KinematicState:

@@ -84,7 +84,7 @@ def loop(frame: int, model: mujoco.MjModel, ctrl: np.ndarray, torque: np.ndarray
 CTRL = RNG.normal(size=(3, SUBSTEPS, 4), scale=0.08).astype(np.float32)
 TORQUE = RNG.normal(size=(3, 4)).astype(np.float32)
 FORCE = RNG.normal(size=(3, 3), scale=20).astype(np.float32)
-DRIVES = [Drive(CTRL[i], TORQUE[i], Push(FORCE[i], PUSHED), variation(i)) for i in range(3)]
+DRIVES = [Drive(CTRL[i], TORQUE[i], (Push(FORCE[i], PUSHED),), variation(i)) for i in range(3)]
 
 
 def test_native_steps_the_edited_model():

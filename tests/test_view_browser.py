@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from commands import call, refusal
 from test_live import FOLLOWING, MOTION, ROBOT, STRIKE
+from test_points import LOOSE
 from tiny_policy import FREE, still_policy
 
 from mimic.view.geometry import body_triangles, geom_triangles
 from motions.errors import InputError
 from motions.motion import save_motion
+from motions.rotations import yaw_quat
 
 viser = pytest.importorskip("viser", reason="viser is not installed: pip install 'mimic-mjx[view]'")
 
@@ -94,6 +96,28 @@ def test_targets_hang_on_a_handle(window: Window, tmp_path: Path):
     view.tell_place(np.array([0.1, 0.2, 0.3]))
     view.session.take()
     np.testing.assert_allclose(view.session.goal, [0.1, 0.2, 0.3, 0.0], atol=1e-6)
+
+
+def test_points_hang_on_a_handle_that_goes_along_with_the_root(window: Window, tmp_path: Path):
+    view = LiveView(window, still_policy(tmp_path, LOOSE))
+    assert view.target is not None
+    np.testing.assert_allclose(view.target.position, view.session.goal, atol=1e-6)
+    batch = view.session.link.simulation.batch
+    batch.qpos[0, :2], batch.qpos[0, 3:7] = (2.0, -1.0), (np.cos(0.6), 0.0, 0.0, np.sin(0.6))
+    hand = view.session.policy.goals.effector.from_root(view.session.state)[0]
+    view.tell_place(hand)
+    view.session.advance()
+    view.show()
+    np.testing.assert_allclose(view.session.goal, hand, atol=1e-6)
+    np.testing.assert_allclose(view.target_base.position, view.session.state.qpos[0, :3], atol=1e-6)
+    np.testing.assert_allclose(view.target_base.wxyz, yaw_quat(view.session.state.qpos[0, 3:7]), atol=1e-6)
+    assert "m to go" in view.status.content
+    assert view.target_ball.color == (60, 170, 90), "it is there"
+    view.tell_place(hand + np.array([0.0, 0.3, 0.0]))
+    view.session.take()
+    view.show()
+    assert "0.30 m to go" in view.status.content
+    assert view.target_ball.color == (200, 60, 50)
 
 
 def test_a_clip_plays_seeks_and_steps(window: Window):

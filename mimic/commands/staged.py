@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def check_stages(config: Config, folder: Path) -> None:
     """Raise `InputError` for what a later stage would refuse, after hours of those before it."""
-    from mimic.checks import check_config
+    from mimic.checks import check_config, check_fits
+    from mimic.sources import find_robot
     from mimic.stages import begun, stages_before
     from mimic.teacher import check_student
 
@@ -29,6 +30,7 @@ def check_stages(config: Config, folder: Path) -> None:
     tracker, student = stages_before(config, folder)
     for one in (tracker.config, student.config, begun(config, folder)):
         check_config(one)
+    check_fits(config, find_robot(config, lambda line: None))  # what is to be said of it is said when it is trained
     check_student(student.config, tracker.config)
 
 

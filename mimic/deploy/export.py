@@ -21,8 +21,10 @@ from mimic.deploy.chain import chain_to
 from mimic.deploy.graph import Layers, policy_model, ros_model
 from mimic.deploy.shown import Shown, shown_by
 from mimic.deploy.sim2sim import Policy, rollout
-from mimic.deploy.spec import GoalInfo, MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
+from mimic.deploy.spec import MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
+from mimic.deploy.told import goal_info
 from mimic.mdp.goals import KINDS
+from mimic.mdp.limbs import Effector
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
 from mimic.robots import Robot
@@ -146,6 +148,8 @@ def make_spec(
     """The spec of a policy of `config`; its `files` are still empty."""
     if shown is None and (not config.follow or config.goal.kind is not None):
         shown = shown_by([motion], robot, config)
+    kind = config.goal.kind
+    goal = None if kind is None or shown is None else goal_info(kind, shown.goals, robot.tracked_bodies)
     clip = resample(motion, 1.0 / config.sim.ctrl_dt)
     motors = config.sim.actuator == "motor"
     return PolicySpec(
@@ -158,7 +162,7 @@ def make_spec(
         action=config.action,
         action_scale=_floats(config.action.scale * robot.effort / robot.kp),
         sim=config.sim,
-        observation=_observation_terms(config, robot),
+        observation=_observation_terms(config, robot, None if shown is None else shown.goals.effector),
         observation_clip=config.observation.clip,
         velocity_limit=_limits(robot.velocity_limit) if motors else (),
         corner_velocity=_limits(robot.corner_velocity) if motors else (),
@@ -168,7 +172,7 @@ def make_spec(
         end_effectors=robot.end_effectors,
         termination=HEIGHT_RULE if config.follow else config.termination,
         follow=config.follow,
-        goal=_goal(config, robot, shown),
+        goal=goal,
         lowest=() if config.follow or shown is None else shown.lowest,
         motion=MotionInfo(clip.name, clip.num_frames, clip.loop, clip.source, clip.licence),
         joint_lower=_limits(robot.body.joint_range[:, 0]),
@@ -178,16 +182,7 @@ def make_spec(
     )
 
 
-def _goal(config: Config, robot: Robot, shown: Shown | None) -> GoalInfo | None:
-    kind = config.goal.kind
-    if kind is None or shown is None:
-        return None
-    terms = shown.goals
-    striker = None if terms.striker is None else robot.tracked_bodies[terms.striker]
-    return GoalInfo(kind, KINDS[kind].numbers, terms.speed, terms.turn, terms.distance, terms.height, striker)
-
-
-def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, ...]:
+def _observation_terms(config: Config, robot: Robot, effector: Effector | None) -> tuple[ObservationTerm, ...]:
     """Sizes by evaluating every term once, on states of halves: their quaternions are unit."""
     model, bodies, horizon = robot.model, len(robot.tracked_bodies), len(config.observation.future_frames)
 
@@ -195,7 +190,7 @@ def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, .
         shapes = (model.nq,), (model.nv,), (bodies, 3), (bodies, 4), (bodies, 3), (bodies, 3)
         return KinematicState(*(np.full((*batch, *shape), 0.5, np.float32) for shape in shapes))
 
-    layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32))
+    layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32), effector)
     last, none = np.zeros(len(robot.joint_names), np.float32), np.zeros(0, np.float32)
     goal = None if config.goal.kind is None else np.zeros(len(KINDS[config.goal.kind].numbers), np.float32)
     nothing = Observed(halves(), halves(), halves(horizon), last, np.float32(0), np.float32(0), none, goal)

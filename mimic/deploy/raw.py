@@ -9,6 +9,7 @@ import onnx
 from mimic.deploy.graph import assemble
 from mimic.deploy.recorded import GraphWriter, argument
 from mimic.deploy.spec import PolicySpec
+from mimic.deploy.told import terms_of
 from mimic.mdp.goals import KINDS
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.striking import strike_of, turned_to
@@ -30,7 +31,9 @@ class RawObserver:
         """clip: the reference states (F, ...) at the control rate, float32."""
         self.spec, self.body, self.clip = spec, body, clip
         self._tracked_ids = body.body_ids(spec.tracked_bodies)
-        self._layout = BodyLayout(spec.anchor, np.array(spec.default_joints))
+        told = terms_of(spec)
+        self._effector = None if told is None else told.effector
+        self._layout = BodyLayout(spec.anchor, np.array(spec.default_joints), self._effector)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -70,8 +73,8 @@ class RawObserver:
         """Frames as they are followed: on the way to the target, where there is one."""
         if goal is None or self.spec.goal is None or not KINDS[self.spec.goal.kind].once:
             return frames
-        assert self.spec.goal.striker is not None
-        strike = strike_of(self.clip, self.spec.tracked_bodies.index(self.spec.goal.striker))
+        assert self._effector is not None
+        strike = strike_of(self.clip, self._effector.body)
         target = goal[None, :2] if number.ndim else goal[:2]
         return turned_to(frames, number.astype(np.float32), strike, target, self.spec.ctrl_dt)
 

@@ -23,5 +23,6 @@ def shown_by(motions: Sequence[Motion], robot: Robot, config: Config) -> Shown:
     ctrl_dt = config.sim.ctrl_dt
     library = pack(motions, robot.body, robot.tracked_bodies, ctrl_dt)
     lowest = lowest_of(library, robot.tracked_bodies, config.termination)
-    goals = find_terms(config.goal, library, robot.tracked_bodies, robot.end_effectors, ctrl_dt)
+    robot_parts = robot.body, robot.default_qpos, robot.tracked_bodies, robot.end_effectors
+    goals = find_terms(config.goal, library, *robot_parts, ctrl_dt)
     return Shown(tuple(float(height) for height in lowest.min(axis=0)), goals)

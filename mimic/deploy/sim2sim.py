@@ -17,6 +17,7 @@ import numpy as np
 
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.deploy.spec import PolicySpec, read_spec, require_side_file, side_file
+from mimic.deploy.told import terms_of
 from mimic.mdp.goals import KINDS, Terms, told_by_clip
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
@@ -66,15 +67,21 @@ class Policy:
 
     @cached_property
     def layout(self) -> BodyLayout:
-        return BodyLayout(self.spec.anchor, np.array(self.spec.default_joints, np.float32))
+        effector = None if self.spec.goal is None else self.goals.effector
+        return BodyLayout(self.spec.anchor, np.array(self.spec.default_joints, np.float32), effector)
 
     @cached_property
     def goals(self) -> Terms:
         """What the goals it was told in training were drawn between; of a policy that is told anything."""
-        told = self.spec.goal
+        told = terms_of(self.spec)
         assert told is not None
-        striker = None if told.striker is None else self.spec.tracked_bodies.index(told.striker)
-        return Terms(told.speed, told.turn, told.distance, told.height, striker)
+        return told
+
+    @property
+    def striker(self) -> int:
+        """The tracked body that strikes, of a policy that does."""
+        assert self.goals.effector is not None
+        return self.goals.effector.body
 
     @cached_property
     def _gains(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -127,10 +134,9 @@ class Policy:
         they are, (), or (H,) of a further last leading axis."""
         if goal is None or self.spec.goal is None or not KINDS[self.spec.goal.kind].once:
             return frames
-        assert self.goals.striker is not None
         target = goal[..., None, :2] if number.ndim else goal[..., :2]
         number = np.minimum(number, len(clip.qpos) - 1).astype(np.float32)
-        turned = turned_to(frames, number, strike_of(clip, self.goals.striker), target, self.spec.ctrl_dt)
+        turned = turned_to(frames, number, strike_of(clip, self.striker), target, self.spec.ctrl_dt)
         return KinematicState(*(part.astype(np.float32, copy=False) for part in turned))
 
     def act(self, observation: np.ndarray) -> np.ndarray:
@@ -238,9 +244,8 @@ class Once:
 
     def __init__(self, policy: Policy, clip: KinematicState, u: np.ndarray) -> None:
         assert policy.spec.goal is not None
-        assert policy.goals.striker is not None
         self.kind, self.terms = KINDS[policy.spec.goal.kind], policy.goals
-        strikes = frame_of(clip, int(strike_of(clip, policy.goals.striker).moment))
+        strikes = frame_of(clip, int(strike_of(clip, policy.striker).moment))
         self.goal = self.kind.draw(
             u, KinematicState(*(np.broadcast_to(part, (len(u), *part.shape)) for part in strikes)), self.terms
         )
@@ -262,7 +267,7 @@ def told_as(policy: Policy, clip: KinematicState) -> Callable[[KinematicState], 
         def at(frame: int) -> KinematicState:
             return KinematicState(*(np.broadcast_to(part, (len(state.qpos), *part.shape)) for part in frame_of(clip, frame)))
 
-        return told_by_clip(kind, at, next(frames), len(clip.qpos) - 1, policy.spec.ctrl_dt, state)
+        return told_by_clip(kind, at, next(frames), len(clip.qpos) - 1, policy.spec.ctrl_dt, state, policy.goals)
 
     return tell
 

@@ -90,13 +90,19 @@ class GoalInfo:
     """Of heading: slowest and fastest it was trained for [m/s]."""
     turn: float
     """Of heading: largest angle between what it was told in training and where it faced then; of strike: between the target and
-    where the clip strikes [rad]."""
+    where the clip strikes; of reach: between straight ahead and the way from the shoulder to the point [rad]."""
     distance: tuple[float, float]
     """Of location: how far away it was told to go in training; of strike: how far from over the root the target was [m]."""
     height: tuple[float, float] = (0.0, 0.0)
     """Of strike: how high the target was in training [m]."""
-    striker: str | None = None
-    """Of strike: the tracked body that hits the target."""
+    effector: str | None = field(default=None, metadata={"was": "striker"})
+    """Of strike: the tracked body that hits the target; of reach: the one whose point `tip` is brought somewhere."""
+    tip: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """In that body's frame [m]."""
+    shoulder: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Of reach: where its limb begins, from the root in the root's heading frame [m]."""
+    reach: tuple[float, float] = (0.0, 0.0)
+    """Of reach: how far from there the points were in training [m]."""
 
 
 @dataclass(frozen=True)

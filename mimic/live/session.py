@@ -61,9 +61,19 @@ class Session:
         return self.goal is not None and self.kind.once
 
     @property
-    def struck(self) -> bool:
-        """Whether it has hit that target."""
-        return self.told_once and self.goal is not None and bool(self.goal[-1])
+    def to_go_m(self) -> float | None:
+        """How far it is from where it is told to be [m]; None where it is told no place."""
+        if self.goal is None or not self.kind.place:
+            return None
+        return float(np.linalg.norm(self.kind.away(self.goal[None], self.state, self.policy.goals)))
+
+    @property
+    def there(self) -> bool:
+        """Whether it has hit its target, or is where it is to be."""
+        if self.told_once and self.goal is not None:
+            return bool(self.goal[-1])
+        to_go, near = self.to_go_m, None if self.goal is None else self.kind.near_m
+        return to_go is not None and near is not None and to_go < near
 
     def begin(self) -> None:
         """Put it at the beginning of its clip."""

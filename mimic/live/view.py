@@ -19,9 +19,11 @@ from mimic.view.charts import Charts
 from mimic.view.grab import Grab
 from mimic.view.overlays import ActingLayer, ErrorLayer
 from motions.motion import Motion
+from motions.rotations import yaw_quat
 
 FRAMES_PER_S = 30.0
 BEHIND_S = 0.25  # of real time that the physics may lag before it lets go of it
+BALL_M = 0.1  # the radius of what is drawn of a place
 PUSHES = {"forward": (1.0, 0.0), "back": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
 PAD_PUSH, PAD_BEGIN = 0.5, 7  # [m/s] of a gamepad's first four buttons, which are `PUSHES`; the number of its start button
 Newer = Callable[[], Policy | None]
@@ -100,8 +102,10 @@ class LiveView:
                 self.colours.show(lambda: errors)
             self.charts.show(lambda: self.session.traces)
             self.status.content = self._says()
-            if self.target is not None and self.session.told_once:
-                self.target_ball.color = (60, 170, 90) if self.session.struck else (200, 60, 50)
+            if self.target is not None:
+                self.target_ball.color = (60, 170, 90) if self.session.there else (200, 60, 50)
+                if self.session.kind.own and np.isfinite(qpos).all():
+                    self.target_base.position, self.target_base.wxyz = qpos[:3], yaw_quat(qpos[3:7])
         self.sent += 1
 
     def _says(self) -> str:
@@ -114,6 +118,8 @@ class LiveView:
             lines.append(f"error {session.errors.mean():.0f} mm")
         speed = float(np.linalg.norm(session.state.qvel[0, :2]))
         lines += [f"{speed:.2f} m/s", f"falls {session.falls}"]
+        if session.to_go_m is not None:
+            lines.append(f"{session.to_go_m:.2f} m to go")
         if self.swaps:
             lines.append(f"policy {self.swaps + 1}")
         return "  \n".join(lines)
@@ -180,13 +186,13 @@ class LiveView:
         on_click(gui.add_button("Begin with this body"), vary)
 
     def _goal_controls(self) -> None:
-        """Speed and direction by sliders; places and targets by a handle in the scene."""
+        """Speed and direction by sliders; places, points and targets by a handle in the scene."""
         self.target = None
         told = self.session.policy.spec.goal
         if told is None:
             return
         gui, scene = self.window.server.gui, self.window.server.scene
-        if told.kind == "heading":
+        if not self.session.kind.place:
             with gui.add_folder("Told"):
                 high = float(np.ceil(10 * told.speed[1]) / 10)
                 speed = gui.add_slider("Speed [m/s]", 0.0, high, 0.05, float(np.round(np.mean(told.speed), 2)))
@@ -212,10 +218,12 @@ class LiveView:
             tell()
             return
         assert self.session.goal is not None
-        place = np.zeros(3)
-        place[: 2 + self.session.told_once] = self.session.goal[: 2 + self.session.told_once]
-        self.target = scene.add_transform_controls(f"{WORLD}/target", scale=0.4, disable_rotations=True, position=place)
-        self.target_ball = scene.add_icosphere(f"{WORLD}/target/ball", radius=0.1, color=(200, 60, 50))
+        place, numbers = np.zeros(3), self._place_numbers
+        place[:numbers] = self.session.goal[:numbers]
+        self.target_base = scene.add_frame(f"{WORLD}/told", show_axes=False)  # goes along with the root, where its numbers do
+        node = f"{WORLD}/told/target"
+        self.target = scene.add_transform_controls(node, scale=0.4, disable_rotations=True, position=place)
+        self.target_ball = scene.add_icosphere(f"{node}/ball", radius=BALL_M, color=(200, 60, 50), opacity=0.6)
 
         @self.target.on_update
         def _(_: object) -> None:
@@ -237,7 +245,7 @@ class LiveView:
                 self._asked.put(self.session.begin)
         ahead, left = -pad.axes.get(1, 0.0), -pad.axes.get(0, 0.0)
         told = self.session.policy.spec.goal
-        if told is not None and told.kind == "heading" and (ahead or left):
+        if told is not None and not self.session.kind.place and (ahead or left):
             self.tell_heading(min(1.0, np.hypot(ahead, left)) * told.speed[1], float(np.degrees(np.arctan2(left, ahead))))
 
     def tell_heading(self, speed: float, degrees: float) -> None:
@@ -246,5 +254,10 @@ class LiveView:
         self.session.tell(np.array([speed * np.cos(angle), speed * np.sin(angle)]))
 
     def tell_place(self, place: np.ndarray) -> None:
-        """A place (3,) in the world; a target is whole again."""
-        self.session.tell(np.array([*place, 0.0]) if self.session.told_once else place[:2])
+        """A place (3,), in the world or from the root as it faces; a target is whole again."""
+        self.session.tell(np.array([*place[: self._place_numbers], *([0.0] if self.session.told_once else [])]))
+
+    @property
+    def _place_numbers(self) -> int:
+        """How many of the goal's numbers are a place's."""
+        return len(self.session.kind.numbers) - self.session.told_once

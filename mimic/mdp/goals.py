@@ -1,58 +1,90 @@
-"""Goals: what a robot is told to do, as a few numbers in the world. Numpy and JAX, any leading axes; rewards are in [0, 1].
+"""Goals: what a robot is told to do, as a few numbers. Numpy and JAX, any leading axes; rewards are in [0, 1].
 
-A kind of goal is a `Kind`: its numbers, how they are drawn, read off a clip, and paid for. What the robot sees of them is an
-observation term of the same name (`mimic.mdp.observations`).
+A kind of goal is a row of `KINDS`: what its numbers are, what of a robot they are compared with, how they are drawn. What the
+robot sees of them is an observation term of the same name (`mimic.mdp.observations`); all else follows from the row: what it is
+paid, what a clip was told, what a command file holds, when a place is reached.
 
 A strike is not read off a clip but drawn once in an episode, about where the clip strikes: at the moment when the striking
 body is fastest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from mimic.config import GoalConfig, Range
+from mimic.config import GoalConfig, Range, Vector
+from mimic.mdp.limbs import Effector, highest_end, limb_of
 from mimic.mdp.striking import swiftest
 from motions.errors import unknown_name
-from motions.kinematics import KinematicState
+from motions.kinematics import Body, KinematicState
 from motions.library import MotionLibrary
 from motions.rotations import Array, namespace, quat_conj, quat_mul, quat_rotate, yaw_quat
 
 AHEAD_S = 0.5  # [s] over which a clip's own velocity is taken for what it was told
-WAY_S = 3.0  # [s] after which a clip was told another place: where it is then
 HIT_M = 0.2  # [m] a target is struck by a body whose centre comes so near (Peng et al. 2018)
+REACHED_M = 0.1  # [m] a point is reached by a hand that comes so near: a hand's length, nearly
+OF_LIMB = (0.5, 0.9)  # of its longest: how far a limb reaches out, bent enough to go anywhere and not quite straight
 
 
 class Terms(NamedTuple):
-    """What goals are drawn between: `GoalConfig`, with what it leaves to the clips. striker: the tracked body that strikes, where
-    one does."""
+    """What goals are drawn between: `GoalConfig`, with what it leaves to clips and robot. effector: what strikes or reaches, if
+    anything; shoulder (3,): where its limb begins, from the root in its heading frame [m]; reach: how far from there."""
 
     speed: Range
     turn: float
     distance: Range
     height: Range
-    striker: int | None
+    effector: Effector | None = None
+    shoulder: Vector = (0.0, 0.0, 0.0)
+    reach: Range = (0.0, 0.0)
 
 
 class Kind(NamedTuple):
-    """numbers: what the goal's numbers are, for people and files. draw(u, state, terms): a goal for a robot at `state`, from
-    u (4,) uniform in [-1, 1]; where `read` is None, drawn once, about a clip that is at `state` where it strikes.
-    reward(goal, state, terms). read(now, later, seconds): the goal of a clip that is at `now`, and at `later` `seconds` after.
-    met(goal, state, terms): the goal after a step that led to `state`. place: somewhere to go to, not what is done all the
-    while."""
+    """numbers: what the goal's numbers are, for people and files. columns: those of a command file, beside time_s.
+
+    done(state, terms): what the robot does about it: the same numbers, but for what only the goal knows. rate: it is paid
+    exp(-rate |asked - done|^2). draw(u, state, terms): a goal for a robot at `state`, from u (4,) uniform in [-1, 1].
+
+    way_s: of a place to go to, seconds after which a clip was told another one; None: what it is told is done all the while.
+    once: drawn once in an episode about a clip that is at `state` where it does it, and from when it is met paid in full: so says
+    its last number. near_m: how near a place counts as reached, where that is counted. own: whether its numbers are counted from
+    the robot's root in its heading frame, not in the world."""
 
     numbers: tuple[str, ...]
+    columns: tuple[str, ...]
     draw: Callable[[Array, KinematicState, Terms], Array]
-    reward: Callable[[Array, KinematicState, Terms], Array]
-    read: Callable[[KinematicState, KinematicState, Array], Array] | None
-    met: Callable[[Array, KinematicState, Terms], Array] = lambda goal, state, terms: goal
-    place: bool = False
+    done: Callable[[KinematicState, Terms], Array]
+    rate: float
+    way_s: float | None = None
+    once: bool = False
+    near_m: float | None = None
+    own: bool = False
 
     @property
-    def once(self) -> bool:
-        """Whether it is drawn once in an episode, about where the clip does it, not read off the clip."""
-        return self.read is None
+    def place(self) -> bool:
+        """Whether it is somewhere to go to; else a velocity."""
+        return self.once or self.way_s is not None
+
+    def away(self, goal: Array, state: KinematicState, terms: Terms) -> Array:
+        """From what the robot does to what it is told, (..., n)."""
+        done = self.done(state, terms)
+        return goal[..., : done.shape[-1]] - done
+
+    def reward(self, goal: Array, state: KinematicState, terms: Terms) -> Array:
+        """exp(-rate |asked - done|^2), and 1 from when a goal that is drawn once is met."""
+        xp, away = namespace(state.qpos), self.away(goal, state, terms)
+        paid = xp.exp(-self.rate * xp.sum(away**2, axis=-1))
+        return xp.maximum(goal[..., -1], paid) if self.once else paid
+
+    def met(self, goal: Array, state: KinematicState, terms: Terms) -> Array:
+        """The goal after a step that led to `state`."""
+        if not self.once:
+            return goal
+        assert self.near_m is not None
+        xp, away = namespace(state.qpos), self.away(goal, state, terms)
+        near = xp.sum(away**2, axis=-1) < self.near_m**2
+        return xp.concatenate([goal[..., :-1], xp.maximum(goal[..., -1], near.astype(goal.dtype))[..., None]], axis=-1)
 
 
 def shown_speeds(library: MotionLibrary, ctrl_dt: float) -> tuple[float, float]:
@@ -66,40 +98,62 @@ def shown_speeds(library: MotionLibrary, ctrl_dt: float) -> tuple[float, float]:
 
 
 def find_terms(
-    goal: GoalConfig, library: MotionLibrary, tracked_bodies: Sequence[str], end_effectors: Sequence[str], ctrl_dt: float
+    goal: GoalConfig,
+    library: MotionLibrary,
+    body: Body,
+    standing: np.ndarray,
+    tracked_bodies: tuple[str, ...],
+    end_effectors: tuple[str, ...],
+    ctrl_dt: float,
 ) -> Terms:
-    """What goals are drawn between, with what the clips of a library of numpy arrays show.
+    """What goals are drawn between, with what the clips of a library of numpy arrays show, and a robot that stands at qpos
+    `standing` (nq,).
 
-    Raises `InputError` for a `goal.striker` that is not tracked.
+    Raises `InputError` for a `goal.effector` that is not tracked, or reaches for nothing.
     """
-    striker = None
+    name = goal.effector
+    if name is not None and name not in tracked_bodies:
+        raise unknown_name("tracked body (goal.effector)", name, tracked_bodies)
+    terms = Terms(goal.speed or shown_speeds(library, ctrl_dt), goal.turn, goal.distance, goal.height)
     if goal.kind == "strike":
-        if goal.striker is not None and goal.striker not in tracked_bodies:
-            raise unknown_name("tracked body (goal.striker)", goal.striker, tracked_bodies)
-        ends = [tracked_bodies.index(name) for name in end_effectors]
-        striker = tracked_bodies.index(goal.striker) if goal.striker else swiftest(library.frames, ends)
-    return Terms(goal.speed or shown_speeds(library, ctrl_dt), goal.turn, goal.distance, goal.height, striker)
+        ends = [tracked_bodies.index(end) for end in end_effectors]
+        return terms._replace(effector=Effector(tracked_bodies.index(name) if name else swiftest(library.frames, ends)))
+    if goal.kind == "reach":
+        name = name or highest_end(body, standing, end_effectors)
+        limb = limb_of(body, standing, name, end_effectors)
+        reach = goal.reach or (OF_LIMB[0] * limb.span[1], OF_LIMB[1] * limb.span[1])
+        return terms._replace(effector=Effector(tracked_bodies.index(name), limb.tip), shoulder=limb.shoulder, reach=reach)
+    return terms
 
 
 def told_by_clip(
-    kind: Kind, at: Callable[[Array], KinematicState], frame: Array, last: Array, ctrl_dt: float, state: KinematicState
+    kind: Kind,
+    at: Callable[[Array], KinematicState],
+    frame: Array,
+    last: Array,
+    ctrl_dt: float,
+    state: KinematicState,
+    terms: Terms,
 ) -> Array:
     """What a clip that is at `frame` of its frames 0 .. `last` was told, as if it stood where a robot at `state` does, and faced
-    as it: what it does in the next `AHEAD_S`, near its end what it did just before; of a place, where it is when the next `WAY_S`
-    are full, or at its end. at: the clip's frames, by number."""
+    as it: what it does in the next `AHEAD_S`, near its end what it did just before; of a place, where it is when the next
+    `kind.way_s` are full, or at its end. at: the clip's frames, by number."""
     xp = namespace(state.qpos)
-    if kind.place:
-        steps, first = round(WAY_S / ctrl_dt), frame
+    if kind.way_s is not None:
+        steps, first = round(kind.way_s / ctrl_dt), frame
         after = xp.minimum((frame // steps + 1) * steps, last)
     else:
         ahead = round(AHEAD_S / ctrl_dt)
         first = xp.clip(frame, 0, xp.maximum(last - ahead, 0))
         after = xp.minimum(first + ahead, last)
     now, later = at(first), at(after)
+    if kind.own:  # it goes along with the robot
+        return kind.done(later, terms)
     turn = quat_mul(yaw_quat(state.qpos[..., 3:7]), quat_conj(yaw_quat(at(frame).qpos[..., 3:7])))
     begin, end = (_moved(place, turn, now, state) for place in (now, later))
-    assert kind.read is not None
-    return kind.read(begin, end, xp.maximum(after - first, 1) * ctrl_dt)
+    if kind.place:
+        return kind.done(end, terms)
+    return (end.qpos[..., :2] - begin.qpos[..., :2]) / (xp.maximum(after - first, 1) * ctrl_dt)
 
 
 def _moved(frame: KinematicState, turn: Array, origin: KinematicState, place: KinematicState) -> KinematicState:
@@ -111,14 +165,12 @@ def _moved(frame: KinematicState, turn: Array, origin: KinematicState, place: Ki
     return frame._replace(qpos=root)
 
 
-def heading_reward(goal: Array, state: KinematicState, terms: Terms) -> Array:
-    """exp(-2.5 |v* - v|^2) of the horizontal velocities v* wanted and v of the root [m/s]: DeepMimic's, but that what is too
-    fast, or sideways, costs as much as what is too slow. (Peng et al. 2018, section 8.2)"""
-    return _exp_square(2.5, goal - state.qvel[..., :2])
-
-
 def _between(span: Range, u: Array) -> Array:
     return span[0] + (span[1] - span[0]) * 0.5 * (u + 1.0)
+
+
+def _velocity(state: KinematicState, terms: Terms) -> Array:
+    return state.qvel[..., :2]
 
 
 def _draw_heading(u: Array, state: KinematicState, terms: Terms) -> Array:
@@ -129,14 +181,8 @@ def _draw_heading(u: Array, state: KinematicState, terms: Terms) -> Array:
     return speed[..., None] * quat_rotate(yaw_quat(state.qpos[..., 3:7]), along)[..., :2]
 
 
-def _read_heading(now: KinematicState, later: KinematicState, seconds: Array) -> Array:
-    return (later.qpos[..., :2] - now.qpos[..., :2]) / seconds
-
-
-def location_reward(goal: Array, state: KinematicState, terms: Terms) -> Array:
-    """exp(-|x* - x|^2 / 2) of the horizontal place x* wanted and x of the root [m]. (the first part
-    of AMP's, Peng et al. 2021)"""
-    return _exp_square(0.5, goal - state.qpos[..., :2])
+def _place(state: KinematicState, terms: Terms) -> Array:
+    return state.qpos[..., :2]
 
 
 def _draw_location(u: Array, state: KinematicState, terms: Terms) -> Array:
@@ -145,41 +191,49 @@ def _draw_location(u: Array, state: KinematicState, terms: Terms) -> Array:
     return state.qpos[..., :2] + distance[..., None] * xp.stack([xp.cos(angle), xp.sin(angle)], axis=-1)
 
 
-def _read_location(now: KinematicState, later: KinematicState, seconds: Array) -> Array:
-    return later.qpos[..., :2]
-
-
-def strike_reward(goal: Array, state: KinematicState, terms: Terms) -> Array:
-    """1 once the target is struck, before exp(-4 |x* - x|^2) of its place x* and the striking body's x [m]. (Peng et al. 2018,
-    section 8.2)"""
-    xp = namespace(state.xpos)
-    return xp.maximum(goal[..., 3], _exp_square(4.0, goal[..., :3] - state.xpos[..., terms.striker, :]))
+def _striking_place(state: KinematicState, terms: Terms) -> Array:
+    assert terms.effector is not None
+    return terms.effector.place(state)
 
 
 def _draw_strike(u: Array, state: KinematicState, terms: Terms) -> Array:
     """A target within `terms.distance` of the root and `terms.height`, up to `terms.turn` from where the clip strikes."""
     xp = namespace(u)
-    root, way = state.qpos[..., :2], state.xpos[..., terms.striker, :2] - state.qpos[..., :2]
+    root, way = state.qpos[..., :2], (_striking_place(state, terms) - state.qpos[..., :3])[..., :2]
     angle = xp.arctan2(way[..., 1], way[..., 0]) + terms.turn * u[..., 1]
     place = root + _between(terms.distance, u[..., 0])[..., None] * xp.stack([xp.cos(angle), xp.sin(angle)], axis=-1)
     return xp.concatenate([place, xp.stack([_between(terms.height, u[..., 2]), 0.0 * u[..., 0]], axis=-1)], axis=-1)
 
 
-def _struck(goal: Array, state: KinematicState, terms: Terms) -> Array:
-    xp = namespace(state.xpos)
-    near = xp.sum((goal[..., :3] - state.xpos[..., terms.striker, :]) ** 2, axis=-1) < HIT_M**2
-    return xp.concatenate([goal[..., :3], xp.maximum(goal[..., 3], near.astype(goal.dtype))[..., None]], axis=-1)
+def _reaching_place(state: KinematicState, terms: Terms) -> Array:
+    assert terms.effector is not None
+    return terms.effector.from_root(state)
 
 
-def _exp_square(rate: float, error: Array) -> Array:
-    xp = namespace(error)
-    return xp.exp(-rate * xp.sum(error**2, axis=-1))
+def _draw_reach(u: Array, state: KinematicState, terms: Terms) -> Array:
+    """A point `terms.reach` from the shoulder, in a direction up to `terms.turn` from straight ahead: uniform in that cone."""
+    xp = namespace(u)
+    ahead = 1.0 - (1.0 - np.cos(min(terms.turn, np.pi))) * 0.5 * (u[..., 1] + 1.0)
+    around, aside = np.pi * u[..., 2], xp.sqrt(xp.maximum(1.0 - ahead**2, 0.0))
+    away = xp.stack([ahead, aside * xp.cos(around), aside * xp.sin(around)], axis=-1)
+    return xp.asarray(terms.shoulder, dtype=u.dtype) + _between(terms.reach, u[..., 0])[..., None] * away
 
 
 KINDS: dict[str, Kind] = {
-    "heading": Kind(("world x velocity [m/s]", "world y velocity [m/s]"), _draw_heading, heading_reward, _read_heading),
-    "location": Kind(("world x [m]", "world y [m]"), _draw_location, location_reward, _read_location, place=True),
-    "strike": Kind(
-        ("world x [m]", "world y [m]", "world z [m]", "1 once it is struck, before 0"), _draw_strike, strike_reward, None, _struck
+    # DeepMimic's, but that what is too fast, or sideways, costs as much as what is too slow (Peng et al. 2018, section 8.2)
+    "heading": Kind(
+        ("world x velocity [m/s]", "world y velocity [m/s]"), ("speed_m_s", "direction_deg"), _draw_heading, _velocity, rate=2.5
     ),
-}
+    # the first part of AMP's (Peng et al. 2021)
+    "location": Kind(("world x [m]", "world y [m]"), ("x_m", "y_m"), _draw_location, _place, rate=0.5, way_s=3.0),
+    # DeepMimic's, section 8.2
+    "strike": Kind(
+        ("world x [m]", "world y [m]", "world z [m]", "1 once it is struck, before 0"), (), _draw_strike, _striking_place,
+        rate=4.0, once=True, near_m=HIT_M,
+    ),
+    # a clip's hand is somewhere else a second later; 9 parts in 10 are paid for at `REACHED_M`
+    "reach": Kind(
+        ("ahead of the root [m]", "left of the root [m]", "above the root [m]"), ("ahead_m", "left_m", "up_m"), _draw_reach,
+        _reaching_place, rate=10.0, way_s=1.0, near_m=REACHED_M, own=True,
+    ),
+}  # fmt: skip

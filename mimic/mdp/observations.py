@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mimic.mdp.anchoring import anchored_targets
+from mimic.mdp.limbs import Effector
 from motions.errors import InputError, unknown_name
 from motions.kinematics import KinematicState
 from motions.rotations import Array, namespace, quat_conj, quat_log, quat_mul, quat_rotate_inv, quat_to_rot6d, yaw_quat
@@ -40,10 +41,12 @@ class Observed(NamedTuple):
 
 @dataclass(frozen=True)
 class BodyLayout:
-    """The robot's constants that terms need: `anchor` indexes the tracked bodies, `default_joints` (J,) [rad]."""
+    """The robot's constants that terms need: `anchor` indexes the tracked bodies, `default_joints` (J,) [rad]; what it is told to
+    bring somewhere, where it is."""
 
     anchor: int
     default_joints: np.ndarray
+    effector: Effector | None = None
 
 
 def command(o: Observed, layout: BodyLayout) -> Array:
@@ -192,6 +195,13 @@ def strike(o: Observed, layout: BodyLayout) -> Array:
     return namespace(way).concatenate([way, goal[..., 3:]], axis=-1)
 
 
+def reach(o: Observed, layout: BodyLayout) -> Array:
+    """The point asked for, from the root, and the way to it from the hand, in the root's heading frame [m]; (6,)."""
+    point = _told(o)[..., :3]
+    assert layout.effector is not None
+    return namespace(point).concatenate([point, point - layout.effector.from_root(o.state)], axis=-1)
+
+
 def _as_it_faces(horizontal: Array, o: Observed) -> Array:
     """A horizontal vector (..., 2) of the world in the root's heading frame; (..., 2)."""
     upright = namespace(horizontal).concatenate([horizontal, 0.0 * horizontal[..., :1]], axis=-1)
@@ -221,7 +231,7 @@ TERMS: dict[str, Term] = {
         command, motion_anchor_pos_b, motion_anchor_ori_b, root_height, base_lin_vel, base_ang_vel, projected_gravity,
         joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, clip_time,
         joint_errors, anchor_vel_error_b, tracking_errors, future, future_motion, randomization,
-        heading, location, strike,
+        heading, location, strike, reach,
     )
 }  # fmt: skip
 

@@ -128,7 +128,8 @@ def _image_or_refusal(name: str, layout: BodyLayout, pairs: list[tuple[Observed,
         possible = [other for other, term in TERMS.items() if term_image(term, layout, pairs) is not None]
         raise InputError(
             f"ppo.symmetry: the observation term {name!r} has no left-right mirror image that is a signed permutation (a time in "
-            f"the clip, draws of the simulation, an asymmetric default pose); terms that have one: {', '.join(possible)}"
+            f"the clip, draws of the simulation, one hand's point, an asymmetric default pose); terms that have one: "
+            f"{', '.join(possible)}"
         )
     return image
 

@@ -46,11 +46,15 @@ def clip_tables(report: RunReport) -> str:
         parts.append((f"In another simulator ({evaluation['sim2sim']['simulator']})", evaluation["sim2sim"], False))
     for title, part, first in parts:
         made.append(_clips(title, part) if first else folded(title, _clips(title, part)))
-    if "strikes" in evaluation:
-        made += [
-            _strikes("Targets, as trained", evaluation["strikes"]),
-            _strikes("Targets, in another simulator", evaluation["sim2sim"]["strikes"]),
-        ]
+    for key, title, counted, shares, lengths in (
+        ("strikes", "Targets", "targets", ("struck", "stood"), ("nearest_m",)),
+        ("points", "Points", "points", ("reached",), ("nearest_m", "held_m")),
+    ):
+        if key in evaluation:
+            made += [
+                _told(f"{title}, as trained", evaluation[key], counted, shares, lengths),
+                _told(f"{title}, in another simulator", evaluation["sim2sim"][key], counted, shares, lengths),
+            ]
     return "".join(made)
 
 
@@ -67,14 +71,15 @@ def _clip_row(name: str, row: Mapping[str, Any], success: Callable[[float], str]
     return cells + [cell(row.get(m.key), m.digits) for m in HEADLINE]
 
 
-def _strikes(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    head = ["clip", "targets", "struck", "stood", "nearest [m]"]
+def _told(title: str, rows: Sequence[Mapping[str, Any]], counted: str, shares: Sequence[str], lengths: Sequence[str]) -> str:
+    """What came of targets or points that were told along the clips."""
+    head = ["clip", counted, *shares, *(f"{key.removesuffix('_m')} [m]" for key in lengths)]
     made = [
         [
             Cell(text(row["name"])),
-            cell(row["targets"], 0),
-            *(Cell(percent(row[key]), row[key]) for key in ("struck", "stood")),
-            cell(row["nearest_m"], 2),
+            cell(row[counted], 0),
+            *(Cell(percent(row[key]), row[key]) for key in shares),
+            *(cell(row[key], 2) for key in lengths),
         ]
         for row in rows
     ]

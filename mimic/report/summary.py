@@ -11,6 +11,7 @@ from mimic.report.html import Cell, number, percent, swatch, table, text
 
 SUCCESS = {"success_height": "success", **{key: f"within {bound:g} m" for key, bound in SUCCESS_DISTANCE_M.items()}}
 HEADLINE = [metric for metric in METRICS if metric.headline]
+TOLD = ("heading_return", "location_return", "reach_return")
 FREE_NAMES = {
     "stood": "share of the robots that never fell",
     "fallen_s": "time until they fell, or the whole [s]",
@@ -20,6 +21,11 @@ FREE_NAMES = {
     "heading_return": "return of the heading they were told, 0 to 1",
     "heading_return_deepmimic": "the same, only slower than asked counts",
     "location_return": "return of the place they were told, 0 to 1",
+    "reach_return": "return of the points they were told, 0 to 1",
+    "points": "points they were told",
+    "reached": "share of them that the hand came to",
+    "nearest_m": "how near it came [m]",
+    "held_m": "how far it was, held [m]",
 }
 
 
@@ -40,7 +46,7 @@ def _lines(*lines: str) -> str:
 def _tracks(report: RunReport) -> tuple[str, str, str]:
     if report.free is not None:
         free = report.free
-        told = next((f"{FREE_NAMES[key]}: {free[key]:.2f}" for key in ("heading_return", "location_return") if key in free), "")
+        told = next((f"{FREE_NAMES[key]}: {free[key]:.2f}" for key in TOLD if key in free), "")
         lines = (
             f"{free['robots']} robots let loose for {free['seconds']:.0f} s",
             told,
@@ -60,6 +66,10 @@ def _tracks(report: RunReport) -> tuple[str, str, str]:
     if "strikes" in evaluation:
         struck = np.mean([row["struck"] for row in evaluation["strikes"]])
         lines.append(f"targets struck: {percent(float(struck))} of {evaluation['strikes'][0]['targets']}")
+    if "points" in evaluation:
+        told = sum(row["points"] for row in evaluation["points"])
+        reached = sum(row["points"] * row["reached"] for row in evaluation["points"])
+        lines.append(f"points reached: {percent(reached / told)} of {told}")
     if "recovery" in evaluation:
         recovery = evaluation["recovery"]
         lines.append(f"gets up from {percent(recovery['recovered'])} of {len(recovery['falls'])} random falls")

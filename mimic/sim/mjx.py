@@ -95,8 +95,10 @@ class MjxPhysics:
         data = self.data.replace(qpos=qpos, qvel=qvel, qacc_warmstart=qacc_warmstart)
         if drive.torque is not None:
             data = data.replace(qfrc_applied=jnp.concatenate([jnp.zeros(6), drive.torque]))
-        if drive.push is not None:
-            data = data.replace(xfrc_applied=data.xfrc_applied.at[drive.push.body.astype(int), :3].set(drive.push.force))
+        for push in drive.pushes:
+            torque = jnp.zeros(3) if push.torque is None else push.torque
+            wrench = jnp.concatenate([push.force, torque])
+            data = data.replace(xfrc_applied=data.xfrc_applied.at[push.body.astype(int)].add(wrench))
         model = self.model if drive.variation is None else self._varied(drive.variation)
         held = drive.ctrl.ndim == 1
         effort = self.robot.effort if drive.variation is None else self.robot.effort * drive.variation.effort

@@ -147,9 +147,13 @@ class _Engine:
             self._vary(drive.variation)
         if drive.torque is not None:
             self.torque[:, 6:] = drive.torque
-        if drive.push is not None:
+        if drive.pushes:
             self.push[:] = 0.0
-            self.push[np.arange(self.nsim), drive.push.body.astype(int), :3] = drive.push.force
+        for push in drive.pushes:
+            which = np.arange(self.nsim), push.body.astype(int)
+            self.push[(*which, slice(0, 3))] += push.force
+            if push.torque is not None:
+                self.push[(*which, slice(3, 6))] += push.torque
         if drive.ctrl.ndim == 2 and not self.motors:
             self.ctrl[:] = drive.ctrl
             self._advance(n_substeps)

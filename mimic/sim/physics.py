@@ -43,10 +43,12 @@ class PhysicsState(NamedTuple):
 
 
 class Push(NamedTuple):
-    """A force [N] in the world's axes at the centre of mass of a body: force (3,), body () its MuJoCo id."""
+    """A force [N] in the world's axes at the centre of mass of a body: force (3,), body () its MuJoCo id; torque (3,) [N m] upon
+    it, None: none."""
 
     force: Array
     body: Array
+    torque: Array | None = None
 
 
 class Drive(NamedTuple):
@@ -56,7 +58,8 @@ class Drive(NamedTuple):
     """Joint position targets [rad]: (nu,) held, or (n_substeps, nu), one row a physics step."""
     torque: Array | None = None
     """Added to the joints' [N m], (nu,)."""
-    push: Push | None = None
+    pushes: tuple[Push, ...] = ()
+    """From without; those on the same body add up."""
     variation: Variation | None = None
     """How this environment's robot differs from the model."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from mimic.config import RandomizeConfig
 from mimic.robots import Robot
 from mimic.sim.physics import Push
+from mimic.sim.throws import NUMBERS
 from mimic.sim.variation import Variation
 from motions.rotations import Array
 
@@ -16,20 +17,28 @@ SPREAD = ("mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn o
 COMMON = ("friction", *SPREAD)
 OF_THE_MODEL = (*COMMON, "com", "gravity_tilt", "joint_friction", "joint_damping")
 SHOWN = (*COMMON, "com", "gravity_tilt", "encoder_bias", "target_offset", "action_delay", "observation_delay")  # in `drawn`
-KINDS: tuple[str, ...] = (*SHOWN, "joint_friction", "joint_damping", "torque_noise", "noise", "push")  # an episode has some of
+KINDS: tuple[str, ...] = (
+    *SHOWN,
+    "joint_friction",
+    "joint_damping",
+    "torque_noise",
+    "noise",
+    "push",
+    "throw",
+)  # an episode has some
 
 
 class Extent(NamedTuple):
     """How much of what a config asks for episodes get. level: part of every range, in [0, 1]; shares (K,): probability of each
-    of `KINDS`."""
+    of `kinds_of(config)`."""
 
     level: Array
     shares: Array
 
 
 class Episode(NamedTuple):
-    """What stays the same through an episode. levels (K,): the part of what the config asks for that each of `KINDS` has, 0 where
-    it is nominal. `drawn` (D,): the draws as a privileged observation."""
+    """What stays the same through an episode. levels (K,): the part of what the config asks for that each of `kinds_of(config)`
+    has, 0 where it is nominal. `drawn` (D,): the draws as a privileged observation."""
 
     levels: Array
     variation: Variation | None
@@ -44,12 +53,13 @@ class Episode(NamedTuple):
 
 
 class Chance(NamedTuple):
-    """What chance does in one control step: noise (N,) in [-1, 1] for the sensors, torque (J,) in [-1, 1], shove (8,) of
-    [-1, 1], whose first number decides whether there is one. Empty where the config asks for none."""
+    """What chance does in one control step: noise (N,) in [-1, 1] for the sensors, torque (J,) in [-1, 1], shove (8,) and
+    throw (8,) of [-1, 1], whose first numbers decide whether there is one. Empty where the config asks for none."""
 
     noise: Array
     torque: Array
     shove: Array
+    throw: Array
 
 
 class Shoved(NamedTuple):
@@ -59,11 +69,18 @@ class Shoved(NamedTuple):
     steps_left: Array
 
 
+def kinds_of(config: RandomizeConfig) -> tuple[str, ...]:
+    """Of `KINDS`, those that are drawn and counted: balls, the last, only where there are any. Without them draws are as ever,
+    and checkpoints hold what they held."""
+    return KINDS if throws(config) else KINDS[:-1]
+
+
 def used_kinds(config: RandomizeConfig) -> np.ndarray:
-    """Which of `KINDS` the config asks for; (K,)."""
+    """Which of `kinds_of(config)` it asks for; (K,)."""
     nominal = RandomizeConfig()
-    used = {name: getattr(config, name) != getattr(nominal, name) for name in KINDS} | {"push": _shoves(config)}
-    return np.array([used[name] or bool(config.spread and name in SPREAD) for name in KINDS])
+    kinds = kinds_of(config)
+    used = {name: getattr(config, name) != getattr(nominal, name) for name in kinds} | {"push": _shoves(config)}
+    return np.array([used[name] or bool(config.spread and name in SPREAD) for name in kinds])
 
 
 def varies_model(config: RandomizeConfig) -> bool:
@@ -73,24 +90,25 @@ def varies_model(config: RandomizeConfig) -> bool:
 
 def full_extent(config: RandomizeConfig) -> Extent:
     """All of the ranges, all kinds equally often."""
-    return Extent(jnp.ones(()), jnp.full(len(KINDS), config.varied_share))
+    return Extent(jnp.ones(()), jnp.full(len(kinds_of(config)), config.varied_share))
 
 
-def nominal_extent() -> Extent:
-    return Extent(jnp.zeros(()), jnp.zeros(len(KINDS)))
+def nominal_extent(config: RandomizeConfig) -> Extent:
+    return Extent(jnp.zeros(()), jnp.zeros(len(kinds_of(config))))
 
 
 def draw_episode(key: Array, extent: Extent, config: RandomizeConfig, robot: Robot) -> Episode:
     """One episode at `extent.level` of the ranges: factors 1 + level (u - 1) with u uniform in the range, or u^level with the
     logarithm of u uniform, as `config.distribution` says; shifts level times theirs.
 
-    With probability `nominal_share` everything is nominal; else there is each of `KINDS` with its probability in `extent.shares`.
+    With probability `nominal_share` everything is nominal; else there is each of `kinds_of(config)` with its probability in
+    `extent.shares`.
     """
     joints = len(robot.joint_names)
     key_nominal, key_kinds, key_factors, key_shift, key_action, key_observation = jax.random.split(key, 6)
     level = jnp.where(jax.random.bernoulli(key_nominal, config.nominal_share), 0.0, extent.level)
     drawn_levels = level * jax.random.bernoulli(key_kinds, extent.shares)
-    levels = dict(zip(KINDS, drawn_levels, strict=True))
+    levels = dict(zip(kinds_of(config), drawn_levels, strict=True))
     common, factors = _draw_factors(key_factors, levels, config, robot)
     shift = jax.random.uniform(key_shift, (5 + 4 * joints,), minval=-1.0)
     com, tilt, bias, offset, friction, damping = jnp.split(shift, [3, 5, 5 + joints, 5 + 2 * joints, 5 + 3 * joints])
@@ -112,7 +130,8 @@ def draw_episode(key: Array, extent: Extent, config: RandomizeConfig, robot: Rob
     observation_delay = _draw_delay(key_observation, config.observation_delay, levels["observation_delay"])
     longest = max(config.action_delay[1], config.observation_delay[1], 1)
     delays = jnp.stack([action_delay, observation_delay]) / longest
-    drawn = jnp.concatenate([common - 1.0, com, tilt, encoder_bias, target_offset, delays])
+    thrown = levels["throw"][None] if throws(config) else jnp.zeros(0)  # how heavy the balls are, if there are any
+    drawn = jnp.concatenate([common - 1.0, com, tilt, encoder_bias, target_offset, thrown, delays])
     return Episode(drawn_levels, variation, encoder_bias, target_offset, action_delay, observation_delay, drawn)
 
 
@@ -150,13 +169,23 @@ def _draw_delay(key: Array, bounds: tuple[int, int], level: Array) -> Array:
 def draw_chance(key: Array, config: RandomizeConfig, joints: int, noise_size: int) -> Chance:
     """The chance of one control step; parts that the config does not use are empty."""
     noisy = any(vars(config.noise).values())
-    sizes = [noise_size if noisy else 0, joints if config.torque_noise else 0, 8 if _shoves(config) else 0]
+    sizes = [
+        noise_size if noisy else 0,
+        joints if config.torque_noise else 0,
+        8 if _shoves(config) else 0,
+        1 + NUMBERS if throws(config) else 0,
+    ]
     if not any(sizes):
-        return Chance(*(jnp.zeros(0),) * 3)
+        return Chance(*(jnp.zeros(0),) * len(sizes))
     values = jax.random.uniform(key, (sum(sizes),), minval=-1.0)
-    return Chance(*jnp.split(values, [sizes[0], sizes[0] + sizes[1]]))
+    return Chance(*jnp.split(values, np.cumsum(sizes)[:-1]))
 
 
 def _shoves(config: RandomizeConfig) -> bool:
     push = config.push
     return bool(push.force or any(push.linvel) or any(push.angvel))
+
+
+def throws(config: RandomizeConfig) -> bool:
+    """Whether balls are thrown at all."""
+    return config.throw.mass[1] > 0.0 and config.throw.speed[1] > 0.0

@@ -8,7 +8,7 @@ from mimic.config import Config
 from mimic.mdp import sampling
 from mimic.mdp.rewards import TERMS, Tolerance, init_tolerance, update_tolerance
 from mimic.mdp.variety import Tally, init_tally, shares, update_tally
-from mimic.sim.randomize import KINDS, Extent, full_extent, used_kinds
+from mimic.sim.randomize import Extent, full_extent, kinds_of, used_kinds
 from motions.rotations import Array
 
 
@@ -43,7 +43,7 @@ def init_curriculum(config: Config, bins: sampling.Bins) -> Curriculum:
     return Curriculum(
         sampling.init_sampler(bins),
         full_extent(randomize)._replace(level=jnp.asarray(randomize.start_level, jnp.float32)),
-        init_tally(len(KINDS)) if randomize.varied_by_falls else None,
+        init_tally(len(kinds_of(randomize))) if randomize.varied_by_falls else None,
         None if changes.tolerance_decay is None else init_tolerance(config.reward),
         None if changes.loose_bounds == 1.0 else jnp.asarray(changes.loose_bounds, jnp.float32),
     )
@@ -83,7 +83,7 @@ def curriculum_log(curriculum: Curriculum, config: Config) -> dict[str, Array]:
     """Named scalars of what the curriculum is at."""
     log = {"curriculum/level": curriculum.extent.level}
     if curriculum.tally is not None:
-        used = zip(KINDS, curriculum.extent.shares, used_kinds(config.randomize), strict=True)
+        used = zip(kinds_of(config.randomize), curriculum.extent.shares, used_kinds(config.randomize), strict=True)
         log |= {f"curriculum/share_{name}": share for name, share, is_used in used if is_used}
     if curriculum.tolerance is not None:
         log |= {f"curriculum/sigma_{name}": jnp.sqrt(curriculum.tolerance.width_sq[i]) for i, name in enumerate(TERMS)}

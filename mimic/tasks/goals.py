@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mimic.config import Config, GoalConfig
-from mimic.mdp.goals import KINDS, find_terms, shown_speeds, told_by_clip
+from mimic.mdp.goals import KINDS, Terms, find_terms, shown_speeds, told_by_clip
+from mimic.mdp.limbs import limb_of
 from mimic.mdp.striking import Strike, strike_of, turned_to
 from mimic.robots import Robot
 from motions.kinematics import KinematicState
@@ -16,17 +17,25 @@ OF_GOALS = 1 << 21  # what the goals' keys are folded with: none that `split` gi
 BEYOND = (0.7, 1.3)  # of the slowest and the fastest that the clips show: a little beyond, a style carries
 
 
-def _doubt(goal: GoalConfig, library: MotionLibrary, ctrl_dt: float) -> str:
-    """What is to be said of speeds that the clips do not show; empty if nothing."""
-    if goal.kind != "heading" or goal.speed is None:
-        return ""
-    (low, high), shown = goal.speed, shown_speeds(library, ctrl_dt)
-    if low >= BEYOND[0] * shown[0] and high <= BEYOND[1] * shown[1]:
-        return ""
-    return (
-        f"goal.speed is {low:g} .. {high:g} m/s, the clips go from {shown[0]:.2f} to {shown[1]:.2f}: beyond there is no style to "
-        f"learn. Give clips that go so fast, or a range within"
-    )
+def _doubt(goal: GoalConfig, shown: MotionLibrary, robot: Robot, terms: Terms, ctrl_dt: float) -> str:
+    """What is to be said of speeds that the clips do not show, or of points that no limb gets to; empty if nothing."""
+    if goal.kind == "heading" and goal.speed is not None:
+        (low, high), (slowest, fastest) = goal.speed, shown_speeds(shown, ctrl_dt)
+        if low < BEYOND[0] * slowest or high > BEYOND[1] * fastest:
+            return (
+                f"goal.speed is {low:g} .. {high:g} m/s, the clips go from {slowest:.2f} to {fastest:.2f}: beyond there is no "
+                f"style to learn. Give clips that go so fast, or a range within"
+            )
+    if goal.kind == "reach" and goal.reach is not None:
+        assert terms.effector is not None
+        last, (low, high) = robot.tracked_bodies[terms.effector.body], goal.reach
+        nearest, furthest = limb_of(robot.body, robot.default_qpos, last, robot.end_effectors).span
+        if low < nearest or high > furthest:
+            return (
+                f"goal.reach is {low:g} .. {high:g} m from the shoulder, {last} gets from {nearest:.2f} to {furthest:.2f} m "
+                f"away: it will not come to what is beyond. Give a range within"
+            )
+    return ""
 
 
 class Goals:
@@ -38,11 +47,13 @@ class Goals:
         self.kind, self.follow, self.library = KINDS[config.goal.kind], config.follow, library.moved(jnp.asarray)
         self.ctrl_dt, self.interval_s = config.sim.ctrl_dt, config.goal.interval_s
         shown = library.moved(np.asarray)
-        self.terms = find_terms(config.goal, shown, robot.tracked_bodies, robot.end_effectors, self.ctrl_dt)
-        self.doubt = _doubt(config.goal, shown, self.ctrl_dt)
-        striker, clips = self.terms.striker, zip(shown.clip_start, shown.clip_length, strict=True)
-        if striker is not None:
-            found = [strike_of(shown.at(slice(first, first + n)), striker) for first, n in clips]
+        self.terms = find_terms(
+            config.goal, shown, robot.body, robot.default_qpos, robot.tracked_bodies, robot.end_effectors, self.ctrl_dt
+        )
+        self.doubt = _doubt(config.goal, shown, robot, self.terms, self.ctrl_dt)
+        effector, clips = self.terms.effector, zip(shown.clip_start, shown.clip_length, strict=True)
+        if self.kind.once and effector is not None:
+            found = [strike_of(shown.at(slice(first, first + n)), effector.body) for first, n in clips]
             self.strikes = Strike(*(jnp.asarray(np.stack(parts)) for parts in zip(*found, strict=True)))
 
     def chance(self, key: Array) -> Array:
@@ -89,4 +100,4 @@ class Goals:
         def at(frame: Array) -> KinematicState:
             return self.library.lookup(clip, frame)
 
-        return told_by_clip(self.kind, at, frame, self.library.clip_length[clip] - 1, self.ctrl_dt, state)
+        return told_by_clip(self.kind, at, frame, self.library.clip_length[clip] - 1, self.ctrl_dt, state, self.terms)

@@ -10,7 +10,8 @@ from mimic.config import Config
 from mimic.mdp.sensors import delayed, measured, noise_size
 from mimic.robots import Robot
 from mimic.sim.physics import Drive, PhysicsState, Push
-from mimic.sim.randomize import Chance, Episode, Extent, Shoved, draw_chance, draw_episode
+from mimic.sim.randomize import Chance, Episode, Extent, Shoved, draw_chance, draw_episode, throws
+from mimic.sim.throws import Hulls, ball_of, hulls_of, impact_of
 from motions.kinematics import KinematicState, turned
 from motions.rotations import Array, quat_exp
 
@@ -45,6 +46,11 @@ class Hardware:
         self.bent = any((self.config.encoder_bias, self.config.target_offset))
         names = self.config.push.bodies or (robot.anchor_body,)
         self.push_ids = jnp.asarray(robot.body.body_ids(names))
+        self.hulls = None
+        if throws(self.config):
+            tracked = robot.tracked_bodies
+            aims = [tracked.index(name) for name in self.config.throw.bodies or tracked]
+            self.hulls = hulls_of(robot.model, robot.body.body_ids(tracked), aims)
         self.push_steps = max(1, round(self.config.push.force_s / self.ctrl_dt))
 
     def chance(self, key: Array) -> Chance:
@@ -78,13 +84,16 @@ class Hardware:
         torque = None
         if chance.torque.size:
             torque = episode.level_of("torque_noise") * config.torque_noise * self.robot.effort.astype(np.float32) * chance.torque
-        shoved, push = wire.shoved, None
+        shoved, pushes = wire.shoved, []
         if chance.shove.size:
             physics = self._kicked(physics, episode.level_of("push"), chance.shove)
         if shoved is not None:
             shoved = self._pushed(shoved, episode.level_of("push"), chance.shove)
-            push = Push(jnp.where(shoved.steps_left > 0, 1.0, 0.0) * shoved.push.force, shoved.push.body)
-        return wire._replace(targets=targets, acted=acted, shoved=shoved), physics, Drive(ctrl, torque, push, episode.variation)
+            pushes.append(Push(jnp.where(shoved.steps_left > 0, 1.0, 0.0) * shoved.push.force, shoved.push.body))
+        if self.hulls is not None:
+            pushes.append(self._hit(self.hulls, physics.kinematics, episode.level_of("throw"), chance.throw))
+        drive = Drive(ctrl, torque, tuple(pushes), episode.variation)
+        return wire._replace(targets=targets, acted=acted, shoved=shoved), physics, drive
 
     def sense(self, wire: Wire, before: KinematicState, state: KinematicState, chance: Chance) -> Wire:
         """The wire after a control step that led from `before` to `state`."""
@@ -103,8 +112,19 @@ class Hardware:
             state = measured(state, wire.episode.encoder_bias, noise, self.config.noise)
         return state
 
+    def _hit(self, hulls: Hulls, state: KinematicState, level: Array, throw: Array) -> Push:
+        """What a ball does to the robot in this control step, where chance has one hit it: its mass grows with the level."""
+        config = self.config.throw
+        there = level * self._comes(throw[0], config.interval_s)
+        ball = ball_of(throw[1:], (there * config.mass[0], there * config.mass[1]), config.speed, hulls)
+        return Push(*impact_of(ball, state, hulls, self.ctrl_dt))
+
+    def _comes(self, chance: Array, interval_s: float) -> Array:
+        """Whether what comes every `interval_s` in the mean does in this control step, by a number of [-1, 1]."""
+        return 0.5 * (chance + 1.0) < self.ctrl_dt / interval_s
+
     def _shoves(self, shove: Array) -> Array:
-        return 0.5 * (shove[0] + 1.0) < self.ctrl_dt / self.config.push.interval_s
+        return self._comes(shove[0], self.config.push.interval_s)
 
     def _kicked(self, physics: PhysicsState, level: Array, shove: Array) -> PhysicsState:
         push = self.config.push

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mimic.config import ObservationConfig
+from mimic.mdp.limbs import Effector
 from mimic.mdp.observations import BodyLayout
 from mimic.mdp.symmetry import Image, Mirror, observation_image, state_mirror
 from mimic.robots import Robot
@@ -27,6 +28,7 @@ def find_mirror(robot: Robot, observation: ObservationConfig) -> Mirror:
             pair = (j, int(joints.joint[j]))
             found = " and ".join(f"{values[i]:g} at {robot.joint_names[i]}" for i in pair)
             raise InputError(f"robot {robot.name!r} cannot be mirrored: {name} is {found}")
-    layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:])
     states = state_mirror(robot.body, joints, robot.tracked_bodies)
+    hand = Effector(robot.tracked_bodies.index(robot.end_effectors[0]))  # whichever it is: its mirror image is the other one
+    layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:], hand)
     return Mirror(observation_image(observation, layout, states), Image(joints.joint, joints.sign))

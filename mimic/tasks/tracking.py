@@ -95,7 +95,9 @@ class Tracking:
         self.library = library.moved(jnp.asarray)
         self.anchor = robot.tracked_bodies.index(robot.anchor_body)
         self.end_effectors = [robot.tracked_bodies.index(name) for name in robot.end_effectors]
-        self.layout = BodyLayout(self.anchor, robot.default_qpos[7:].astype(np.float32))
+        self.goals = Goals(config, robot, self.library) if config.goal.kind else None
+        effector = None if self.goals is None else self.goals.terms.effector
+        self.layout = BodyLayout(self.anchor, robot.default_qpos[7:].astype(np.float32), effector)
         self.aim = Aim(config, robot, self.library)
         self.action_scale = self.aim.scale
         self.action_size = len(robot.joint_names)
@@ -116,7 +118,6 @@ class Tracking:
             lowest = lowest_of(library.moved(np.asarray), robot.tracked_bodies, config.termination)
             self.lowest = jnp.asarray(lowest if config.follow else np.broadcast_to(lowest.min(axis=0), lowest.shape))
         self.style = StyleView(config, robot, self.library) if config.reward.style else None
-        self.goals = Goals(config, robot, self.library) if config.goal.kind else None
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
@@ -149,7 +150,9 @@ class Tracking:
 
     def reset_to(self, clip: Array, frame: Array) -> EnvState:
         """The nominal body exactly on a reference frame, at its velocity."""
-        return self._start(clip, frame, self.library.lookup(clip, frame), jax.random.key(0), nominal_extent())
+        return self._start(
+            clip, frame, self.library.lookup(clip, frame), jax.random.key(0), nominal_extent(self.config.randomize)
+        )
 
     def _start(self, clip: Array, frame: Array, state: KinematicState, key: Array, extent: Extent) -> EnvState:
         zero, still = jnp.zeros((), jnp.int32), jnp.zeros(self.action_size, jnp.float32)

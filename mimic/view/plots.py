@@ -61,17 +61,20 @@ def _style(panel: Any, steps: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> 
     panel.legend(frameon=False, loc="lower right")
 
 
-def plot_drive(path: str | Path, seconds: np.ndarray, asked: np.ndarray, done: np.ndarray, kind: str) -> Path:
-    """What a robot was told and what it did, both (T, 2), over time [s]: speed and direction of velocities, or places."""
-    figure, panels = _figure(2, (7.5, 4.6))
-    if kind == "heading":
+def plot_drive(
+    path: str | Path, seconds: np.ndarray, asked: np.ndarray, done: np.ndarray, places: Sequence[str] | None = None
+) -> Path:
+    """What a robot was told and what it did, both (T, G), over time [s]: each number, called as in `places`; None: of horizontal
+    velocities speed and direction."""
+    if places is None:
         width = max(1, round(0.5 / max(seconds[1] - seconds[0], 1e-6)))  # half a second: a step sways
         smooth = np.stack([_running_mean(column, width) for column in done.T], axis=1)
         series = [("speed [m/s]", np.linalg.norm(asked, axis=1), np.linalg.norm(smooth, axis=1))]
         wanted, got = (np.degrees(np.unwrap(np.arctan2(part[:, 1], part[:, 0]))) for part in (asked, smooth))
         series.append(("direction [deg]", wanted, got))
     else:
-        series = [(f"{axis} [m]", asked[:, i], done[:, i]) for i, axis in enumerate("xy")]
+        series = list(zip(places, asked.T, done.T, strict=True))
+    figure, panels = _figure(len(series), (7.5, 0.6 + 2.0 * len(series)))
     for panel, (label, wanted, got) in zip(panels, series, strict=True):
         panel.plot(seconds, wanted, color=GREY, linewidth=1.4, label="asked")
         panel.plot(seconds, got, color=BLUE, linewidth=1.6, label="done")
