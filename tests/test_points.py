@@ -16,7 +16,7 @@ from mimic.config import GoalConfig, ObservationConfig
 from mimic.deploy.spec import read_spec
 from mimic.drive import drive, read_script, responses
 from mimic.evaluate import evaluate_policy, print_evaluation
-from mimic.live import Session
+from mimic.live.session import Session
 from mimic.mdp.goals import REACHED_M
 from mimic.points import points_row
 from mimic.report.gather import RunReport
