@@ -1,11 +1,9 @@
 """Where episodes start and when they end: DeepMimic's ablation (Peng et al. 2018, table 3) of reference-state initialization
 (RSI) and early termination (ET), on our humanoid.
 
-Without RSI every episode starts on the clip's first frame; without ET it goes on after a fall. Rows with both are those of
-`python -m experiments.deepmimic.run`.
+Without RSI every episode starts on the clip's first frame; without ET it goes on after a fall.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -15,7 +13,12 @@ from experiments.rows import Row, commit_of, main, markdown, trained
 WITHOUT_RSI = ["--sampling.from-start", "1"]
 RULES = ("anchor-height", "anchor-angle", "end-effector-height")
 WITHOUT_ET = [part for rule in RULES for part in (f"--termination.{rule}", "None")]
-KINDS: dict[str, list[str]] = {"et": WITHOUT_RSI, "rsi": WITHOUT_ET}  # what is left, and how the other is switched off
+KINDS: dict[str, list[str]] = {
+    "both": [],
+    "et": WITHOUT_RSI,
+    "rsi": WITHOUT_ET,
+}  # what is left, and how the other is switched off
+ENV_STEPS = 2_000_000
 PAPER = {"backflip": (0.791, 0.730, 0.379), "walk": (0.980, 0.981, 0.974)}  # NR with both, with ET alone, with RSI alone
 ROWS = [f"{skill}-{kind}" for skill in PAPER for kind in KINDS]
 
@@ -24,7 +27,7 @@ def measure(name: str, data: Path, out: Path) -> Row:
     skill, kind = name.rsplit("-", 1)
     clip = ["--motion", str(data / f"deepmimic/motions/humanoid3d_{skill}.txt")]
     cycles = ["--cycles", str(deepmimic.SKILLS[skill].cycles)]
-    steps = ["--env-steps", str(deepmimic.ENV_STEPS)]
+    steps = ["--env-steps", str(ENV_STEPS)]
     evaluation, record = trained(out / name, "humanoid", *clip, *cycles, *KINDS[kind], *steps)
     return record | evaluation
 
@@ -32,8 +35,7 @@ def measure(name: str, data: Path, out: Path) -> Row:
 def table(rows: dict[str, Row]) -> str:
     lines = []
     for skill, paper in PAPER.items():
-        both = Path(deepmimic.__file__).parent / "results" / f"{skill}.json"
-        found = [json.loads(both.read_text()) if both.exists() else None, *(rows.get(f"{skill}-{kind}") for kind in KINDS)]
+        found = [rows.get(f"{skill}-{kind}") for kind in KINDS]
         lines.append([skill, *(_cell(row, published) for row, published in zip(found, paper, strict=True))])
     return markdown(("clip", "RSI and ET (paper)", "ET alone", "RSI alone"), lines)
 
