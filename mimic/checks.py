@@ -246,6 +246,12 @@ def _check_goal(config: Config) -> None:
         raise InputError(f"goal.kind is {kind}, and observation.actor lacks the term {kind}: the policy would not be told")
 
 
+def _check_style(config: Config) -> None:
+    style = config.style
+    if style.actions and style.judges == "difference":
+        raise InputError("style.actions is true and style.judges difference, of states alone: expected motion, or no actions")
+
+
 def _earned(config: Config) -> list[str]:
     """Rewards that can be earned: style and goal, and where a reference is followed those of being there, which have widths."""
     fields = vars(config.reward)
@@ -255,6 +261,7 @@ def _earned(config: Config) -> list[str]:
 def _check_together(config: Config) -> None:
     """What fields owe each other."""
     _check_goal(config)
+    _check_style(config)
     if not config.follow:
         _check_free(config)
     earned = _earned(config)

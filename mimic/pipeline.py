@@ -146,19 +146,31 @@ def switch_run(run: Run, motions: Sequence[Motion] | None, count: int, say: Call
     return found
 
 
-def made_physical(run: Run, say: Callable[[str], None]) -> tuple[Motion, ...]:
-    """The run's clips as its policy does them in the simulator; those that it does not complete as they are, which is said."""
-    policy, made = _exported(run, say), []
+def made_physical(
+    run: Run, say: Callable[[str], None], *, with_targets: bool = False
+) -> tuple[tuple[Motion, ...], np.ndarray | None]:
+    """The run's clips as its policy does them in the simulator, those that it does not complete as they are, which is said; and
+    `with_targets`, the joint targets (N, J) [rad] by which it came to each frame of them: to a first one those of the next.
+
+    Raises `InputError` where a clip has no such targets.
+    """
+    policy, made, targets, lost = _exported(run, say), [], [], []
     for motion in run.motions:
         done = rollout(policy, motion)
-        completed = measure(policy, done)["completed_frames"] == done.frames
-        if not completed:
-            say(f"{motion.name}: taken as it is, the policy does not complete it")
-        if completed:
+        if measure(policy, done)["completed_frames"] == done.frames:
             simulated = simulated_motion(done, run.robot, 1.0 / policy.spec.ctrl_dt)
             motion = replace(simulated, licence=motion.licence)
+            targets.append(np.concatenate([done.targets[:1], done.targets]))
+        else:
+            lost.append(motion.name)
+            say(f"{motion.name}: taken as it is, the policy does not complete it")
         made.append(motion)
-    return tuple(made)
+    if with_targets and lost:
+        raise InputError(
+            f"style.actions is true, and the tracker in {run.folder} has no actions for what it does not complete: "
+            f"{', '.join(lost)}. Train it for longer (tracker_steps), leave these out, or --no-style.actions"
+        )
+    return tuple(made), np.concatenate(targets).astype(np.float32) if with_targets else None
 
 
 def roam_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Roaming:

@@ -153,6 +153,10 @@ class Train(Training):
             raise InputError(f"`mimic train` has no teacher: mimic distill {self.config.teacher}")
         if self.config.learner == "search" and not self.resume:
             raise InputError("`mimic train` learns by reward: mimic harden RUN")
+        if self.config.style.actions and self.tracker is None and not self.resume:
+            raise InputError(
+                "style.actions is true and begin is scratch: a clip's actions are its tracker's, expected begin tracker"
+            )
 
     def create(self) -> Begun:
         from mimic.checks import check_fits
@@ -171,8 +175,9 @@ class Train(Training):
 
             tracker = open_run(self.tracker)
             config = dataclasses.replace(config, weights=tracker.config.weights)
-            physical = made_physical(tracker, say)
-            return create_run(folder, config, robot, physical, asked=tracker.asked, overwrite=self.overwrite), None
+            motions, targets = made_physical(tracker, say, with_targets=config.style.actions)
+            asked = tracker.asked
+            return create_run(folder, config, robot, motions, asked=asked, targets=targets, overwrite=self.overwrite), None
         config, motions, reports = motions_of(config, robot, say)
         asked = tuple(motions[: len(motions) - config.falls])
         run = create_run(folder, config, robot, tuple(motions), asked=asked, overwrite=self.overwrite)

@@ -82,13 +82,15 @@ class StepResult(NamedTuple):
 
 
 class Tracking:
-    """Tracking of the clips of `library` by `robot`.
+    """Tracking of the clips of `library` by `robot`. targets: as `StyleView` takes them.
 
     At control step t the cursor is at frame f: the action is applied, physics advances, the cursor becomes f + 1
     and the new state is compared with frame f + 1.
     """
 
-    def __init__(self, config: Config, robot: Robot, physics: Physics, library: MotionLibrary) -> None:
+    def __init__(
+        self, config: Config, robot: Robot, physics: Physics, library: MotionLibrary, targets: np.ndarray | None = None
+    ) -> None:
         self.config = config
         self.robot = robot
         self.physics = physics
@@ -115,7 +117,7 @@ class Tracking:
         if config.termination.below_clips is not None:
             lowest = lowest_of(library.moved(np.asarray), robot.tracked_bodies, config.termination)
             self.lowest = jnp.asarray(lowest if config.follow else np.broadcast_to(lowest.min(axis=0), lowest.shape))
-        self.style = StyleView(config, robot, self.library) if config.reward.style else None
+        self.style = StyleView(config, robot, self.library, self.aim, targets) if config.reward.style else None
         self.goals = Goals(config, robot, self.library) if config.goal.kind else None
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
@@ -213,7 +215,7 @@ class Tracking:
         notes = Notes(place, jnp.stack([errors[name] for name in TERMS]), env_state.wire.episode.levels > 0)
         if self.style is not None:
             settled = next_state.step_count >= self.style.settling
-            notes = notes._replace(shown=self.style.shown(window, state, reference), settled=settled, valid=~invalid)
+            notes = notes._replace(shown=self.style.shown(window, state, reference, action), settled=settled, valid=~invalid)
         return next_state, StepResult(reward, terminated, truncated, invalid, notes, log)
 
     def _reference(self, clip: Array, frame: Array, goal: Array | None) -> KinematicState:
