@@ -141,9 +141,9 @@ class GoalConfig:
     """What the robot is told to do, anew at random times; `reward.goal` is what it earns by it, and the observation term of the
     same name shows it. Where the clips are followed, it is told what they do."""
 
-    kind: Literal["heading", "location", "strike"] | None = None
+    kind: Literal["heading", "location", "strike", "style"] | None = None
     """heading: to move with a horizontal velocity; location: to be at a place; strike: to hit a target, where a clip is followed
-    that strikes. None: nothing."""
+    that strikes; style: which of the clips to move like, by name, for which the discriminator pays. None: nothing."""
     interval_s: float = 3.0
     """Mean time [s] until it is told something else."""
     speed: Range | None = None
@@ -157,6 +157,9 @@ class GoalConfig:
     """Of strike: how high the target is [m]."""
     striker: str | None = None
     """Of strike: the tracked body that is to hit it; None: the end effector that the clips move fastest."""
+    styles: tuple[str, ...] = ()
+    """Of style: their names, at least two, each LABEL, for the clips whose names contain it, or LABEL=PART for those whose names
+    contain PART; several clips, and several such words, may have one label."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`mimic play --command FILE`: a policy that can be told what to do, driven by a file. Plain MuJoCo, no JAX."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,17 @@ import numpy as np
 
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import Simulation, substeps
+from mimic.mdp.styles import style_names, told_style
 from mimic.mdp.terminations import fallen
 from motions.edit import reset_origin
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 
-COLUMNS = {"heading": ("time_s", "speed_m_s", "direction_deg"), "location": ("time_s", "x_m", "y_m")}
+COLUMNS = {
+    "heading": ("time_s", "speed_m_s", "direction_deg"),
+    "location": ("time_s", "x_m", "y_m"),
+    "style": ("time_s", "style"),
+}
 REST_S = 3.0  # [s] that the last command is given
 
 
@@ -40,9 +46,9 @@ class Drive:
     stood: bool
 
 
-def read_script(path: Path, kind: str) -> Script:
+def read_script(path: Path, kind: str, styles: Sequence[str] = ()) -> Script:
     """A CSV with a header: time_s and, for heading, speed_m_s and direction_deg, counted from world x towards y; for location,
-    x_m and y_m. Raises `InputError` that names the line for anything else."""
+    x_m and y_m; for style, the name of one of `styles`. Raises `InputError` that names the line for anything else."""
     columns = COLUMNS[kind]
     try:
         with path.open(newline="") as file:
@@ -51,6 +57,8 @@ def read_script(path: Path, kind: str) -> Script:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not rows or any(column not in rows[0] for column in columns):
         raise InputError(f"{path}: expected a CSV with the columns {', '.join(columns)}: the policy is told a {kind}")
+    names = [row.get("style") or "" for row in rows] if kind == "style" else []
+    columns = columns[:1] if names else columns
     values = np.empty((len(rows), len(columns)))
     for number, row in enumerate(rows, start=1):
         try:
@@ -62,11 +70,18 @@ def read_script(path: Path, kind: str) -> Script:
     times = values[:, 0]
     if times[0] != 0 or (np.diff(times) <= 0).any():
         raise InputError(f"{path}: time_s must begin with 0 and rise from row to row")
-    goals = values[:, 1:]
+    goals = np.stack([_styled(path, number, name, styles) for number, name in enumerate(names, 1)]) if names else values[:, 1:]
     if kind == "heading":
         angle = np.radians(goals[:, 1])
         goals = goals[:, :1] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return Script(times, goals.astype(np.float32))
+
+
+def _styled(path: Path, number: int, name: str, styles: Sequence[str]) -> np.ndarray:
+    try:
+        return told_style(styles, name.strip())
+    except InputError as error:
+        raise InputError(f"{path}: row {number}: {error}") from error
 
 
 def drive(policy: Policy, script: Script) -> Drive:
@@ -88,8 +103,9 @@ def drive(policy: Policy, script: Script) -> Drive:
     return Drive(run, np.stack(told), spec.ctrl_dt, not down.any())
 
 
-def responses(found: Drive, kind: str) -> list[dict[str, Any]]:
-    """One row for each stretch between two commands: what was asked, and what came of it in its second half."""
+def responses(found: Drive, kind: str, styles: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """One row for each stretch between two commands: what was asked, and what came of it in its second half; of one of `styles`,
+    how fast the robot went."""
     change = np.flatnonzero((np.diff(found.goals, axis=0) != 0).any(axis=1)) + 1
     rows = []
     for start, end in zip([0, *change], [*change, len(found.goals)], strict=True):
@@ -100,6 +116,9 @@ def responses(found: Drive, kind: str) -> list[dict[str, Any]]:
             velocity = after.qvel[:, :2].mean(axis=0)
             row |= {"speed_asked": float(np.linalg.norm(goal)), "speed": float(np.linalg.norm(velocity))}
             row |= {"direction_asked_deg": _degrees(goal), "direction_deg": _degrees(velocity)}
+        elif kind == "style":
+            speed = np.linalg.norm(after.qvel[:, :2].mean(axis=0))
+            row |= {"style": style_names(styles)[int(np.argmax(goal))], "speed": float(speed)}
         else:
             row |= {"distance_m": float(np.linalg.norm(after.qpos[-1, :2] - goal))}
         rows.append(row)

@@ -12,6 +12,7 @@ from mimic.deploy.sim2sim import Policy
 from mimic.gamepad import Gamepad, first_gamepad
 from mimic.hands import BOX_M
 from mimic.live import Session
+from mimic.mdp.styles import style_names, told_style
 from mimic.perturb import Perturbation
 from mimic.view.browser import WORLD, Figure, Window, hide_control, on_click, on_key
 from mimic.view.capture import Capture
@@ -179,7 +180,7 @@ class LiveView:
         on_click(gui.add_button("Begin with this body"), vary)
 
     def _goal_controls(self) -> None:
-        """Speed and direction by sliders; places and targets by a handle in the scene."""
+        """Speed and direction by sliders, styles by buttons; places and targets by a handle in the scene."""
         self.target = None
         told = self.session.policy.spec.goal
         if told is None:
@@ -209,6 +210,11 @@ class LiveView:
             ):
                 on_key(gui, key, label, partial(change, *by))
             tell()
+            return
+        if told.kind == "style":
+            with gui.add_folder("Told"):
+                buttons = gui.add_button_group("Style", style_names(told.styles))
+            buttons.on_click(lambda _: self.session.tell(told_style(told.styles, buttons.value)))
             return
         assert self.session.goal is not None
         place = np.zeros(3)

@@ -60,15 +60,20 @@ def play_script(
     if policy.spec.goal is None:
         raise InputError(f"{path}: the policy is told nothing; one that is: mimic train humanoid_steer")
     kind = policy.spec.goal.kind
-    asked = read_script(script, kind)
+    styles = policy.spec.goal.styles
+    if plot is not None and kind == "style":
+        raise InputError(
+            f"{path}: the policy is told a style, which is no curve: leave out --plot, --video shows what came of it"
+        )
+    asked = read_script(script, kind, styles)
     with waiting("driving"):
         found = drive(policy, asked)
-    rows = responses(found, kind)
+    rows = responses(found, kind, styles)
     table = Table(box=SIMPLE_HEAD, show_edge=False, title=f"{path}: {'stood' if found.stood else 'fell'}", title_justify="left")
     for name in rows[0]:
         table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(*(f"{value:.2f}" for value in row.values()))
+        table.add_row(*(value if isinstance(value, str) else f"{value:.2f}" for value in row.values()))
     console.print(table)
     _film(video, policy, found.states.qpos, None, console)
     if plot is not None:

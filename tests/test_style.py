@@ -190,7 +190,7 @@ def test_differences_are_shown_as_they_are():
     state, reference = (view.library.lookup(jnp.array(0), jnp.array(frame)) for frame in (5, 9))
     assert view.begun(jnp.array(0), jnp.array(5), state) is None
     assert view.moved(None, state, jnp.array(False)) is None
-    np.testing.assert_array_equal(view.shown(None, state, reference, jnp.zeros(4)), difference(state, reference))
+    np.testing.assert_array_equal(view.shown(None, state, reference, jnp.zeros(4), None), difference(state, reference))
     assert view.clusters is None
     assert view.style_size == len(difference(state, reference))
 
@@ -208,7 +208,7 @@ def test_actions_of_demonstrations_are_what_the_tracker_sent():
     np.testing.assert_allclose(shown[:, 2 * size :], wanted, atol=1e-4)
     state = view.library.lookup(jnp.array(0), jnp.array(7))
     window = view.begun(jnp.array(0), jnp.array(7), state)
-    np.testing.assert_array_equal(view.shown(window, state, state, jnp.arange(4.0))[-4:], np.arange(4.0))
+    np.testing.assert_array_equal(view.shown(window, state, state, jnp.arange(4.0), None)[-4:], np.arange(4.0))
 
 
 def test_without_a_tracker_there_are_no_actions_to_show():

@@ -85,6 +85,8 @@ def _require_same(stage: "Stage", found: Config) -> None:
     lines = [line for name, line in found_lines if name.removeprefix("sim.") not in RESUMABLE_OF_SIM]
     if stage.config.goal.kind != found.goal.kind:
         lines.append(f"goal.kind: {stage.config.goal.kind!r} ({stage.folder} has {found.goal.kind!r})")
+    if stage.config.goal.styles != found.goal.styles:
+        lines.append(f"goal.styles: {stage.config.goal.styles!r} ({stage.folder} has {found.goal.styles!r})")
     if lines:
         raise InputError(
             f"{stage.folder} holds another {stage.name}; what differs: {'; '.join(lines)}. Replace it with --overwrite"

@@ -369,7 +369,7 @@ class Play:
     video: Path | None = None
     """Write an mp4 of it."""
     command: Path | None = None
-    """A CSV that says what the robot is told when: time_s and speed_m_s, direction_deg; or x_m, y_m for a policy told a place."""
+    """A CSV that says what the robot is told when: time_s and speed_m_s, direction_deg; x_m, y_m of a place; or style."""
     plot: Path | None = None
     """With --command: draw what was asked and what came of it, as .png or .svg."""
     json: Path | None = None

@@ -22,7 +22,7 @@ from mimic.deploy.graph import Layers, policy_model, ros_model
 from mimic.deploy.shown import Shown, shown_by
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import GoalInfo, MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
-from mimic.mdp.goals import KINDS
+from mimic.mdp.goals import numbers_of
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
 from mimic.robots import Robot
@@ -184,7 +184,8 @@ def _goal(config: Config, robot: Robot, shown: Shown | None) -> GoalInfo | None:
         return None
     terms = shown.goals
     striker = None if terms.striker is None else robot.tracked_bodies[terms.striker]
-    return GoalInfo(kind, KINDS[kind].numbers, terms.speed, terms.turn, terms.distance, terms.height, striker)
+    numbers, styles = numbers_of(config.goal), config.goal.styles
+    return GoalInfo(kind, numbers, terms.speed, terms.turn, terms.distance, terms.height, striker, styles)
 
 
 def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, ...]:
@@ -197,7 +198,7 @@ def _observation_terms(config: Config, robot: Robot) -> tuple[ObservationTerm, .
 
     layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32))
     last, none = np.zeros(len(robot.joint_names), np.float32), np.zeros(0, np.float32)
-    goal = None if config.goal.kind is None else np.zeros(len(KINDS[config.goal.kind].numbers), np.float32)
+    goal = None if config.goal.kind is None else np.zeros(len(numbers_of(config.goal)), np.float32)
     nothing = Observed(halves(), halves(), halves(horizon), last, np.float32(0), np.float32(0), none, goal)
     shown = [(name, 0) for name in config.observation.actor]
     shown += [(name, ago + 1) for ago in range(config.observation.history) for name in config.observation.history_terms]

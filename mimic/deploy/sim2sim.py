@@ -21,6 +21,7 @@ from mimic.mdp.goals import KINDS, Terms, told_by_clip
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
 from mimic.mdp.striking import strike_of, turned_to
+from mimic.mdp.styles import style_names, style_of
 from mimic.mdp.terminations import fallen
 from motions.errors import InputError
 from motions.kinematics import Body, KinematicState
@@ -74,7 +75,7 @@ class Policy:
         told = self.spec.goal
         assert told is not None
         striker = None if told.striker is None else self.spec.tracked_bodies.index(told.striker)
-        return Terms(told.speed, told.turn, told.distance, told.height, striker)
+        return Terms(told.speed, told.turn, told.distance, told.height, striker, len(style_names(told.styles)))
 
     @cached_property
     def _gains(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -250,13 +251,16 @@ class Once:
         return self.goal
 
 
-def told_as(policy: Policy, clip: KinematicState) -> Callable[[KinematicState], np.ndarray]:
-    """What robots are told, step by step, that are to do as `clip` does from where they are; where that is drawn once, the middle
-    of what may be drawn."""
+def told_as(policy: Policy, clip: KinematicState, name: str) -> Callable[[KinematicState], np.ndarray]:
+    """What robots are told, step by step, that are to do as the clip `name` does from where they are; where that is drawn once,
+    the middle of what may be drawn."""
     assert policy.spec.goal is not None
     kind, frames = KINDS[policy.spec.goal.kind], itertools.count()
     if kind.once:
         return Once(policy, clip, np.zeros((1, 4), np.float32))
+    if policy.goals.styles:
+        style = shown_style(policy, name)
+        return lambda state: np.broadcast_to(style, (len(state.qpos), len(style)))
 
     def tell(state: KinematicState) -> np.ndarray:
         def at(frame: int) -> KinematicState:
@@ -265,6 +269,12 @@ def told_as(policy: Policy, clip: KinematicState) -> Callable[[KinematicState], 
         return told_by_clip(kind, at, next(frames), len(clip.qpos) - 1, policy.spec.ctrl_dt, state)
 
     return tell
+
+
+def shown_style(policy: Policy, name: str) -> np.ndarray:
+    """What a robot is told that is to move as the clip `name`, of a policy that is told styles; (S,)."""
+    assert policy.spec.goal is not None
+    return np.eye(policy.goals.styles, dtype=np.float32)[style_of(policy.spec.goal.styles, [name])[0]]
 
 
 def rollout(
@@ -284,7 +294,7 @@ def rollout(
     link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
     frames = len(clip.qpos)
     states, done = [simulation.state()], []
-    tell = None if policy.spec.goal is None else told_as(policy, clip)
+    tell = None if policy.spec.goal is None else told_as(policy, clip, motion.name)
     for step in track(policy, clip, link, frames - 1 if max_steps is None else min(max_steps, frames - 1), tell):
         states.append(step.state)
         done.append(step)

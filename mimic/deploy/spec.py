@@ -97,6 +97,8 @@ class GoalInfo:
     """Of strike: how high the target was in training [m]."""
     striker: str | None = None
     """Of strike: the tracked body that hits the target."""
+    styles: tuple[str, ...] = ()
+    """Of style: those there are, each LABEL or LABEL=PART, as the training's clips show them by their names."""
 
 
 @dataclass(frozen=True)

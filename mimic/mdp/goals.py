@@ -4,7 +4,7 @@ A kind of goal is a `Kind`: its numbers, how they are drawn, read off a clip, an
 observation term of the same name (`mimic.mdp.observations`).
 
 A strike is not read off a clip but drawn once in an episode, about where the clip strikes: at the moment when the striking
-body is fastest.
+body is fastest. A style is one of those that the clips show by their names (`mimic.mdp.styles`); the discriminator pays for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ import numpy as np
 
 from mimic.config import GoalConfig, Range
 from mimic.mdp.striking import swiftest
+from mimic.mdp.styles import style_names
 from motions.errors import unknown_name
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
@@ -26,33 +27,30 @@ HIT_M = 0.2  # [m] a target is struck by a body whose centre comes so near (Peng
 
 class Terms(NamedTuple):
     """What goals are drawn between: `GoalConfig`, with what it leaves to the clips. striker: the tracked body that strikes, where
-    one does."""
+    one does. styles: how many there are."""
 
     speed: Range
     turn: float
     distance: Range
     height: Range
     striker: int | None
+    styles: int = 0
 
 
 class Kind(NamedTuple):
     """numbers: what the goal's numbers are, for people and files. draw(u, state, terms): a goal for a robot at `state`, from
-    u (4,) uniform in [-1, 1]; where `read` is None, drawn once, about a clip that is at `state` where it strikes.
-    reward(goal, state, terms). read(now, later, seconds): the goal of a clip that is at `now`, and at `later` `seconds` after.
-    met(goal, state, terms): the goal after a step that led to `state`. place: somewhere to go to, not what is done all the
-    while."""
+    u (4,) uniform in [-1, 1]. reward(goal, state, terms); None: it is not this that pays for it. read(now, later, seconds): the
+    goal of a clip that is at `now`, and at `later` `seconds` after; None: states do not say. met(goal, state, terms): the goal
+    after a step that led to `state`. place: somewhere to go to, not what is done all the while. once: drawn once in an episode,
+    about a clip that is at `state` where it does it, not read off the clip."""
 
     numbers: tuple[str, ...]
     draw: Callable[[Array, KinematicState, Terms], Array]
-    reward: Callable[[Array, KinematicState, Terms], Array]
+    reward: Callable[[Array, KinematicState, Terms], Array] | None
     read: Callable[[KinematicState, KinematicState, Array], Array] | None
     met: Callable[[Array, KinematicState, Terms], Array] = lambda goal, state, terms: goal
     place: bool = False
-
-    @property
-    def once(self) -> bool:
-        """Whether it is drawn once in an episode, about where the clip does it, not read off the clip."""
-        return self.read is None
+    once: bool = False
 
 
 def shown_speeds(library: MotionLibrary, ctrl_dt: float) -> tuple[float, float]:
@@ -78,7 +76,14 @@ def find_terms(
             raise unknown_name("tracked body (goal.striker)", goal.striker, tracked_bodies)
         ends = [tracked_bodies.index(name) for name in end_effectors]
         striker = tracked_bodies.index(goal.striker) if goal.striker else swiftest(library.frames, ends)
-    return Terms(goal.speed or shown_speeds(library, ctrl_dt), goal.turn, goal.distance, goal.height, striker)
+    return Terms(
+        goal.speed or shown_speeds(library, ctrl_dt),
+        goal.turn,
+        goal.distance,
+        goal.height,
+        striker,
+        len(style_names(goal.styles)),
+    )
 
 
 def told_by_clip(
@@ -171,6 +176,20 @@ def _struck(goal: Array, state: KinematicState, terms: Terms) -> Array:
     return xp.concatenate([goal[..., :3], xp.maximum(goal[..., 3], near.astype(goal.dtype))[..., None]], axis=-1)
 
 
+def _draw_style(u: Array, state: KinematicState, terms: Terms) -> Array:
+    """1 for one of the styles, else 0; (..., S)."""
+    xp = namespace(u)
+    drawn = xp.minimum(xp.floor(0.5 * (u[..., :1] + 1.0) * terms.styles), terms.styles - 1)
+    return (xp.arange(terms.styles) == drawn).astype(u.dtype)
+
+
+def numbers_of(goal: GoalConfig) -> tuple[str, ...]:
+    """What the goal's numbers are, for people and files; none where there is no goal."""
+    if goal.kind == "style":
+        return tuple(f"1 where told {label}, else 0" for label in style_names(goal.styles))
+    return () if goal.kind is None else KINDS[goal.kind].numbers
+
+
 def _exp_square(rate: float, error: Array) -> Array:
     xp = namespace(error)
     return xp.exp(-rate * xp.sum(error**2, axis=-1))
@@ -180,6 +199,12 @@ KINDS: dict[str, Kind] = {
     "heading": Kind(("world x velocity [m/s]", "world y velocity [m/s]"), _draw_heading, heading_reward, _read_heading),
     "location": Kind(("world x [m]", "world y [m]"), _draw_location, location_reward, _read_location, place=True),
     "strike": Kind(
-        ("world x [m]", "world y [m]", "world z [m]", "1 once it is struck, before 0"), _draw_strike, strike_reward, None, _struck
+        ("world x [m]", "world y [m]", "world z [m]", "1 once it is struck, before 0"),
+        _draw_strike,
+        strike_reward,
+        None,
+        _struck,
+        once=True,
     ),
+    "style": Kind((), _draw_style, None, None),  # its numbers are those of `numbers_of`
 }

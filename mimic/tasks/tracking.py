@@ -194,8 +194,9 @@ class Tracking:
         errors = squared_errors(state, reference, anchor=self.anchor)
         width_sq = self.width_sq if curriculum.tolerance is None else curriculum.tolerance.width_sq
         terms = (tracking_rewards(errors, width_sq) if self.config.follow else {}) | self._costs(physics, action, env_state)
-        if self.goals is not None:
-            terms["goal"] = self.goals.reward(env_state.goal, state)
+        earned = None if self.goals is None else self.goals.reward(env_state.goal, state)
+        if earned is not None:
+            terms["goal"] = earned
         reward = jnp.where(invalid, 0.0, total_reward(terms, self.config.reward))
         looseness = 1.0 if curriculum.looseness is None else curriculum.looseness
         rules, lowest = self.config.termination, None if self.lowest is None else self.lowest[clip]
@@ -215,7 +216,8 @@ class Tracking:
         notes = Notes(place, jnp.stack([errors[name] for name in TERMS]), env_state.wire.episode.levels > 0)
         if self.style is not None:
             settled = next_state.step_count >= self.style.settling
-            notes = notes._replace(shown=self.style.shown(window, state, reference, action), settled=settled, valid=~invalid)
+            shown = self.style.shown(window, state, reference, action, env_state.goal)
+            notes = notes._replace(shown=shown, settled=settled, valid=~invalid)
         return next_state, StepResult(reward, terminated, truncated, invalid, notes, log)
 
     def _reference(self, clip: Array, frame: Array, goal: Array | None) -> KinematicState:
