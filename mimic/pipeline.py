@@ -109,7 +109,7 @@ def _ros_allowed(config: Config, say: Callable[[str], None]) -> bool:
     return not obstacle
 
 
-def _exported(run: Run, say: Callable[[str], None]) -> Policy:
+def exported(run: Run, say: Callable[[str], None]) -> Policy:
     """The run's policy as the file in its folder is, written anew."""
     out = run.folder / POLICY
     export_run(run, out, lambda text: None if text.startswith("no ROS-side") else say(text))
@@ -121,7 +121,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Export the run's policy into its folder and measure that file by the whole-clip protocol; falls: how often it is also to
     get up, None: only if it was trained to."""
-    policy, asked, all_collisions = _exported(run, say), motions or run.asked, _all_collisions(run, say)
+    policy, asked, all_collisions = exported(run, say), motions or run.asked, _all_collisions(run, say)
     if falls and all_collisions is None:
         raise InputError("falls are measured with all collisions on, and the robot's model is gone")
     with waiting(f"running {len(asked)} clips whole, as trained and otherwise"):
@@ -139,7 +139,7 @@ def evaluate_run(
 
 def switch_run(run: Run, motions: Sequence[Motion] | None, count: int, say: Callable[[str], None]) -> dict[str, Any]:
     """`mimic.switches.measure_switches` of the run's policy; how many succeeded is said."""
-    policy = _exported(run, say)
+    policy = exported(run, say)
     with waiting(f"going over from clip to clip, {count} times"):
         found = measure_switches(policy, motions or run.asked, count)
     say(f"{count} switches from one clip to another: {found['succeeded']:.0%} reach the other's end")
@@ -154,7 +154,7 @@ def made_physical(
 
     Raises `InputError` where a clip has no such targets.
     """
-    policy, made, targets, lost = _exported(run, say), [], [], []
+    policy, made, targets, lost = exported(run, say), [], [], []
     for motion in run.motions:
         done = rollout(policy, motion)
         if measure(policy, done)["completed_frames"] == done.frames:
@@ -175,7 +175,7 @@ def made_physical(
 
 def roam_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Roaming:
     """As `evaluate_run`, for a policy that follows no clip: robots are let loose."""
-    policy = _exported(run, say)
+    policy = exported(run, say)
     with waiting("letting robots loose"):
         roaming = roam(policy, motions or run.asked)
     if motions is None:

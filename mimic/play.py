@@ -1,5 +1,6 @@
 """`mimic play policy.onnx`: run an exported policy in plain MuJoCo, without JAX, and say how well it does."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,18 @@ def play_script(
         )
         console.print(f"plot: {plot}", markup=False)
     return {"stood": bool(found.stood), "commands": rows}
+
+
+def play_composite(folders: Sequence[Path], video: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """Let the policies of several runs act as one, say which did, and film it where `video` is given; the numbers, for JSON."""
+    from mimic.composite import load_composite, print_alone  # critics are in checkpoints, which JAX reads
+
+    composite = load_composite(folders, say)
+    with waiting("letting it choose"):
+        found = composite.alone()
+    print_alone(found, say)
+    _film(video, composite.members[0].policy, found.states.qpos, found.reference.qpos, Console())
+    return found.to_json()
 
 
 def _film(video: str | Path | None, policy: Policy, qpos: np.ndarray, reference: np.ndarray | None, console: Console) -> None:

@@ -186,7 +186,7 @@ def test_the_last_stage_learns_the_style_of_the_trackers_motion_and_is_judged_by
     """What the tracker does not complete stays as it is; all weights are the tracker's."""
     config = Config(preset="tiny", robot="tiny", observation=ObservationConfig(actor=("command", "joint_errors")))
     policy = still_policy(tmp_path, config)
-    monkeypatch.setattr(pipeline, "_exported", lambda run, say: policy)
+    monkeypatch.setattr(pipeline, "exported", lambda run, say: policy)
     lifted = CLIP.qpos.copy()
     lifted[60:, 2] += 1.0
     impossible = replace(CLIP, name="lifted", qpos=lifted)
@@ -214,7 +214,7 @@ def test_a_discriminator_that_sees_actions_is_shown_the_trackers(tmp_path: Path,
     """One for each frame of the clips as they are packed, kept in the run's folder."""
     config = Config(preset="tiny", robot="tiny", observation=ObservationConfig(actor=("command", "joint_errors")))
     policy = still_policy(tmp_path, config)
-    monkeypatch.setattr(pipeline, "_exported", lambda run, say: policy)
+    monkeypatch.setattr(pipeline, "exported", lambda run, say: policy)
     monkeypatch.setattr(sources, "find_robot", lambda config, say: ROBOT)
     tracker = runs.create_run(tmp_path / "gail-tracker", config, ROBOT, (CLIP, tiny_motion(61)))
     seeing = replace(config, style=replace(config.style, actions=True))

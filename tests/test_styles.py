@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from commands import call
+from commands import call, write_tiny
 from tiny import tiny_motion, tiny_robot
 from tiny_policy import FREE, MOTION, random_network, still_policy
 
@@ -175,3 +175,11 @@ def test_the_bundle_takes_it_as_a_named_input(tmp_path: Path):
     write_bundle(*random_network(TOLD), TOLD, ROBOT, MOTION, tmp_path / "bundle")
     assert all(check.passed for check in check_bundle(tmp_path / "bundle"))
     assert "1 where told wild" in (tmp_path / "bundle" / "README.txt").read_text()
+
+
+def test_a_style_that_no_clip_shows_is_refused_before_the_tracker_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture):
+    write_tiny(tmp_path)
+    asked = ("--robot", tmp_path / "tiny.toml", "--motion", tmp_path / "sway.npz", "--goal.styles", "sway", "jump")
+    assert call("train", "humanoid_styles", *asked, "--run-dir", tmp_path / "run") == 2
+    assert "'jump', which no clip shows; the clips are sway" in capsys.readouterr().err
+    assert not list(tmp_path.glob("run*/config.json"))

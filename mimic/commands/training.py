@@ -127,6 +127,8 @@ class Train(Training):
 
     tracker: Path | None = None
     """The run of a stage before, whose motion in the simulator stands for the clips."""
+    styles: tuple[str, ...] = ()
+    """Those that a later stage is told: what the clips do not show is refused before anything is trained."""
 
     def run(self) -> int:
         from mimic.runs import refuse_occupied, require_writable
@@ -160,6 +162,7 @@ class Train(Training):
 
     def create(self) -> Begun:
         from mimic.checks import check_fits
+        from mimic.mdp.styles import require_all_shown
         from mimic.runs import create_run, open_run, refuse_occupied, require_writable
         from mimic.sources import find_robot, motions_of
         from mimic.warm_start import check_warm_start
@@ -179,6 +182,7 @@ class Train(Training):
             asked = tracker.asked
             return create_run(folder, config, robot, motions, asked=asked, targets=targets, overwrite=self.overwrite), None
         config, motions, reports = motions_of(config, robot, say)
+        require_all_shown(self.styles or config.goal.styles, [motion.name for motion in motions])
         asked = tuple(motions[: len(motions) - config.falls])
         run = create_run(folder, config, robot, tuple(motions), asked=asked, overwrite=self.overwrite)
         return run, reports[0].to_dict() if reports[0] is not None else None
@@ -249,11 +253,12 @@ class Evaluate(FileOptions):
     """Measure a trained controller on whole clips, in plain C MuJoCo.
 
     Every clip once, deterministic: as trained, with all collisions on, and in another simulator: half the timestep, another
-    integrator, solver and friction cone, harder contacts.
+    integrator, solver and friction cone, harder contacts. Several runs are measured as one controller: at the end of each clip,
+    and at each of the `--switches`, the policy takes over whose critic promises most.
     """
 
-    run_dir: Annotated[Path, POSITIONAL]
-    """The run's folder."""
+    run_dirs: Annotated[tuple[Path, ...], POSITIONAL]
+    """The run's folder, or those of several."""
     motion: tuple[str, ...] = ()
     """Other motion files than the run's own; of a catalogue its held-out clips."""
     mirror: bool = False
@@ -280,7 +285,12 @@ class Evaluate(FileOptions):
         for name, count in (("switches", self.switches), ("falls", self.falls)):
             if count is not None and count < 0:
                 raise InputError(f"--{name} {count}: expected 0 or more")
-        run = open_run(self.run_dir)
+        if not self.run_dirs:
+            raise InputError("mimic evaluate wants a run folder: mimic evaluate RUN")
+        first, *others = self.run_dirs
+        if others:
+            return self.composite()
+        run = open_run(first)
         motions = None
         if self.motion:
             files, _ = clips_of(self.motion, run.robot, say, split="held_out")
@@ -302,6 +312,26 @@ class Evaluate(FileOptions):
         write_json(self.json, evaluation.to_json() | switched)
         if self.save_motion is not None:
             save_simulated(evaluation, run.robot, 1.0 / run.config.sim.ctrl_dt, self.save_motion, say)
+        return 0
+
+    def composite(self) -> int:
+        """Several policies as one."""
+        from mimic.composite import load_composite, print_alone
+        from mimic.progress import waiting
+
+        if self.motion or self.mirror or self.save_motion or self.falls:
+            raise InputError("--motion, --mirror, --falls, --save-motion: for one run, and these are several")
+        composite = load_composite(self.run_dirs, say)
+        with waiting("letting it choose"):
+            found = composite.alone()
+        print_alone(found, say)
+        measured = {"alone": found.to_json()}
+        if self.switches:
+            with waiting(f"going over from clip to clip, {self.switches} times"):
+                switched = composite.switches(self.switches)
+            say(f"{self.switches} switches from one clip to another: {switched['succeeded']:.0%} reach the other's end")
+            measured["switches"] = switched
+        write_json(self.json, measured)
         return 0
 
     def roam(self, run: "Run", motions: "list[Motion] | None") -> int:
@@ -362,10 +392,14 @@ class CheckBundle:
 
 @dataclass(frozen=True)
 class Play:
-    """Run an exported policy in plain MuJoCo, without JAX."""
+    """Run an exported policy in plain MuJoCo, without JAX.
 
-    policy: Annotated[Path, POSITIONAL]
-    """An exported policy.onnx."""
+    The folders of several runs are run as one controller: at the end of each clip the policy takes over whose critic promises
+    most.
+    """
+
+    policies: Annotated[tuple[Path, ...], POSITIONAL]
+    """An exported policy.onnx, or the folders of several runs."""
     video: Path | None = None
     """Write an mp4 of it."""
     command: Path | None = None
@@ -376,17 +410,25 @@ class Play:
     """Write the numbers to this file too."""
 
     def run(self) -> int:
-        from mimic.play import play, play_script
+        from mimic.play import play, play_composite, play_script
         from mimic.runs import require_picture_file, require_writable_file
 
         require_picture_file(self.plot, "--plot")
         require_writable_file(self.json)
+        if not self.policies:
+            raise InputError("mimic play wants an exported policy: mimic play policy.onnx")
+        policy, *others = self.policies
+        if others:
+            if self.command is not None or self.plot is not None:
+                raise InputError("--command, --plot: for one policy that can be told something, and these are several")
+            write_json(self.json, play_composite(self.policies, self.video, say))
+            return 0
         if self.command is not None:
-            write_json(self.json, play_script(self.policy, self.command, self.video, self.plot))
+            write_json(self.json, play_script(policy, self.command, self.video, self.plot))
             return 0
         if self.plot is not None:
             raise InputError("--plot shows what came of commands: give --command FILE too")
-        write_json(self.json, play(self.policy, video=self.video).to_json())
+        write_json(self.json, play(policy, video=self.video).to_json())
         return 0
 
 

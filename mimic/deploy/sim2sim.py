@@ -100,13 +100,25 @@ class Policy:
         The observation is not normalized: the network does that. `history` None: there is no past yet, all of it is as now.
         goal (..., G): what the robots are told, of a policy that is told anything.
         """
+        observed, robots = self.observed(state, clip, frame, last_action, goal), state.qpos.shape[:-1]
+        now = observe(self.spec.history_terms, observed, self.layout).astype(np.float32, copy=False)
+        if history is None:
+            history = np.repeat(now[..., None, :], self.spec.history, axis=-2)
+        shown = observe(self.spec.terms, observed, self.layout).astype(np.float32, copy=False)
+        observation = np.concatenate([shown, history.reshape(*robots, -1)], axis=-1)
+        return observation, np.concatenate([now[..., None, :], history], axis=-2)[..., : self.spec.history, :]
+
+    def observed(
+        self, state: KinematicState, clip: KinematicState, frame: int, last_action: np.ndarray, goal: np.ndarray | None = None
+    ) -> Observed:
+        """What terms look at, as `observation` has it."""
         last, robots = len(clip.qpos) - 1, state.qpos.shape[:-1]
 
         def alike(part: np.ndarray | np.floating) -> np.ndarray:
             return np.broadcast_to(part, (*robots, *part.shape))
 
         ahead = np.clip(frame + np.array(self.spec.future_frames, dtype=int), 0, last)
-        observed = Observed(
+        return Observed(
             state=state,
             reference=self.aimed(KinematicState(*(alike(part) for part in frame_of(clip, frame))), clip, np.asarray(frame), goal),
             future=self.aimed(KinematicState(*(alike(part[ahead]) for part in clip)), clip, ahead, goal),
@@ -116,12 +128,6 @@ class Policy:
             drawn=alike(np.zeros(0, np.float32)),
             goal=None if goal is None else goal.astype(np.float32, copy=False),
         )
-        now = observe(self.spec.history_terms, observed, self.layout).astype(np.float32, copy=False)
-        if history is None:
-            history = np.repeat(now[..., None, :], self.spec.history, axis=-2)
-        shown = observe(self.spec.terms, observed, self.layout).astype(np.float32, copy=False)
-        observation = np.concatenate([shown, history.reshape(*robots, -1)], axis=-1)
-        return observation, np.concatenate([now[..., None, :], history], axis=-2)[..., : self.spec.history, :]
 
     def aimed(self, frames: KinematicState, clip: KinematicState, number: np.ndarray, goal: np.ndarray | None) -> KinematicState:
         """Frames of `clip` as they are followed: on the way to targets `goal` (..., G), where there are any. number: which frames
@@ -214,14 +220,15 @@ def track(
     steps: int,
     tell: Callable[[KinematicState], np.ndarray] | None = None,
     priors: np.ndarray | None = None,
+    first: int = 0,
 ) -> Iterator[ControlStep]:
-    """Run `policy` along `clip` from its first frame for `steps` control steps; the robots are where the link's simulation
+    """Run `policy` along `clip` from its frame `first` for `steps` control steps; the robots are where the link's simulation
     has put them. The caller may stop some of them between the steps. tell: what robots at a state (B, ...) are told, (B, G).
     priors: `Policy.priors` of the clip, where they are known."""
     simulation, priors = link.simulation, policy.priors(clip) if priors is None else priors
     state = simulation.state()
     action, history = np.zeros((simulation.count, len(policy.spec.joint_names)), np.float32), None
-    for frame in range(steps):
+    for frame in range(first, first + steps):
         seen = link.sense(state)
         begin = time.perf_counter()
         goal = None if tell is None else tell(state)

@@ -38,7 +38,9 @@ def style_of(styles: Sequence[str], clips: Sequence[str]) -> np.ndarray:
 
 
 def require_all_shown(styles: Sequence[str], clips: Sequence[str]) -> None:
-    """Raise `InputError` for a style that no clip shows, with the names there are, and a clip that shows no style."""
+    """Raise `InputError` for a style that no clip shows, with the names there are, and a clip that shows none of any."""
+    if not styles:
+        return
     shown = _labels_of(styles, clips)
     for label in style_names(styles):
         if label not in shown:
