@@ -181,7 +181,7 @@ class LiveView:
 
     def _goal_controls(self) -> None:
         """Speed and direction by sliders, styles by buttons; places and targets by a handle in the scene."""
-        self.target = None
+        self.target = self.styles = None
         told = self.session.policy.spec.goal
         if told is None:
             return
@@ -213,8 +213,8 @@ class LiveView:
             return
         if told.kind == "style":
             with gui.add_folder("Told"):
-                buttons = gui.add_button_group("Style", style_names(told.styles))
-            buttons.on_click(lambda _: self.session.tell(told_style(told.styles, buttons.value)))
+                self.styles = styles = gui.add_button_group("Style", style_names(told.styles))
+            styles.on_click(lambda _: self.tell_style(styles.value))
             return
         assert self.session.goal is not None
         place = np.zeros(3)
@@ -249,6 +249,12 @@ class LiveView:
         """A velocity [m/s], its direction counted from world x towards y."""
         angle = np.radians(degrees)
         self.session.tell(np.array([speed * np.cos(angle), speed * np.sin(angle)]))
+
+    def tell_style(self, label: str) -> None:
+        """A style, by its name."""
+        told = self.session.policy.spec.goal
+        assert told is not None
+        self.session.tell(told_style(told.styles, label))
 
     def tell_place(self, place: np.ndarray) -> None:
         """A place (3,) in the world; a target is whole again."""
