@@ -25,21 +25,30 @@ def brax_steps_per_s(config: Config, task: Tracking, device: Any) -> float:
         raise InputError(f"brax's PPO trains on {jax.local_devices()[0]}, not on {device}: JAX_PLATFORMS={device.platform}")
     device_put_replicated()
     rates: list[float] = []
-    sizes = config.network.hidden
     ppo.train(
         BraxTracking(task),
         num_timesteps=EPOCHS * ITERATIONS * config.num_envs * config.ppo.rollout_length,
         num_evals=EPOCHS + 1,
         run_evals=False,
-        episode_length=round(config.sampling.episode_s / config.sim.ctrl_dt),
-        num_envs=config.num_envs,
-        unroll_length=config.ppo.rollout_length,
-        batch_size=config.num_envs // config.ppo.num_minibatches,
-        num_minibatches=config.ppo.num_minibatches,
-        num_updates_per_batch=config.ppo.num_epochs,
-        normalize_observations=True,
-        max_devices_per_host=1,
-        network_factory=lambda *observed, **options: ppo_networks.make_ppo_networks(
+        progress_fn=lambda _, metrics: rates.append(float(metrics["training/sps"])),
+        **ppo_sizes(config),
+    )
+    return float(np.median(rates[1:]))
+
+
+def ppo_sizes(config: Config) -> dict[str, Any]:
+    """Of brax's PPO what is to be as large as ours, on one device: environments, rollouts, minibatches, epochs, networks."""
+    sizes = config.network.hidden
+    return {
+        "episode_length": round(config.sampling.episode_s / config.sim.ctrl_dt),
+        "num_envs": config.num_envs,
+        "unroll_length": config.ppo.rollout_length,
+        "batch_size": config.num_envs // config.ppo.num_minibatches,
+        "num_minibatches": config.ppo.num_minibatches,
+        "num_updates_per_batch": config.ppo.num_epochs,
+        "normalize_observations": True,
+        "max_devices_per_host": 1,
+        "network_factory": lambda *observed, **options: ppo_networks.make_ppo_networks(
             *observed,
             policy_hidden_layer_sizes=sizes,
             value_hidden_layer_sizes=sizes,
@@ -47,9 +56,7 @@ def brax_steps_per_s(config: Config, task: Tracking, device: Any) -> float:
             value_obs_key="privileged_state",
             **options,
         ),
-        progress_fn=lambda _, metrics: rates.append(float(metrics["training/sps"])),
-    )
-    return float(np.median(rates[1:]))
+    }
 
 
 def device_put_replicated() -> None:

@@ -10,6 +10,7 @@ from mimic.mdp.goals import KINDS
 from mimic.mdp.limbs import limb_of
 from mimic.mdp.observations import OF_REFERENCES, TERMS
 from mimic.mdp.sensors import BODY_TERMS
+from mimic.mdp.styles import style_names
 from mimic.robots import Robot
 from mimic.robots.stability import stability_warning
 from motions.errors import InputError, unknown_name
@@ -250,8 +251,32 @@ def _check_goal(config: Config) -> None:
         raise InputError(f"the observation has {', '.join(shown)}, and goal.kind is {kind}: there is no such goal to be seen")
     if kind is not None and KINDS[kind].once and not config.follow:
         raise InputError(f"goal.kind is {kind} and follow is false: what a clip does once is for policies that follow one")
+    if kind == "style":
+        _check_styles(config)
+    elif config.goal.styles:
+        raise InputError(f"goal.styles is {', '.join(config.goal.styles)} and goal.kind {kind}: expected style, or none of these")
     if kind is not None and kind not in config.observation.actor:
         raise InputError(f"goal.kind is {kind}, and observation.actor lacks the term {kind}: the policy would not be told")
+
+
+def _check_styles(config: Config) -> None:
+    names = style_names(config.goal.styles)
+    if len(names) < 2:
+        raise InputError(
+            f"goal.styles is {', '.join(names) or 'empty'}, expected two or more to be told apart: LABEL or LABEL=PART"
+        )
+    if config.reward.goal:
+        raise InputError(f"reward.goal is {config.reward.goal:g} and goal.kind style, for which reward.style pays: expected 0")
+    if not config.follow and not config.reward.style:
+        raise InputError("goal.kind is style and reward.style 0: nothing pays for the style that is told")
+    if config.ppo.symmetry != "none":
+        raise InputError(f"ppo.symmetry is {config.ppo.symmetry} and goal.kind style: the mirror image of one may be another")
+
+
+def _check_style(config: Config) -> None:
+    style = config.style
+    if style.actions and style.judges == "difference":
+        raise InputError("style.actions is true and style.judges difference, of states alone: expected motion, or no actions")
 
 
 def _earned(config: Config) -> list[str]:
@@ -263,6 +288,7 @@ def _earned(config: Config) -> list[str]:
 def _check_together(config: Config) -> None:
     """What fields owe each other."""
     _check_goal(config)
+    _check_style(config)
     if not config.follow:
         _check_free(config)
     earned = _earned(config)

@@ -142,9 +142,10 @@ class GoalConfig:
     """What the robot is told to do, anew at random times; `reward.goal` is what it earns by it, and the observation term of the
     same name shows it. Where the clips are followed, it is told what they do."""
 
-    kind: Literal["heading", "location", "strike", "reach"] | None = None
+    kind: Literal["heading", "location", "strike", "reach", "style"] | None = None
     """heading: to move with a horizontal velocity; location: to be at a place; strike: to hit a target, where a clip is followed
-    that strikes; reach: to keep a hand at a point that goes along with the root. None: nothing."""
+    that strikes; reach: to keep a hand at a point that goes along with the root; style: which of the clips to move like, by name,
+    for which the discriminator pays. None: nothing."""
     interval_s: float = 3.0
     """Mean time [s] until it is told something else."""
     speed: Range | None = None
@@ -161,6 +162,9 @@ class GoalConfig:
     of the limb that is to come to the point; None: the end effector that is highest as the robot stands, a hand."""
     reach: Range | None = None
     """Of reach: how far the point is from where the limb begins, its shoulder [m]; None: what the limb is long enough for."""
+    styles: tuple[str, ...] = ()
+    """Of style: their names, at least two, each LABEL, for the clips whose names contain it, or LABEL=PART for those whose names
+    contain PART; several clips, and several such words, may have one label."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,9 @@ class StyleConfig:
     reward -log(1 - sigmoid(D)). (GAIL)"""
     window: int = 4
     """Control steps that it sees together; of a difference always one."""
+    actions: bool = False
+    """Whether it sees the action that led to the newest of them, too (GAIL of states and actions). A demonstration's is what
+    the tracker of the clips sent its motors: needs `begin` tracker."""
     hidden: tuple[int, ...] = (256, 128)
     learning_rate: float = 1e-4
     updates: int = 4

@@ -1,6 +1,7 @@
 """`mimic play --command FILE`: a policy that can be told what to do, driven by a file. Plain MuJoCo, no JAX."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.mdp.goals import KINDS
+from mimic.mdp.styles import style_names, told_style
 from mimic.mdp.terminations import fallen
 from motions.edit import reset_origin
 from motions.errors import InputError
@@ -32,8 +34,8 @@ class Script:
 
 @dataclass(frozen=True)
 class Drive:
-    """What became of a script: states (T + 1, ...), the goals told and what was done about them (T, G), and whether it stood to
-    the end."""
+    """What became of a script: states (T + 1, ...), the goals told (T, G), what was done about them (T, n), of a style the
+    velocity over the ground, and whether it stood to the end."""
 
     states: KinematicState
     goals: np.ndarray
@@ -42,9 +44,9 @@ class Drive:
     stood: bool
 
 
-def read_script(path: Path, kind: str) -> Script:
-    """A CSV with a header: time_s and the kind's `columns`; directions count from world x towards y. Raises `InputError` that
-    names the line for anything else."""
+def read_script(path: Path, kind: str, styles: Sequence[str] = ()) -> Script:
+    """A CSV with a header: time_s and the kind's `columns`; directions count from world x towards y, a style is the name of one
+    of `styles`. Raises `InputError` that names the line for anything else."""
     columns = ("time_s", *KINDS[kind].columns)
     try:
         with path.open(newline="") as file:
@@ -53,6 +55,8 @@ def read_script(path: Path, kind: str) -> Script:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not rows or any(column not in rows[0] for column in columns):
         raise InputError(f"{path}: expected a CSV with the columns {', '.join(columns)}: the policy's goal is {kind}")
+    names = [row.get("style") or "" for row in rows] if kind == "style" else []
+    columns = columns[:1] if names else columns
     values = np.empty((len(rows), len(columns)))
     for number, row in enumerate(rows, start=1):
         try:
@@ -64,11 +68,18 @@ def read_script(path: Path, kind: str) -> Script:
     times = values[:, 0]
     if times[0] != 0 or (np.diff(times) <= 0).any():
         raise InputError(f"{path}: time_s must begin with 0 and rise from row to row")
-    goals = values[:, 1:]
-    if not KINDS[kind].place:
+    goals = np.stack([_styled(path, number, name, styles) for number, name in enumerate(names, 1)]) if names else values[:, 1:]
+    if KINDS[kind].velocity:
         angle = np.radians(goals[:, 1])
         goals = goals[:, :1] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return Script(times, goals.astype(np.float32))
+
+
+def _styled(path: Path, number: int, name: str, styles: Sequence[str]) -> np.ndarray:
+    try:
+        return told_style(styles, name.strip())
+    except InputError as error:
+        raise InputError(f"{path}: row {number}: {error}") from error
 
 
 def drive(policy: Policy, script: Script) -> Drive:
@@ -88,21 +99,24 @@ def drive(policy: Policy, script: Script) -> Drive:
     spec = policy.spec
     down = fallen(run, run, spec.anchor, spec.end_effector_indices, spec.termination, lowest=np.array(spec.lowest))
     assert spec.goal is not None
-    done = KINDS[spec.goal.kind].done(KinematicState(*(part[1:] for part in run)), policy.goals)
+    kind, after = KINDS[spec.goal.kind], KinematicState(*(part[1:] for part in run))
+    done = after.qvel[:, :2] if kind.done is None else kind.done(after, policy.goals)
     return Drive(run, np.stack(told), done, spec.ctrl_dt, not down.any())
 
 
-def responses(found: Drive, *, place: bool) -> list[dict[str, Any]]:
+def responses(found: Drive, kind: str, styles: Sequence[str] = ()) -> list[dict[str, Any]]:
     """One row for each stretch between two commands: what was asked, and what came of it in its second half; of a place, how far
-    from it the robot was at its end."""
+    from it the robot was at its end; of one of `styles`, how fast it went."""
     change = np.flatnonzero((np.diff(found.goals, axis=0) != 0).any(axis=1)) + 1
     rows = []
     for start, end in zip([0, *change], [*change, len(found.goals)], strict=True):
         late = slice((start + end) // 2, end)
         goal = found.goals[start]
         row: dict[str, Any] = {"from_s": start * found.ctrl_dt, "to_s": end * found.ctrl_dt}
-        if not place:
-            velocity = found.done[late].mean(axis=0)
+        velocity = found.done[late].mean(axis=0)
+        if kind == "style":
+            row |= {"style": style_names(styles)[int(np.argmax(goal))], "speed": float(np.linalg.norm(velocity[:2]))}
+        elif KINDS[kind].velocity:
             row |= {"speed_asked": float(np.linalg.norm(goal)), "speed": float(np.linalg.norm(velocity))}
             row |= {"direction_asked_deg": _degrees(goal), "direction_deg": _degrees(velocity)}
         else:

@@ -29,6 +29,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "evaluate": (
         "mimic evaluate runs/g1-walk --json numbers.json",
         "mimic evaluate runs/g1-walk --motion other.npz --save-motion simulated.npz",
+        "mimic evaluate runs/walk runs/kick --switches 64",
     ),
     "stress": ("mimic stress runs/g1-walk --axes torque latency --plot margins.png", "mimic stress bundle --seeds 16"),
     "view": ("mimic view dance.bvh --robot humanoid", "mimic view runs/g1-walk", "mimic view policy.onnx --recorded"),

@@ -109,7 +109,7 @@ def _ros_allowed(config: Config, say: Callable[[str], None]) -> bool:
     return not obstacle
 
 
-def _exported(run: Run, say: Callable[[str], None]) -> Policy:
+def exported(run: Run, say: Callable[[str], None]) -> Policy:
     """The run's policy as the file in its folder is, written anew."""
     out = run.folder / POLICY
     export_run(run, out, lambda text: None if text.startswith("no ROS-side") else say(text))
@@ -121,7 +121,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Export the run's policy into its folder and measure that file by the whole-clip protocol; falls: how often it is also to
     get up, None: only if it was trained to."""
-    policy, asked, all_collisions = _exported(run, say), motions or run.asked, _all_collisions(run, say)
+    policy, asked, all_collisions = exported(run, say), motions or run.asked, _all_collisions(run, say)
     if falls and all_collisions is None:
         raise InputError("falls are measured with all collisions on, and the robot's model is gone")
     with waiting(f"running {len(asked)} clips whole, as trained and otherwise"):
@@ -139,31 +139,43 @@ def evaluate_run(
 
 def switch_run(run: Run, motions: Sequence[Motion] | None, count: int, say: Callable[[str], None]) -> dict[str, Any]:
     """`mimic.switches.measure_switches` of the run's policy; how many succeeded is said."""
-    policy = _exported(run, say)
+    policy = exported(run, say)
     with waiting(f"going over from clip to clip, {count} times"):
         found = measure_switches(policy, motions or run.asked, count)
     say(f"{count} switches from one clip to another: {found['succeeded']:.0%} reach the other's end")
     return found
 
 
-def made_physical(run: Run, say: Callable[[str], None]) -> tuple[Motion, ...]:
-    """The run's clips as its policy does them in the simulator; those that it does not complete as they are, which is said."""
-    policy, made = _exported(run, say), []
+def made_physical(
+    run: Run, say: Callable[[str], None], *, with_targets: bool = False
+) -> tuple[tuple[Motion, ...], np.ndarray | None]:
+    """The run's clips as its policy does them in the simulator, those that it does not complete as they are, which is said; and
+    `with_targets`, the joint targets (N, J) [rad] by which it came to each frame of them: to a first one those of the next.
+
+    Raises `InputError` where a clip has no such targets.
+    """
+    policy, made, targets, lost = exported(run, say), [], [], []
     for motion in run.motions:
         done = rollout(policy, motion)
-        completed = measure(policy, done)["completed_frames"] == done.frames
-        if not completed:
-            say(f"{motion.name}: taken as it is, the policy does not complete it")
-        if completed:
+        if measure(policy, done)["completed_frames"] == done.frames:
             simulated = simulated_motion(done, run.robot, 1.0 / policy.spec.ctrl_dt)
             motion = replace(simulated, licence=motion.licence)
+            targets.append(np.concatenate([done.targets[:1], done.targets]))
+        else:
+            lost.append(motion.name)
+            say(f"{motion.name}: taken as it is, the policy does not complete it")
         made.append(motion)
-    return tuple(made)
+    if with_targets and lost:
+        raise InputError(
+            f"style.actions is true, and the tracker in {run.folder} has no actions for what it does not complete: "
+            f"{', '.join(lost)}. Train it for longer (tracker_steps), leave these out, or --no-style.actions"
+        )
+    return tuple(made), np.concatenate(targets).astype(np.float32) if with_targets else None
 
 
 def roam_run(run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None]) -> Roaming:
     """As `evaluate_run`, for a policy that follows no clip: robots are let loose."""
-    policy = _exported(run, say)
+    policy = exported(run, say)
     with waiting("letting robots loose"):
         roaming = roam(policy, motions or run.asked)
     if motions is None:

@@ -1,5 +1,6 @@
 """`mimic play policy.onnx`: run an exported policy in plain MuJoCo, without JAX, and say how well it does."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,25 +61,41 @@ def play_script(
         raise InputError(f"{path}: the policy follows its clip, it cannot be driven; one that can: mimic train humanoid_steer")
     if policy.spec.goal is None:
         raise InputError(f"{path}: the policy is told nothing; one that is: mimic train humanoid_steer")
-    kind = KINDS[policy.spec.goal.kind]
-    asked = read_script(script, policy.spec.goal.kind)
+    kind, styles = policy.spec.goal.kind, policy.spec.goal.styles
+    if plot is not None and kind == "style":
+        raise InputError(
+            f"{path}: the policy is told a style, which is no curve: leave out --plot, --video shows what came of it"
+        )
+    asked = read_script(script, kind, styles)
     with waiting("driving"):
         found = drive(policy, asked)
-    rows = responses(found, place=kind.place)
+    rows = responses(found, kind, styles)
     table = Table(box=SIMPLE_HEAD, show_edge=False, title=f"{path}: {'stood' if found.stood else 'fell'}", title_justify="left")
     for name in rows[0]:
         table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(*(f"{value:.2f}" for value in row.values()))
+        table.add_row(*(value if isinstance(value, str) else f"{value:.2f}" for value in row.values()))
     console.print(table)
     _film(video, policy, found.states.qpos, None, console)
     if plot is not None:
         from mimic.view.plots import plot_drive
 
         seconds = np.arange(len(found.goals)) * found.ctrl_dt
-        plot_drive(plot, seconds, found.goals, found.done, kind.numbers if kind.place else None)
+        plot_drive(plot, seconds, found.goals, found.done, KINDS[kind].numbers if KINDS[kind].place else None)
         console.print(f"plot: {plot}", markup=False)
     return {"stood": bool(found.stood), "commands": rows}
+
+
+def play_composite(folders: Sequence[Path], video: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """Let the policies of several runs act as one, say which did, and film it where `video` is given; the numbers, for JSON."""
+    from mimic.composite import load_composite, print_alone  # critics are in checkpoints, which JAX reads
+
+    composite = load_composite(folders, say)
+    with waiting("letting it choose"):
+        found = composite.alone()
+    print_alone(found, say)
+    _film(video, composite.members[0].policy, found.states.qpos, found.reference.qpos, Console())
+    return found.to_json()
 
 
 def _film(video: str | Path | None, policy: Policy, qpos: np.ndarray, reference: np.ndarray | None, console: Console) -> None:

@@ -169,6 +169,20 @@ def humanoid_steer() -> Config:
     )
 
 
+def humanoid_styles() -> Config:
+    """Our humanoid, told which of several clips to move like, by name."""
+    config = humanoid_style()
+    return replace(
+        config,
+        preset="humanoid_styles",
+        motion=tuple(str(shipped_clips()[name]) for name in ("walk", "run")),
+        env_steps=4_000_000,
+        tracker_steps=4_000_000,
+        observation=replace(config.observation, actor=(*config.observation.actor, "style")),
+        goal=GoalConfig(kind="style", styles=("walk", "run")),
+    )
+
+
 def humanoid_strike() -> Config:
     """Our humanoid, following a clip that strikes, and hitting a target with it (DeepMimic's task)."""
     config = _humanoid()
@@ -302,6 +316,7 @@ PRESETS: dict[str, Callable[[], Config]] = {
         humanoid,
         humanoid_style,
         humanoid_steer,
+        humanoid_styles,
         humanoid_strike,
         humanoid_reach,
         humanoid_recover,

@@ -41,11 +41,11 @@ def _gets_up(policy: Policy, motions: Sequence[Motion], model: mujoco.MjModel, p
     link = Link(simulation, substeps(model, dt))
     while done_s < WITHIN_S and np.isfinite(simulation.state().qpos).all():
         try:
-            clip = policy.reference(rising(np.array(simulation.batch.qpos[0]), motions, policy.body))
+            way = rising(np.array(simulation.batch.qpos[0]), motions, policy.body)
         except InputError:  # it is as in none of the clips, on its way down perhaps
             done_s += _sinks(link, dt)
             continue
-        took_s, stands = _follows(policy, clip, link)
+        took_s, stands = _follows(policy, way, link)
         done_s += took_s
         if stands:
             return done_s if done_s <= WITHIN_S else None
@@ -53,10 +53,11 @@ def _gets_up(policy: Policy, motions: Sequence[Motion], model: mujoco.MjModel, p
     return None
 
 
-def _follows(policy: Policy, clip: KinematicState, link: Link) -> tuple[float, bool]:
-    """For how long [s] it followed `clip`, and whether to its end and on for a second."""
-    spec = policy.spec
-    steps, tell = len(clip.qpos) - 1 + round(STANDS_S / spec.ctrl_dt), None if spec.goal is None else told_as(policy, clip)
+def _follows(policy: Policy, way: Motion, link: Link) -> tuple[float, bool]:
+    """For how long [s] it followed `way`, and whether to its end and on for a second."""
+    spec, clip = policy.spec, policy.reference(way)
+    steps = len(clip.qpos) - 1 + round(STANDS_S / spec.ctrl_dt)
+    tell = None if spec.goal is None else told_as(policy, clip, way.name)
     for number, step in enumerate(track(policy, clip, link, steps, tell), start=1):
         reference = KinematicState(*(part[None] for part in frame_of(clip, number)))
         if fallen(step.state, reference, spec.anchor, spec.end_effector_indices, HEIGHT_RULE).all():

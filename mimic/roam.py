@@ -16,7 +16,19 @@ from mimic.alignment import aligned_error
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import OTHER_SIMULATOR, Simulation, other_simulator, substeps
 from mimic.mdp.goals import KINDS
-from mimic.mdp.style import SETTLING_S, StyleLayout, coverage, make_clusters, some_of, speed_distance, style_features, visited
+from mimic.mdp.style import (
+    SETTLING_S,
+    Clusters,
+    StyleLayout,
+    coverage,
+    make_clusters,
+    shares_of,
+    some_of,
+    speed_distance,
+    style_features,
+    visited,
+)
+from mimic.mdp.styles import style_names, style_of
 from mimic.mdp.terminations import fallen
 from mimic.points import points_row
 from motions.errors import InputError
@@ -77,14 +89,17 @@ def roam(
     """
     if policy.spec.follow:
         raise InputError("the policy follows its clip: mimic evaluate measures it along that")
-    clips = [policy.reference(motion) for motion in motions or [policy.motion]]
-    row, states, targets, goals = _loose(policy, clips, policy.model, seed, seconds)
-    other = _loose(policy, clips, other_simulator(policy.model), seed, seconds)[0] if again else None
+    motions = motions or [policy.motion]
+    clips = [policy.reference(motion) for motion in motions]
+    told = policy.spec.goal
+    styles = style_of(told.styles, [motion.name for motion in motions]) if told is not None and told.styles else None
+    row, states, targets, goals = _loose(policy, clips, policy.model, seed, seconds, styles)
+    other = _loose(policy, clips, other_simulator(policy.model), seed, seconds, styles)[0] if again else None
     return Roaming(row, other, states, targets, goals, stood(policy, states), policy.spec.env_steps)
 
 
 def _loose(
-    policy: Policy, clips: Sequence[KinematicState], model: Any, seed: int, seconds: float
+    policy: Policy, clips: Sequence[KinematicState], model: Any, seed: int, seconds: float, styles: np.ndarray | None
 ) -> tuple[Row, KinematicState, np.ndarray, np.ndarray | None]:
     frames = KinematicState(*(np.concatenate(parts) for parts in zip(*clips, strict=True)))
     begins = np.linspace(0, len(frames.qpos) - 1, ROBOTS).astype(int)
@@ -98,7 +113,7 @@ def _loose(
         targets.append(step.target)
     run = KinematicState(*(np.stack(parts) for parts in zip(*states, strict=True)))
     goals = None if teller is None else np.stack(teller.told)
-    return measure(policy, run, frames, clips, goals), run, np.stack(targets), goals
+    return measure(policy, run, frames, clips, goals, styles), run, np.stack(targets), goals
 
 
 def stood(policy: Policy, run: KinematicState) -> np.ndarray:
@@ -110,13 +125,20 @@ def stood(policy: Policy, run: KinematicState) -> np.ndarray:
 
 
 def measure(
-    policy: Policy, run: KinematicState, frames: KinematicState, clips: Sequence[KinematicState], goals: np.ndarray | None
+    policy: Policy,
+    run: KinematicState,
+    frames: KinematicState,
+    clips: Sequence[KinematicState],
+    goals: np.ndarray | None,
+    styles: np.ndarray | None = None,
 ) -> Row:
     """What robots did, states (T + 1, B, ...), held against all the clips' frames (N, ...).
 
     stood: share of the robots that never fell. fallen_s: seconds until they did, or the whole, in the mean. pose_error_m: of
     where they stood, aligned in time with the clip that is nearest. coverage, speed_distance_m_s: of these clips, as
-    `mimic.mdp.style` has them.
+    `mimic.mdp.style` has them. styles (C,): which of those that a robot is told each clip shows, where it is told one; then
+    coverage is the mean of that of each style, of what the robot did told that, and as_told says how much of the time it moved
+    as told. Half a second after it was told another one these begin to count.
     """
     spec, states, upright = policy.spec, len(run.qpos), stood(policy, run)
     settling = round(SETTLING_S / spec.ctrl_dt)
@@ -136,16 +158,44 @@ def measure(
         "coverage": float(coverage(clusters, visited(clusters, alive).sum(axis=0))),
         "speed_distance_m_s": float(speed_distance(clusters, alive)) if len(alive) else None,
     }
-    if goals is not None and spec.goal is not None:
+    if styles is not None and goals is not None:
+        numbers = np.repeat(styles, [len(clip.qpos) for clip in clips])[some]
+        row |= _of_styles(policy, run, goals, upright, clusters, shares_of(clusters, shown, numbers, policy.goals.styles))
+    elif goals is not None and spec.goal is not None:
         after = KinematicState(*(part[1:] for part in run))
         kind, up = KINDS[spec.goal.kind], np.arange(1, states)[:, None] < upright
         paid = np.where(up, kind.reward(goals, after, policy.goals), 0.0)
         row[f"{spec.goal.kind}_return"] = float(paid.mean())
-        if not kind.place:
+        if kind.velocity:
             slow = np.maximum(0.0, np.linalg.norm(goals, axis=-1) - _along(goals, after))
             easy = np.where(up, np.exp(-2.5 * slow**2), 0.0)
             row["heading_return_deepmimic"] = float(easy.mean())
         row |= points_row(policy, goals, after, up)
+    return row
+
+
+def _of_styles(
+    policy: Policy, run: KinematicState, goals: np.ndarray, upright: np.ndarray, clusters: Clusters, shares: np.ndarray
+) -> Row:
+    """Of robots told goals (T, B, S), upright for so many of their states (B,): how much of each style they do when they are told
+    it, None where no clip shows it; and how much of the time they are where that one is shown rather than another."""
+    settling, steps = round(SETTLING_S / policy.spec.ctrl_dt), np.arange(len(goals))
+    changed = np.concatenate([np.zeros_like(goals[:1, :, 0], bool), (np.diff(goals, axis=0) != 0).any(axis=-1)])
+    since = steps[:, None] - np.maximum.accumulate(np.where(changed, steps[:, None], 0), axis=0)
+    counted = (since >= settling) & (steps[:, None] + 1 < upright)
+    layout = StyleLayout(policy.body, policy.spec.end_effector_indices)
+    inside = visited(clusters, style_features(KinematicState(*(part[1:][counted] for part in run)), layout))
+    told, there = goals[counted], shares.sum(axis=1) > 0  # (M, S), (S,)
+    found = [
+        float(coverage(clusters._replace(share=share), told[:, i] @ inside)) if there[i] else None
+        for i, share in enumerate(shares)
+    ]
+    assert policy.spec.goal is not None
+    row: Row = {f"coverage_{name}": value for name, value in zip(style_names(policy.spec.goal.styles), found, strict=True)}
+    if there.all():
+        own = shares / np.maximum(shares.sum(axis=0), 1e-9)  # of each cluster, how much of each style (S, C)
+        row["coverage"] = float(np.mean([value for value in found if value is not None]))
+        row["as_told"] = float(np.mean(np.sum((inside[:, :-1] @ own.T) * told, axis=1))) if len(told) else 0.0
     return row
 
 

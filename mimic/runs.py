@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mimic import __version__
 from mimic.checks import check_fits
 from mimic.config import Config, from_dict, to_dict
@@ -29,7 +31,7 @@ RESUMABLE_OF_SIM = ("contacts_per_env", "constraints_per_env")
 METRICS, CONFIG, EVALUATION = "metrics.jsonl", "config.json", "evaluation.json"
 STRESS, QUALITY = "stress.json", "quality.json"
 POLICY, REPORT = "policy.onnx", "report.html"
-MOTIONS, ASKED = "motions", "asked"
+MOTIONS, ASKED, TARGETS = "motions", "asked", "targets.npz"
 UNFINISHED = ".unfinished"  # in a folder that is being made into a run's
 
 
@@ -56,6 +58,15 @@ class Run:
         """The motions that were asked for, by which it is judged; those that it learns from may be a tracker's of them."""
         folder = self.folder / ASKED
         return load_motions(folder) if folder.exists() else self.motions
+
+    @property
+    def targets(self) -> np.ndarray | None:
+        """Joint targets (N, J) [rad] that led to each frame of the motions, in order; None where not known."""
+        path = self.folder / TARGETS
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as stored:
+            return stored["targets"]
 
     @property
     def started(self) -> str:
@@ -100,11 +111,12 @@ def create_run(
     motions: tuple[Motion, ...],
     *,
     asked: tuple[Motion, ...] = (),
+    targets: np.ndarray | None = None,
     overwrite: bool = False,
     beside: Callable[[Path], None] = lambda folder: None,
 ) -> Run:
     """Start a run folder; `beside` writes into it what else the run needs. The config comes last and makes it a run. asked: the
-    motions by which it is judged, none: those that it learns from.
+    motions by which it is judged, none: those that it learns from. targets: as `Run.targets`.
 
     Raises `InputError` if `folder` holds a run already (or other files) and not `overwrite`, or a motion does not fit.
     """
@@ -120,6 +132,8 @@ def create_run(
     save_motions(motions, folder / MOTIONS)
     if asked and [id(motion) for motion in asked] != [id(motion) for motion in motions]:
         save_motions(asked, folder / ASKED)
+    if targets is not None:
+        np.savez_compressed(folder / TARGETS, targets=targets)
     write_robot(robot, folder / "robot")
     beside(folder)
     _write_record(folder, {"config": to_dict(config), **facts()})

@@ -1,6 +1,6 @@
 """How well one policy of many clips goes over from one to another when it is told to. No JAX."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,21 @@ def measure_switches(policy: Policy, motions: Sequence[Motion], count: int, *, s
     succeeded: share of those that reach that end by the height rule. switches: each one's clips and whether it did. Raises
     `InputError` for fewer than two motions that are long enough.
     """
-    body, rng = policy.body, np.random.default_rng(seed)
+    body, rows = policy.body, []
+    for before, after, time_s in drawn_switches(motions, count, seed):
+        row = measure(policy, rollout(policy, switch(before, after, time_s, body, rest_s=REST_S, blend_s=BLEND_S)))
+        rows.append({"from": before.name, "to": after.name, "at_s": time_s, "succeeded": bool(row["success_height"])})
+    return {"succeeded": float(np.mean([row["succeeded"] for row in rows])), "switches": rows}
+
+
+def drawn_switches(motions: Sequence[Motion], count: int, seed: int) -> Iterator[tuple[Motion, Motion, float]]:
+    """`count` times the motion before, the one after, and when [s] the one goes over into the other. Raises as above."""
+    rng = np.random.default_rng(seed)
     long = [motion for motion in motions if motion.duration_s >= FIRST_S + 2 * BLEND_S + REST_S]
     if len(long) < 2:
         raise InputError(
             f"{len(long)} of {len(motions)} motions last {FIRST_S + 2 * BLEND_S + REST_S:g} s: switches need two that do"
         )
-    rows = []
     for _ in range(count):
         before, after = (long[i] for i in rng.choice(len(long), 2, replace=False))
-        time_s = rng.uniform(FIRST_S, before.duration_s - BLEND_S - 1.0 / before.fps)
-        row = measure(policy, rollout(policy, switch(before, after, time_s, body, rest_s=REST_S, blend_s=BLEND_S)))
-        rows.append({"from": before.name, "to": after.name, "at_s": time_s, "succeeded": bool(row["success_height"])})
-    return {"succeeded": float(np.mean([row["succeeded"] for row in rows])), "switches": rows}
+        yield before, after, rng.uniform(FIRST_S, before.duration_s - BLEND_S - 1.0 / before.fps)

@@ -61,8 +61,15 @@ class TrainResult:
     stopped_by: signal.Signals | None
 
 
-def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend: str, devices: int = 1) -> Tracking:
-    """The task on `devices` devices, with the engine `backend`."""
+def make_task(
+    config: Config,
+    robot: Robot,
+    motions: tuple[Motion, ...],
+    backend: str,
+    devices: int = 1,
+    targets: np.ndarray | None = None,
+) -> Tracking:
+    """The task on `devices` devices, with the engine `backend`. targets: as `Run.targets`."""
     if backend == "mjx-warp" and devices > 1:  # with it, XLA of jax 0.11.2 crashes on a step of MJX in a `shard_map`
         jax.config.update("jax_use_shardy_partitioner", False)
     library = pack(motions, robot.body, robot.tracked_bodies, config.sim.ctrl_dt, weights=config.weights, poses=config.poses)
@@ -70,7 +77,7 @@ def make_task(config: Config, robot: Robot, motions: tuple[Motion, ...], backend
         robot, backend, config.sim, config.num_envs // devices,
         qpos=library.qpos, dry_friction=config.randomize.joint_friction > 0,
     )  # fmt: skip
-    return Tracking(config, robot, physics, library)
+    return Tracking(config, robot, physics, library, targets)
 
 
 def learner_of(run: Run, task: Tracking) -> Learner:
@@ -135,7 +142,7 @@ def _train(run: Run, say: Callable[[str], None], stage: str) -> TrainResult:
     mesh = make_mesh(platform, config.devices, config.num_envs)
     first = jax.local_devices(backend=mesh.devices.flat[0].platform)[0]
     with jax.default_device(first):
-        task = make_task(config, run.robot, run.motions, backend, mesh.size)
+        task = make_task(config, run.robot, run.motions, backend, mesh.size, run.targets)
     if task.goals is not None and task.goals.doubt:
         say(task.goals.doubt)
 

@@ -26,7 +26,7 @@ class MotionLibrary:
 
     qpos (N, nq), qvel (N, nv): as `KinematicState` says. poses: the rest of it, for K tracked bodies, or None: then `lookup`
     computes it anew, for a third of the memory. clip_start, clip_length (C,) int32: a clip's first frame and number of frames.
-    clip_weight (C,): how often it is drawn, for its length.
+    clip_weight (C,): how often it is drawn, for its length. names: of the clips, where they are known.
     """
 
     qpos: Array
@@ -37,6 +37,7 @@ class MotionLibrary:
     clip_weight: Array
     body: Body = field(repr=False)
     tracked_ids: np.ndarray = field(repr=False)
+    names: tuple[str, ...] = ()
 
     @property
     def num_clips(self) -> int:
@@ -101,7 +102,7 @@ def pack(
         )
         kept = xpos, xquat, xlinvel, xangvel
     weight = np.asarray(weights if len(weights) else np.ones(len(lengths)), np.float32)
-    return MotionLibrary(qpos, qvel, kept, starts, lengths, weight, body, tracked_ids)
+    return MotionLibrary(qpos, qvel, kept, starts, lengths, weight, body, tracked_ids, tuple(m.name for m in motions))
 
 
 def _at_rate(motion: Motion, fps: float) -> tuple[np.ndarray, np.ndarray]:

@@ -51,6 +51,7 @@ def test_steps_are_the_tasks():
         np.testing.assert_allclose(state.obs["state"], actor, atol=1e-5)
         np.testing.assert_allclose(state.obs["privileged_state"], np.concatenate([actor, extra]), atol=1e-5)
         assert float(state.reward) == pytest.approx(float(result.reward), abs=1e-6)
+        assert float(state.info["time_out"]) == float(result.truncated)
         assert float(state.done) == float(result.terminated | result.truncated) == float(i == 9)
         assert float(state.metrics["error/e_mpbpe_mm"]) == pytest.approx(float(result.log["error/e_mpbpe_mm"]), rel=1e-4)
 

@@ -189,7 +189,7 @@ def test_wrong_names_and_numbers(argv: list[str], says: str, tmp_path: Path, cap
         (["bench", "sped"], "speed"),
         (["bench", "learn", "--robot", "humanoid", "--set", "sampling.cup=3"], "--sampling.cap"),
         (["bench", "learn", "--robot", "humanoid", "--set", "ppo.symmetry=both"], "augment"),
-        (["evaluate"], "RUN-DIR"),
+        (["evaluate"], "mimic evaluate RUN"),
         (["retarget", "a.bvh"], "--robot"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -27,6 +27,8 @@ class Toy:
         share=np.full(2, 0.5, np.float32),
         speeds=np.full(SPEED_QUANTILES, 2.0**0.5, np.float32),
     )
+    styles: tuple[str, ...] = ()
+    shares = clusters.share[None]
 
     def demo(self, key: jax.Array) -> jax.Array:
         return 1.0 + 0.1 * jax.random.normal(key, (SIZE,))
@@ -86,7 +88,7 @@ def test_the_gradient_penalty_flattens_it():
 def test_of_differences_none_is_the_best():
     """Zero is what is true, and the normalizer keeps it."""
     config = replace(CONFIG, judges="difference", grad_penalty=0.1)
-    task = type("Differences", (Toy,), {"clusters": None})()
+    task = type("Differences", (Toy,), {"clusters": None, "shares": None})()
     judge = make_judge(config, task)
     state, learn = judge.init(jax.random.key(0)), jax.jit(judge.learn)
     for i in range(200):
@@ -119,3 +121,28 @@ def test_coverage_shows_who_does_one_thing_only():
     state, log = learn(begun, here, settled, key)
     assert log["style/speed_distance_m_s"] == pytest.approx(0.0, abs=1e-6)
     assert learn(state, 2 * here, settled, key)[1]["style/speed_distance_m_s"] == pytest.approx(2**0.5, rel=1e-5)
+
+
+def test_coverage_is_counted_for_each_style_that_is_told():
+    """One style is here, the other there; what the robot does told one of them counts for that one only."""
+
+    class Told(Toy):
+        style_size = SIZE + 2
+        styles = ("here", "there")
+        shares = np.eye(2, dtype=np.float32)
+
+        def demo(self, key: jax.Array) -> jax.Array:
+            return jnp.concatenate([super().demo(key), jnp.array([1.0, 0.0])])
+
+    judge = make_judge(CONFIG, Told())
+    learn, key, settled = jax.jit(judge.learn), jax.random.key(0), jnp.ones((4, 16), bool)
+    here, there = jnp.ones((4, 16, SIZE)), -jnp.ones((4, 16, SIZE))
+
+    def log_of(done: jax.Array, told: list[float]) -> list[float]:
+        shown = jnp.concatenate([done, jnp.broadcast_to(jnp.array(told), (4, 16, 2))], axis=-1)
+        _, log = learn(judge.init(key), shown, settled, key)
+        return [float(log[f"style/coverage{name}"]) for name in ("_here", "_there", "")]
+
+    assert log_of(here, [1.0, 0.0]) == [1.0, 0.0, 0.5]
+    assert log_of(there, [0.0, 1.0]) == [0.0, 1.0, 0.5]
+    assert log_of(here, [0.0, 1.0]) == [0.0, 0.0, 0.0], "not what it was told"

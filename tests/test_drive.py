@@ -66,7 +66,7 @@ def test_a_standing_robot_is_told_by_the_clock_and_goes_nowhere(tmp_path: Path):
     assert found.stood
     np.testing.assert_array_equal(found.states.qpos[0, :2], 0.0)
     np.testing.assert_allclose(found.goals[[0, 99, 100, 249]], [[1, 0], [1, 0], [0, 0.5], [0, 0.5]], atol=1e-7)
-    rows = responses(found, place=False)
+    rows = responses(found, "heading")
     assert [(row["from_s"], row["to_s"]) for row in rows] == [(0.0, 2.0), (2.0, 5.0)]
     assert [row["speed_asked"] for row in rows] == pytest.approx([1.0, 0.5])
     assert max(row["speed"] for row in rows) < 0.05
@@ -78,10 +78,10 @@ def test_responses_are_what_was_done_in_the_second_half():
     qpos = np.cumsum(qvel[:, :2] * 0.02, axis=0)
     states = KinematicState(qpos, qvel, *(np.zeros((201, 1)),) * 4)
     goals = np.repeat(np.float32([[1.0, 0.0], [0.0, 0.5]]), 100, axis=0)
-    first, second = responses(Drive(states, goals, qvel[1:, :2], 0.02, True), place=False)
+    first, second = responses(Drive(states, goals, qvel[1:, :2], 0.02, True), "heading")
     assert (first["speed"], first["direction_deg"]) == pytest.approx((0.9, 0.0))
     assert (second["speed"], second["direction_asked_deg"], second["direction_deg"]) == pytest.approx((0.4, 90.0, 90.0))
-    places = responses(Drive(states, goals, qpos[1:, :2], 0.02, True), place=True)
+    places = responses(Drive(states, goals, qpos[1:, :2], 0.02, True), "location")
     assert places[0]["distance_m"] == pytest.approx(np.linalg.norm(qpos[100] - [1.0, 0.0]))
 
 

@@ -103,7 +103,7 @@ def test_a_file_of_commands_leads_the_hand(tmp_path: Path):
     found = drive(policy, read_script(path, "reach"))
     after = KinematicState(*(part[1:] for part in found.states))
     np.testing.assert_allclose(found.done, policy.goals.effector.from_root(after), atol=1e-6)
-    rows = responses(found, place=True)
+    rows = responses(found, "reach")
     for row, end, goal in zip(rows, (50, 200), ([0.2, 0.15, -0.15], [0.5, 0.15, -0.15]), strict=True):
         assert row["distance_m"] == pytest.approx(np.linalg.norm(found.done[end - 1] - goal), abs=1e-6)
     assert rows[0]["distance_m"] < 0.1 < rows[1]["distance_m"], "it stands still, on the first"

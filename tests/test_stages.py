@@ -20,6 +20,7 @@ from mimic.presets import make_preset
 from mimic.stages import begun, stages_before
 from mimic.teacher import check_student
 from motions.errors import InputError
+from motions.library import pack
 
 ROBOT = tiny_robot()
 STEER = replace(make_preset("humanoid_steer"), motion=("walk.npz", "run.npz"), seed=7, num_envs=64)
@@ -194,13 +195,14 @@ def test_the_last_stage_learns_the_style_of_the_trackers_motion_and_is_judged_by
     """What the tracker does not complete stays as it is; all weights are the tracker's."""
     config = Config(preset="tiny", robot="tiny", observation=ObservationConfig(actor=("command", "joint_errors")))
     policy = still_policy(tmp_path, config)
-    monkeypatch.setattr(pipeline, "_exported", lambda run, say: policy)
+    monkeypatch.setattr(pipeline, "exported", lambda run, say: policy)
     lifted = CLIP.qpos.copy()
     lifted[60:, 2] += 1.0
     impossible = replace(CLIP, name="lifted", qpos=lifted)
     tracker = runs.create_run(tmp_path / "steer-tracker", replace(config, weights=(1.0, 2.0)), ROBOT, (CLIP, impossible))
     said: list[str] = []
-    made, kept = pipeline.made_physical(tracker, said.append)
+    (made, kept), none = pipeline.made_physical(tracker, said.append)
+    assert none is None
     assert said == ["lifted: taken as it is, the policy does not complete it"]
     np.testing.assert_allclose(kept.qpos, impossible.qpos, atol=1e-6)
     np.testing.assert_allclose(made.qpos, rollout(policy, CLIP).states.qpos, atol=1e-6)
@@ -215,3 +217,32 @@ def test_the_last_stage_learns_the_style_of_the_trackers_motion_and_is_judged_by
     for found, expected in ((run.motions, (made, kept)), (run.asked, (CLIP, impossible)), (tracker.asked, (CLIP, impossible))):
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one.qpos, other.qpos, atol=1e-6)
+
+
+def test_a_discriminator_that_sees_actions_is_shown_the_trackers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One for each frame of the clips as they are packed, kept in the run's folder."""
+    config = Config(preset="tiny", robot="tiny", observation=ObservationConfig(actor=("command", "joint_errors")))
+    policy = still_policy(tmp_path, config)
+    monkeypatch.setattr(pipeline, "exported", lambda run, say: policy)
+    monkeypatch.setattr(sources, "find_robot", lambda config, say: ROBOT)
+    tracker = runs.create_run(tmp_path / "gail-tracker", config, ROBOT, (CLIP, tiny_motion(61)))
+    seeing = replace(config, style=replace(config.style, actions=True))
+    run, _ = Train(seeing, tmp_path / "gail", False, False, Cluster(), tracker.folder).create()
+    packed = pack(run.motions, ROBOT.body, ROBOT.tracked_bodies, config.sim.ctrl_dt)
+    assert run.targets is not None
+    assert len(run.targets) == len(packed.qpos)
+    sent = rollout(policy, CLIP).targets
+    np.testing.assert_allclose(run.targets[:101], [sent[0], *sent], atol=1e-6)
+    assert tracker.targets is None
+    lifted = replace(CLIP, name="lifted", qpos=CLIP.qpos + np.linspace(0, 1, CLIP.num_frames)[:, None] * np.eye(11)[2])
+    other = runs.create_run(tmp_path / "lost-tracker", config, ROBOT, (CLIP, lifted))
+    with pytest.raises(InputError, match=r"does not complete: lifted.*--no-style\.actions"):
+        Train(seeing, tmp_path / "lost", False, False, Cluster(), other.folder).create()
+
+
+def test_actions_without_a_tracker_are_refused_at_once(tmp_path: Path):
+    asked = replace(STEER, begin="scratch", style=replace(STEER.style, actions=True))
+    with pytest.raises(InputError, match="expected begin tracker"):
+        Train(asked, tmp_path / "gail", False, False, Cluster()).run()
+    with pytest.raises(InputError, match="of states alone"):
+        check_config(replace(asked, follow=True, style=replace(asked.style, judges="difference")))

@@ -12,7 +12,7 @@ from scipy.stats import wasserstein_distance
 from states import rotation
 from tiny import tiny_motion, tiny_robot
 
-from mimic.config import Config, RewardConfig, StyleConfig
+from mimic.config import ActionConfig, Config, RewardConfig, StyleConfig
 from mimic.mdp.style import (
     StyleLayout,
     coverage,
@@ -24,9 +24,11 @@ from mimic.mdp.style import (
     visited,
 )
 from mimic.robots import load_robot
+from mimic.tasks.aim import Aim
 from mimic.tasks.style import StyleView
+from motions.errors import InputError
 from motions.kinematics import KinematicState, joint_rotations, kinematic_state, shifted, turned
-from motions.library import pack
+from motions.library import MotionLibrary, pack
 from motions.rotations import yaw_quat
 
 HUMANOID = load_robot("humanoid")
@@ -149,8 +151,12 @@ def test_the_distance_of_speeds_is_wasserstein_s():
 CONFIG = Config(robot="tiny", reward=RewardConfig(style=1.0), style=StyleConfig(window=3))
 
 
+def view_of(config: Config, library: MotionLibrary = LIBRARY, targets: np.ndarray | None = None) -> StyleView:
+    return StyleView(config, ROBOT, library, Aim(config, ROBOT, library), targets)
+
+
 def test_windows_hold_the_last_steps_the_newest_first():
-    view = StyleView(CONFIG, ROBOT, LIBRARY)
+    view = view_of(CONFIG)
     size = FEATURES.shape[1]
     assert view.style_size == 3 * size
     frames = view.library.lookup(jnp.array(0), jnp.arange(20))
@@ -165,14 +171,14 @@ def test_windows_hold_the_last_steps_the_newest_first():
 
 def test_demonstrations_are_windows_of_the_clips_by_their_weights():
     clips = [tiny_motion(241), tiny_motion(61)]
-    view = StyleView(CONFIG, ROBOT, pack(clips, ROBOT.body, ROBOT.tracked_bodies, 0.02, weights=(1.0, 2.0)))
+    view = view_of(CONFIG, pack(clips, ROBOT.body, ROBOT.tracked_bodies, 0.02, weights=(1.0, 2.0)))
     shown = np.asarray(jax.jit(jax.vmap(view.demo))(jax.random.split(jax.random.key(0), 2000))).reshape(2000, 3, -1)
     known = np.asarray(style_features(view.library.frames, view.layout))
     distance = np.abs(shown[:, 0, None] - known).max(axis=-1)
     assert distance.min(axis=1).max() < 1e-5
     long = int(view.library.clip_length[0])
     heavy = pack(clips, ROBOT.body, ROBOT.tracked_bodies, 0.02, weights=(1e-6, 1.0))
-    late = StyleView(CONFIG, ROBOT, heavy)
+    late = view_of(CONFIG, heavy)
     few = np.asarray(jax.jit(jax.vmap(late.demo))(jax.random.split(jax.random.key(0), 500))).reshape(500, 3, -1)
     reached = np.abs(few[:, 0, None] - known[long:]).max(axis=-1).min(axis=1)
     assert reached.max() < 1e-5  # only what the short one shows
@@ -180,10 +186,34 @@ def test_demonstrations_are_windows_of_the_clips_by_their_weights():
 
 def test_differences_are_shown_as_they_are():
     config = dataclasses.replace(CONFIG, style=StyleConfig(judges="difference"))
-    view = StyleView(config, ROBOT, LIBRARY)
+    view = view_of(config)
     state, reference = (view.library.lookup(jnp.array(0), jnp.array(frame)) for frame in (5, 9))
     assert view.begun(jnp.array(0), jnp.array(5), state) is None
     assert view.moved(None, state, jnp.array(False)) is None
-    np.testing.assert_array_equal(view.shown(None, state, reference), difference(state, reference))
+    np.testing.assert_array_equal(view.shown(None, state, reference, jnp.zeros(4), None), difference(state, reference))
     assert view.clusters is None
     assert view.style_size == len(difference(state, reference))
+
+
+def test_actions_of_demonstrations_are_what_the_tracker_sent():
+    """In this task's own terms: an action is an offset from its prior, by its scale."""
+    action = ActionConfig(prior="default", feed_forward="none", scale=0.5)
+    config = dataclasses.replace(CONFIG, action=action, style=StyleConfig(window=2, actions=True))
+    targets = np.random.default_rng(0).normal(size=(len(LIBRARY.qpos), 4)).astype(np.float32)
+    view, size = view_of(config, targets=targets), FEATURES.shape[1]
+    assert view.style_size == 2 * size + 4
+    shown = np.asarray(jax.jit(jax.vmap(view.demo))(jax.random.split(jax.random.key(0), 50)))
+    frame = np.abs(shown[:, None, :size] - FEATURES).max(axis=-1).argmin(axis=1)
+    wanted = (targets[frame] - ROBOT.default_qpos[7:]) * ROBOT.kp / (0.5 * ROBOT.effort)
+    np.testing.assert_allclose(shown[:, 2 * size :], wanted, atol=1e-4)
+    state = view.library.lookup(jnp.array(0), jnp.array(7))
+    window = view.begun(jnp.array(0), jnp.array(7), state)
+    np.testing.assert_array_equal(view.shown(window, state, state, jnp.arange(4.0), None)[-4:], np.arange(4.0))
+
+
+def test_without_a_tracker_there_are_no_actions_to_show():
+    config = dataclasses.replace(CONFIG, style=StyleConfig(actions=True))
+    with pytest.raises(InputError, match="begin tracker"):
+        view_of(config)
+    with pytest.raises(InputError, match="expected one for each"):
+        view_of(config, targets=np.zeros((3, 4), np.float32))

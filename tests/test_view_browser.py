@@ -13,6 +13,7 @@ from test_live import FOLLOWING, MOTION, ROBOT, STRIKE
 from test_points import LOOSE
 from tiny_policy import FREE, still_policy
 
+from mimic.config import GoalConfig, ObservationConfig
 from mimic.view.geometry import body_triangles, geom_triangles
 from motions.errors import InputError
 from motions.motion import save_motion
@@ -246,3 +247,17 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     save_motion(MOTION, tmp_path / "clip.npz")
     assert "tiny" in json.dumps(refusal(capsys, "view", tmp_path / "clip.npz"))
     assert "no such file" in refusal(capsys, "view", tmp_path / "none.npz")
+
+
+def test_a_policy_that_is_told_styles_has_a_button_for_each(window: Window, tmp_path: Path):
+    """Its clip's own at first; a stick says nothing of styles."""
+    told = ObservationConfig(actor=("joint_pos", "style"))
+    config = replace(FREE, goal=GoalConfig(kind="style", styles=("calm=sway", "wild")), observation=told)
+    view = LiveView(window, still_policy(tmp_path, config))
+    assert view.styles is not None
+    assert view.styles.options == ("calm", "wild")
+    np.testing.assert_array_equal(view.session.goal, [1, 0])
+    view.tell_style("wild")
+    view.obey(Pad([], {0: -1.0, 1: 0.5}))
+    view.session.take()
+    np.testing.assert_array_equal(view.session.goal, [0, 1])

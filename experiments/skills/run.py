@@ -1,6 +1,7 @@
 """One network for many skills: eight of DeepMimic's clips in one policy, each beside one of its own, and switches between them.
 
-A skill's own policy is that of `python -m experiments.deepmimic.run`, whose rows are read from beside this folder.
+A skill's own policy is that of `python -m experiments.deepmimic.run`, whose rows are read from beside this folder; as a composite
+these policies are asked for the same switches.
 """
 
 import json
@@ -16,6 +17,21 @@ WORSE, SWITCHED = 1.2, 0.95  # at most so much of the error of a skill's own pol
 
 
 def measure(name: str, data: Path, out: Path) -> Row:
+    return {"eight": _one_network, "composite": _composite}[name](name, data, out)
+
+
+def _composite(name: str, data: Path, out: Path) -> Row:
+    folders = out.parent / Path(alone.__file__).parent.name
+    rows = [alone.measure(skill, data, folders) for skill in SKILLS]
+    measured = out / f"{name}.json"
+    if not measured.exists():
+        runs = [str(folders / skill) for skill in SKILLS]
+        mimic("evaluate", *runs, "--switches", str(SWITCHES), "--json", str(measured))
+    steps = sum(row["n_env_steps"] for row in rows)
+    return {"commit": rows[-1]["commit"], "cpu": rows[-1]["cpu"], "n_env_steps": steps} | json.loads(measured.read_text())
+
+
+def _one_network(name: str, data: Path, out: Path) -> Row:
     clips = []
     for skill, cycles in SKILLS.items():
         clip = out / f"{skill}.npz"
@@ -33,12 +49,12 @@ def measure(name: str, data: Path, out: Path) -> Row:
 
 def table(rows: dict[str, Row]) -> str:
     lines = []
-    for row in rows.values():
+    for name, row in rows.items():
         steps = f"{row['n_env_steps'] / 1e6:.1f} M"
-        for skill, clip in zip(SKILLS, row["clips"], strict=True):
+        for skill, clip in zip(SKILLS, row["clips"], strict=True) if name == "eight" else ():
             lines.append([skill, commit_of(row), steps, f"{clip['completed_frames']}/{clip['frames']}", *_beside(skill, clip)])
-        share = row["switches"]["succeeded"]
-        lines.append([f"{SWITCHES} switches", commit_of(row), steps, bold(f"{share:.0%}", share >= SWITCHED), "", ""])
+        share, who = row["switches"]["succeeded"], "a policy for each skill" if name == "composite" else "one network"
+        lines.append([f"{SWITCHES} switches, {who}", commit_of(row), steps, bold(f"{share:.0%}", share >= SWITCHED), "", ""])
     return markdown(("skill", "commit", "env-steps", "frames", "E_mpbpe", "alone"), lines)
 
 
@@ -52,4 +68,4 @@ def _beside(skill: str, clip: Row) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(__name__, ["eight"], measure, table))
+    sys.exit(main(__name__, ["eight", "composite"], measure, table))

@@ -52,14 +52,14 @@ def run_stages(config: Config, folder: Path) -> int:
     for number, stage in enumerate(stages, start=1):
         title = f"stage {number} of {STAGES}, the {stage.name}"
         say(title)
-        code = _run_stage(stage, title)
+        code = _run_stage(stage, title, config.goal.styles)
         if code:
             return code
     say(f"stage {STAGES} of {STAGES}")
     return 0
 
 
-def _run_stage(stage: "Stage", title: str) -> int:
+def _run_stage(stage: "Stage", title: str, styles: tuple[str, ...]) -> int:
     from mimic.commands.distill import Distill
     from mimic.commands.training import Train
     from mimic.runs import is_free, open_run
@@ -72,7 +72,7 @@ def _run_stage(stage: "Stage", title: str) -> int:
             say(f"it is done: {stage.folder}")
             return 0
     if stage.teacher is None:
-        return Train(stage.config, stage.folder, resume, False, Cluster(), stage=title).run()
+        return Train(stage.config, stage.folder, resume, False, Cluster(), stage=title, styles=styles).run()
     return Distill(stage.config, stage.folder, resume, False, Cluster(), source=stage.teacher, stage=title).run()
 
 
@@ -87,6 +87,8 @@ def _require_same(stage: "Stage", found: Config) -> None:
     lines = [line for name, line in found_lines if name.removeprefix("sim.") not in RESUMABLE_OF_SIM]
     if stage.config.goal.kind != found.goal.kind:
         lines.append(f"goal.kind: {stage.config.goal.kind!r} ({stage.folder} has {found.goal.kind!r})")
+    if stage.config.goal.styles != found.goal.styles:
+        lines.append(f"goal.styles: {stage.config.goal.styles!r} ({stage.folder} has {found.goal.styles!r})")
     if lines:
         raise InputError(
             f"{stage.folder} holds another {stage.name}; what differs: {'; '.join(lines)}. Replace it with --overwrite"

@@ -4,6 +4,7 @@ import re
 
 from mimic.commands.completion import Completion
 from mimic.commands.distill import Distill
+from mimic.commands.evaluate import Evaluate
 from mimic.commands.explain import Explain
 from mimic.commands.harden import Harden
 from mimic.commands.init import Init
@@ -15,7 +16,7 @@ from mimic.commands.serving import Rehearse, Serve, SimRobot
 from mimic.commands.stress import Stress
 from mimic.commands.sweep import Sweep
 from mimic.commands.tools import Bench, Doctor, Inspect
-from mimic.commands.training import CheckBundle, Demo, Evaluate, Export, Play, Train
+from mimic.commands.training import CheckBundle, Demo, Export, Play, Train
 from mimic.commands.view import View
 
 GROUPS: dict[str, tuple[type, ...]] = {

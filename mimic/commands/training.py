@@ -1,4 +1,4 @@
-"""`mimic demo | train | evaluate | export | check-bundle | play`: from a motion to a deployed controller."""
+"""`mimic demo | train | export | check-bundle | play`: from a motion to a deployed controller."""
 
 import dataclasses
 import os
@@ -14,7 +14,6 @@ from mimic.arguments import (
     EXIT_INTERRUPTED,
     EXIT_REQUEUE,
     POSITIONAL,
-    FileOptions,
     say,
     write_json,
 )
@@ -28,7 +27,6 @@ from motions.errors import InputError
 if TYPE_CHECKING:
     from mimic.runs import Run
     from mimic.train import TrainResult
-    from motions.motion import Motion
 
 
 @dataclass(frozen=True)
@@ -127,6 +125,8 @@ class Train(Training):
 
     tracker: Path | None = None
     """The run of a stage before, whose motion in the simulator stands for the clips."""
+    styles: tuple[str, ...] = ()
+    """Those that a later stage is told: what the clips do not show is refused before anything is trained."""
 
     def run(self) -> int:
         from mimic.runs import refuse_occupied, require_writable
@@ -153,9 +153,14 @@ class Train(Training):
             raise InputError(f"`mimic train` has no teacher: mimic distill {self.config.teacher}")
         if self.config.learner == "search" and not self.resume:
             raise InputError("`mimic train` learns by reward: mimic harden RUN")
+        if self.config.style.actions and self.tracker is None and not self.resume:
+            raise InputError(
+                "style.actions is true and begin is scratch: a clip's actions are its tracker's, expected begin tracker"
+            )
 
     def create(self) -> Begun:
         from mimic.checks import check_fits
+        from mimic.mdp.styles import require_all_shown
         from mimic.runs import create_run, open_run, refuse_occupied, require_writable
         from mimic.sources import find_robot, motions_of
         from mimic.warm_start import check_warm_start
@@ -171,9 +176,11 @@ class Train(Training):
 
             tracker = open_run(self.tracker)
             config = dataclasses.replace(config, weights=tracker.config.weights)
-            physical = made_physical(tracker, say)
-            return create_run(folder, config, robot, physical, asked=tracker.asked, overwrite=self.overwrite), None
+            motions, targets = made_physical(tracker, say, with_targets=config.style.actions)
+            asked = tracker.asked
+            return create_run(folder, config, robot, motions, asked=asked, targets=targets, overwrite=self.overwrite), None
         config, motions, reports = motions_of(config, robot, say)
+        require_all_shown(self.styles or config.goal.styles, [motion.name for motion in motions])
         asked = tuple(motions[: len(motions) - config.falls])
         run = create_run(folder, config, robot, tuple(motions), asked=asked, overwrite=self.overwrite)
         return run, reports[0].to_dict() if reports[0] is not None else None
@@ -240,81 +247,6 @@ def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -
 
 
 @dataclass(frozen=True)
-class Evaluate(FileOptions):
-    """Measure a trained controller on whole clips, in plain C MuJoCo.
-
-    Every clip once, deterministic: as trained, with all collisions on, and in another simulator: half the timestep, another
-    integrator, solver and friction cone, harder contacts.
-    """
-
-    run_dir: Annotated[Path, POSITIONAL]
-    """The run's folder."""
-    motion: tuple[str, ...] = ()
-    """Other motion files than the run's own; of a catalogue its held-out clips."""
-    mirror: bool = False
-    """Run each clip's left-right mirror image too, and say how far the errors are apart."""
-    json: Path | None = None
-    """Write the numbers to this file too."""
-    switches: int = 0
-    """Also go over from one clip to another so many times, at moments drawn at random."""
-    falls: int | None = None
-    """Also let it get up from so many random falls; by default 64 of a policy that was trained with some, by
-    its own clips."""
-    save_motion: Path | None = None
-    """Write the simulated motion, as .npz; of several clips into this folder. `mimic convert` takes it from there."""
-
-    def run(self) -> int:
-        from mimic.evaluate import print_evaluation, print_mirrored, save_simulated
-        from mimic.pipeline import evaluate_run
-        from mimic.runs import open_run, require_writable_file
-        from mimic.sources import clips_of, read_motions
-        from motions import edit
-
-        for file in (self.json, self.save_motion if self.save_motion and self.save_motion.suffix else None):
-            require_writable_file(file)
-        for name, count in (("switches", self.switches), ("falls", self.falls)):
-            if count is not None and count < 0:
-                raise InputError(f"--{name} {count}: expected 0 or more")
-        run = open_run(self.run_dir)
-        motions = None
-        if self.motion:
-            files, _ = clips_of(self.motion, run.robot, say, split="held_out")
-            motions, _ = read_motions(files, run.robot, say, **self.of_files)
-        if not run.config.follow:
-            return self.roam(run, motions)
-        if self.mirror:
-            motions = list(motions or run.asked)
-            motions += [edit.mirror(motion, run.robot.body) for motion in motions]
-        evaluation = evaluate_run(run, motions, say, falls=self.falls)
-        print_evaluation(evaluation, run.config.sim.collisions)
-        if self.mirror:
-            print_mirrored(evaluation)
-        switched = {}
-        if self.switches:
-            from mimic.pipeline import switch_run
-
-            switched = {"switches": switch_run(run, motions, self.switches, say)}
-        write_json(self.json, evaluation.to_json() | switched)
-        if self.save_motion is not None:
-            save_simulated(evaluation, run.robot, 1.0 / run.config.sim.ctrl_dt, self.save_motion, say)
-        return 0
-
-    def roam(self, run: "Run", motions: "list[Motion] | None") -> int:
-        """A policy that follows no clip."""
-        from mimic.pipeline import roam_run
-        from mimic.roam import print_roaming
-
-        if self.mirror or self.save_motion or self.switches or self.falls:
-            raise InputError(
-                "--mirror, --switches, --falls, --save-motion: for policies that follow a clip, and this one does not"
-            )
-        roaming = roam_run(run, motions, say)
-        print_roaming(roaming)
-        write_json(self.json, roaming.to_json())
-        return 0
-
-
-@dataclass(frozen=True)
 class Export:
     """Write the trained policy as ONNX with all that a deployer needs beside it."""
 
@@ -357,31 +289,43 @@ class CheckBundle:
 
 @dataclass(frozen=True)
 class Play:
-    """Run an exported policy in plain MuJoCo, without JAX."""
+    """Run an exported policy in plain MuJoCo, without JAX.
 
-    policy: Annotated[Path, POSITIONAL]
-    """An exported policy.onnx."""
+    The folders of several runs are run as one controller: at the end of each clip the policy takes over whose critic promises
+    most.
+    """
+
+    policies: Annotated[tuple[Path, ...], POSITIONAL]
+    """An exported policy.onnx, or the folders of several runs."""
     video: Path | None = None
     """Write an mp4 of it."""
     command: Path | None = None
-    """A CSV that says what the robot is told when: time_s and speed_m_s, direction_deg; or x_m, y_m for a policy told a place."""
+    """A CSV that says what the robot is told when: time_s and speed_m_s, direction_deg; x_m, y_m of a place; or style."""
     plot: Path | None = None
     """With --command: draw what was asked and what came of it, as .png or .svg."""
     json: Path | None = None
     """Write the numbers to this file too."""
 
     def run(self) -> int:
-        from mimic.play import play, play_script
+        from mimic.play import play, play_composite, play_script
         from mimic.runs import require_picture_file, require_writable_file
 
         require_picture_file(self.plot, "--plot")
         require_writable_file(self.json)
+        if not self.policies:
+            raise InputError("mimic play wants an exported policy: mimic play policy.onnx")
+        policy, *others = self.policies
+        if others:
+            if self.command is not None or self.plot is not None:
+                raise InputError("--command, --plot: for one policy that can be told something, and these are several")
+            write_json(self.json, play_composite(self.policies, self.video, say))
+            return 0
         if self.command is not None:
-            write_json(self.json, play_script(self.policy, self.command, self.video, self.plot))
+            write_json(self.json, play_script(policy, self.command, self.video, self.plot))
             return 0
         if self.plot is not None:
             raise InputError("--plot shows what came of commands: give --command FILE too")
-        write_json(self.json, play(self.policy, video=self.video).to_json())
+        write_json(self.json, play(policy, video=self.video).to_json())
         return 0
 
 

@@ -23,7 +23,7 @@ from mimic.deploy.shown import Shown, shown_by
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import MotionInfo, ObservationTerm, PolicySpec, side_file, write_spec
 from mimic.deploy.told import goal_info
-from mimic.mdp.goals import KINDS
+from mimic.mdp.goals import numbers_of
 from mimic.mdp.limbs import Effector
 from mimic.mdp.observations import TERMS, BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
@@ -148,8 +148,7 @@ def make_spec(
     """The spec of a policy of `config`; its `files` are still empty."""
     if shown is None and (not config.follow or config.goal.kind is not None):
         shown = shown_by([motion], robot, config)
-    kind = config.goal.kind
-    goal = None if kind is None or shown is None else goal_info(kind, shown.goals, robot.tracked_bodies)
+    goal = None if shown is None else goal_info(config.goal, shown.goals, robot.tracked_bodies)
     clip = resample(motion, 1.0 / config.sim.ctrl_dt)
     motors = config.sim.actuator == "motor"
     return PolicySpec(
@@ -192,7 +191,7 @@ def _observation_terms(config: Config, robot: Robot, effector: Effector | None) 
 
     layout = BodyLayout(robot.tracked_bodies.index(robot.anchor_body), robot.default_qpos[7:].astype(np.float32), effector)
     last, none = np.zeros(len(robot.joint_names), np.float32), np.zeros(0, np.float32)
-    goal = None if config.goal.kind is None else np.zeros(len(KINDS[config.goal.kind].numbers), np.float32)
+    goal = None if config.goal.kind is None else np.zeros(len(numbers_of(config.goal.kind, config.goal.styles)), np.float32)
     nothing = Observed(halves(), halves(), halves(horizon), last, np.float32(0), np.float32(0), none, goal)
     shown = [(name, 0) for name in config.observation.actor]
     shown += [(name, ago + 1) for ago in range(config.observation.history) for name in config.observation.history_terms]

@@ -22,6 +22,7 @@ from mimic.mdp.goals import KINDS, Terms, told_by_clip
 from mimic.mdp.observations import BodyLayout, Observed, observe
 from mimic.mdp.priors import Prior
 from mimic.mdp.striking import strike_of, turned_to
+from mimic.mdp.styles import style_of
 from mimic.mdp.terminations import fallen
 from motions.errors import InputError
 from motions.kinematics import Body, KinematicState
@@ -106,13 +107,25 @@ class Policy:
         The observation is not normalized: the network does that. `history` None: there is no past yet, all of it is as now.
         goal (..., G): what the robots are told, of a policy that is told anything.
         """
+        observed, robots = self.observed(state, clip, frame, last_action, goal), state.qpos.shape[:-1]
+        now = observe(self.spec.history_terms, observed, self.layout).astype(np.float32, copy=False)
+        if history is None:
+            history = np.repeat(now[..., None, :], self.spec.history, axis=-2)
+        shown = observe(self.spec.terms, observed, self.layout).astype(np.float32, copy=False)
+        observation = np.concatenate([shown, history.reshape(*robots, -1)], axis=-1)
+        return observation, np.concatenate([now[..., None, :], history], axis=-2)[..., : self.spec.history, :]
+
+    def observed(
+        self, state: KinematicState, clip: KinematicState, frame: int, last_action: np.ndarray, goal: np.ndarray | None = None
+    ) -> Observed:
+        """What terms look at, as `observation` has it."""
         last, robots = len(clip.qpos) - 1, state.qpos.shape[:-1]
 
         def alike(part: np.ndarray | np.floating) -> np.ndarray:
             return np.broadcast_to(part, (*robots, *part.shape))
 
         ahead = np.clip(frame + np.array(self.spec.future_frames, dtype=int), 0, last)
-        observed = Observed(
+        return Observed(
             state=state,
             reference=self.aimed(KinematicState(*(alike(part) for part in frame_of(clip, frame))), clip, np.asarray(frame), goal),
             future=self.aimed(KinematicState(*(alike(part[ahead]) for part in clip)), clip, ahead, goal),
@@ -122,12 +135,6 @@ class Policy:
             drawn=alike(np.zeros(0, np.float32)),
             goal=None if goal is None else goal.astype(np.float32, copy=False),
         )
-        now = observe(self.spec.history_terms, observed, self.layout).astype(np.float32, copy=False)
-        if history is None:
-            history = np.repeat(now[..., None, :], self.spec.history, axis=-2)
-        shown = observe(self.spec.terms, observed, self.layout).astype(np.float32, copy=False)
-        observation = np.concatenate([shown, history.reshape(*robots, -1)], axis=-1)
-        return observation, np.concatenate([now[..., None, :], history], axis=-2)[..., : self.spec.history, :]
 
     def aimed(self, frames: KinematicState, clip: KinematicState, number: np.ndarray, goal: np.ndarray | None) -> KinematicState:
         """Frames of `clip` as they are followed: on the way to targets `goal` (..., G), where there are any. number: which frames
@@ -219,14 +226,15 @@ def track(
     steps: int,
     tell: Callable[[KinematicState], np.ndarray] | None = None,
     priors: np.ndarray | None = None,
+    first: int = 0,
 ) -> Iterator[ControlStep]:
-    """Run `policy` along `clip` from its first frame for `steps` control steps; the robots are where the link's simulation
+    """Run `policy` along `clip` from its frame `first` for `steps` control steps; the robots are where the link's simulation
     has put them. The caller may stop some of them between the steps. tell: what robots at a state (B, ...) are told, (B, G).
     priors: `Policy.priors` of the clip, where they are known."""
     simulation, priors = link.simulation, policy.priors(clip) if priors is None else priors
     state = simulation.state()
     action, history = np.zeros((simulation.count, len(policy.spec.joint_names)), np.float32), None
-    for frame in range(steps):
+    for frame in range(first, first + steps):
         seen = link.sense(state)
         begin = time.perf_counter()
         goal = None if tell is None else tell(state)
@@ -255,13 +263,16 @@ class Once:
         return self.goal
 
 
-def told_as(policy: Policy, clip: KinematicState) -> Callable[[KinematicState], np.ndarray]:
-    """What robots are told, step by step, that are to do as `clip` does from where they are; where that is drawn once, the middle
-    of what may be drawn."""
+def told_as(policy: Policy, clip: KinematicState, name: str) -> Callable[[KinematicState], np.ndarray]:
+    """What robots are told, step by step, that are to do as the clip `name` does from where they are; where that is drawn once,
+    the middle of what may be drawn."""
     assert policy.spec.goal is not None
     kind, frames = KINDS[policy.spec.goal.kind], itertools.count()
     if kind.once:
         return Once(policy, clip, np.zeros((1, 4), np.float32))
+    if policy.goals.styles:
+        style = shown_style(policy, name)
+        return lambda state: np.broadcast_to(style, (len(state.qpos), len(style)))
 
     def tell(state: KinematicState) -> np.ndarray:
         def at(frame: int) -> KinematicState:
@@ -270,6 +281,12 @@ def told_as(policy: Policy, clip: KinematicState) -> Callable[[KinematicState], 
         return told_by_clip(kind, at, next(frames), len(clip.qpos) - 1, policy.spec.ctrl_dt, state, policy.goals)
 
     return tell
+
+
+def shown_style(policy: Policy, name: str) -> np.ndarray:
+    """What a robot is told that is to move as the clip `name`, of a policy that is told styles; (S,)."""
+    assert policy.spec.goal is not None
+    return np.eye(policy.goals.styles, dtype=np.float32)[style_of(policy.spec.goal.styles, [name])[0]]
 
 
 def rollout(
@@ -289,7 +306,7 @@ def rollout(
     link = Link(simulation, substeps(model, policy.spec.ctrl_dt))
     frames = len(clip.qpos)
     states, done = [simulation.state()], []
-    tell = None if policy.spec.goal is None else told_as(policy, clip)
+    tell = None if policy.spec.goal is None else told_as(policy, clip, motion.name)
     for step in track(policy, clip, link, frames - 1 if max_steps is None else min(max_steps, frames - 1), tell):
         states.append(step.state)
         done.append(step)

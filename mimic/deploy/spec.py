@@ -103,6 +103,8 @@ class GoalInfo:
     """Of reach: where its limb begins, from the root in the root's heading frame [m]."""
     reach: tuple[float, float] = (0.0, 0.0)
     """Of reach: how far from there the points were in training [m]."""
+    styles: tuple[str, ...] = ()
+    """Of style: those there are, each LABEL or LABEL=PART, as the training's clips show them by their names."""
 
 
 @dataclass(frozen=True)

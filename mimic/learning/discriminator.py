@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from mimic.config import StyleConfig
@@ -22,12 +23,17 @@ SURE = 1e-4  # -log(1 - sigmoid(D)) is bounded as if no probability of being a c
 
 
 class StyleTask(Protocol):
-    """A task whose notes hold what a discriminator judges; W numbers a step."""
+    """A task whose notes hold what a discriminator judges; W numbers a step, which end with the style the robot is told, where it
+    is told one of `styles`. shares (S, C): how much of each style is in each cluster of the clips; one row where none is told."""
 
     @property
     def style_size(self) -> int: ...
     @property
     def clusters(self) -> Clusters | None: ...
+    @property
+    def styles(self) -> tuple[str, ...]: ...
+    @property
+    def shares(self) -> np.ndarray | None: ...
 
     def demo(self, key: Array) -> Array:
         """What it would be shown at a random moment of the clips; (W,)."""
@@ -35,8 +41,8 @@ class StyleTask(Protocol):
 
 
 class StyleState(NamedTuple):
-    """replay (R, W), of which the first `filled` rows are there, `next_row` is written next; visits (C + 1,): how often the robot
-    was lately in each cluster of the clips, and elsewhere."""
+    """replay (R, W), of which the first `filled` rows are there, `next_row` is written next; visits (S (C + 1),): how often the
+    robot was lately in each cluster of the clips, and elsewhere, told each of the styles."""
 
     params: Any
     opt_state: Any
@@ -84,7 +90,7 @@ def make_judge(config: StyleConfig, task: StyleTask) -> Judge:
 
     def init(key: Array) -> StyleState:
         params, none = network.init(key, jnp.zeros(size)), jnp.zeros((), jnp.int32)
-        visits = jnp.zeros(0 if task.clusters is None else len(task.clusters.share) + 1, jnp.float32)
+        visits = jnp.zeros(0 if task.shares is None else task.shares.size + len(task.shares), jnp.float32)
         replay = jnp.zeros((config.replay, size), jnp.float32)
         return StyleState(params, optimizer.init(params), init_normalizer(size), replay, none, none, visits)
 
@@ -137,8 +143,8 @@ def make_judge(config: StyleConfig, task: StyleTask) -> Judge:
         kept = jax.random.randint(key_kept, (min(config.batch, config.replay),), 0, len(rows))
         places = (state.next_row + jnp.arange(len(kept))) % config.replay
         visits, health = state.visits, {}
-        if task.clusters is not None:
-            visits, health = _health(task.clusters, visits, shown, settled)
+        if task.clusters is not None and task.shares is not None:
+            visits, health = _health(task.clusters, task.shares, task.styles, visits, shown, settled)
         next_state = StyleState(
             params, opt_state, normalizer,
             replay=state.replay.at[places].set(rows[kept]),
@@ -151,12 +157,20 @@ def make_judge(config: StyleConfig, task: StyleTask) -> Judge:
     return Judge(init, reward, learn)
 
 
-def _health(clusters: Clusters, visits: Array, shown: Array, settled: Array) -> tuple[Array, dict[str, Array]]:
-    """What scores do not tell: a robot that has learnt to do one thing well deceives any discriminator."""
+def _health(
+    clusters: Clusters, shares: np.ndarray, styles: tuple[str, ...], visits: Array, shown: Array, settled: Array
+) -> tuple[Array, dict[str, Array]]:
+    """What scores do not tell: a robot that has learnt to do one thing well deceives any discriminator. Coverage is counted for
+    each style by itself, of what the robot does while it is told that one, and is their mean."""
     newest = shown[..., : clusters.centres.shape[-1]]
-    new = jnp.sum(visited(clusters, newest) * settled[..., None], axis=(0, 1))
-    visits = REMEMBERED * visits + new
+    told = shown[..., -len(styles) :] if styles else jnp.ones((*shown.shape[:-1], 1))
+    new = jnp.einsum("tbc,tbs->sc", visited(clusters, newest) * settled[..., None], told)
+    visits = REMEMBERED * visits + new.reshape(-1)
+    of_each = [
+        coverage(clusters._replace(share=share), row) for share, row in zip(shares, visits.reshape(len(shares), -1), strict=True)
+    ]
     return visits, {
-        "style/coverage": coverage(clusters, visits),
+        "style/coverage": jnp.mean(jnp.stack(of_each)),
         "style/speed_distance_m_s": speed_distance(clusters, newest.reshape(-1, newest.shape[-1])),
+        **{f"style/coverage_{name}": found for name, found in zip(styles, of_each, strict=False)},
     }

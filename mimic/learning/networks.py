@@ -75,7 +75,12 @@ def make_networks(config: NetworkConfig, action_size: int, actor_size: int, crit
 
 def actor_layers(params: Params) -> Layers:
     """The actor as plain numpy."""
-    layers = params["actor"]["params"]
+    return layers_of(params["actor"])
+
+
+def layers_of(network: Params) -> Layers:
+    """The parameters of an `MLP` as plain numpy."""
+    layers = network["params"]
     return [
         (np.asarray(layers[name]["kernel"]), np.asarray(layers[name]["bias"]))
         for name in sorted(layers, key=lambda name: int(name.rsplit("_", 1)[1]))

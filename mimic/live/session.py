@@ -10,7 +10,7 @@ from queue import SimpleQueue
 import mujoco
 import numpy as np
 
-from mimic.deploy.sim2sim import ControlStep, Once, Policy, frame_of, track
+from mimic.deploy.sim2sim import ControlStep, Once, Policy, frame_of, shown_style, track
 from mimic.falls import rising
 from mimic.live.hands import Hands, world_with_box
 from mimic.mdp.goals import KINDS
@@ -186,7 +186,9 @@ class Session:
         return goal[None].astype(np.float32)
 
     def _first_goal(self) -> np.ndarray:
-        """In the middle of what may be drawn: of targets, of places, or straight on at a middling speed."""
+        """In the middle of what may be drawn: of targets, of places, or straight on at a middling speed; its clip's style."""
+        if self.policy.goals.styles:
+            return shown_style(self.policy, self.policy.motion.name)
         if self.kind.once:
             return Once(self.policy, self.clip, np.zeros((1, 4), np.float32)).goal[0].copy()
         start = KinematicState(*(part[:1] for part in self.clip))

@@ -12,6 +12,7 @@ from mimic.deploy.sim2sim import Policy
 from mimic.live.gamepad import Gamepad, first_gamepad
 from mimic.live.hands import BOX_M
 from mimic.live.session import Session
+from mimic.mdp.styles import style_names, told_style
 from mimic.perturb import Perturbation
 from mimic.view.browser import WORLD, Figure, Window, hide_control, on_click, on_key
 from mimic.view.capture import Capture
@@ -186,13 +187,13 @@ class LiveView:
         on_click(gui.add_button("Begin with this body"), vary)
 
     def _goal_controls(self) -> None:
-        """Speed and direction by sliders; places, points and targets by a handle in the scene."""
-        self.target = None
+        """Speed and direction by sliders, styles by buttons; places, points and targets by a handle in the scene."""
+        self.target = self.styles = None
         told = self.session.policy.spec.goal
         if told is None:
             return
         gui, scene = self.window.server.gui, self.window.server.scene
-        if not self.session.kind.place:
+        if self.session.kind.velocity:
             with gui.add_folder("Told"):
                 high = float(np.ceil(10 * told.speed[1]) / 10)
                 speed = gui.add_slider("Speed [m/s]", 0.0, high, 0.05, float(np.round(np.mean(told.speed), 2)))
@@ -216,6 +217,11 @@ class LiveView:
             ):
                 on_key(gui, key, label, partial(change, *by))
             tell()
+            return
+        if told.kind == "style":
+            with gui.add_folder("Told"):
+                self.styles = styles = gui.add_button_group("Style", style_names(told.styles))
+            styles.on_click(lambda _: self.tell_style(styles.value))
             return
         assert self.session.goal is not None
         place, numbers = np.zeros(3), self._place_numbers
@@ -245,13 +251,19 @@ class LiveView:
                 self._asked.put(self.session.begin)
         ahead, left = -pad.axes.get(1, 0.0), -pad.axes.get(0, 0.0)
         told = self.session.policy.spec.goal
-        if told is not None and not self.session.kind.place and (ahead or left):
+        if told is not None and self.session.kind.velocity and (ahead or left):
             self.tell_heading(min(1.0, np.hypot(ahead, left)) * told.speed[1], float(np.degrees(np.arctan2(left, ahead))))
 
     def tell_heading(self, speed: float, degrees: float) -> None:
         """A velocity [m/s], its direction counted from world x towards y."""
         angle = np.radians(degrees)
         self.session.tell(np.array([speed * np.cos(angle), speed * np.sin(angle)]))
+
+    def tell_style(self, label: str) -> None:
+        """A style, by its name."""
+        told = self.session.policy.spec.goal
+        assert told is not None
+        self.session.tell(told_style(told.styles, label))
 
     def tell_place(self, place: np.ndarray) -> None:
         """A place (3,), in the world or from the root as it faces; a target is whole again."""

@@ -5,10 +5,10 @@ robot sees of them is an observation term of the same name (`mimic.mdp.observati
 paid, what a clip was told, what a command file holds, when a place is reached.
 
 A strike is not read off a clip but drawn once in an episode, about where the clip strikes: at the moment when the striking
-body is fastest.
+body is fastest. A style is one of those that the clips show by their names (`mimic.mdp.styles`); the discriminator pays for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from mimic.config import GoalConfig, Range, Vector
 from mimic.mdp.limbs import Effector, highest_end, limb_of
 from mimic.mdp.striking import swiftest
+from mimic.mdp.styles import style_names
 from motions.errors import unknown_name
 from motions.kinematics import Body, KinematicState
 from motions.library import MotionLibrary
@@ -29,7 +30,8 @@ OF_LIMB = (0.5, 0.9)  # of its longest: how far a limb reaches out, bent enough 
 
 class Terms(NamedTuple):
     """What goals are drawn between: `GoalConfig`, with what it leaves to clips and robot. effector: what strikes or reaches, if
-    anything; shoulder (3,): where its limb begins, from the root in its heading frame [m]; reach: how far from there."""
+    anything; shoulder (3,): where its limb begins, from the root in its heading frame [m]; reach: how far from there. styles: how
+    many there are."""
 
     speed: Range
     turn: float
@@ -38,13 +40,15 @@ class Terms(NamedTuple):
     effector: Effector | None = None
     shoulder: Vector = (0.0, 0.0, 0.0)
     reach: Range = (0.0, 0.0)
+    styles: int = 0
 
 
 class Kind(NamedTuple):
     """numbers: what the goal's numbers are, for people and files. columns: those of a command file, beside time_s.
 
-    done(state, terms): what the robot does about it: the same numbers, but for what only the goal knows. rate: it is paid
-    exp(-rate |asked - done|^2). draw(u, state, terms): a goal for a robot at `state`, from u (4,) uniform in [-1, 1].
+    draw(u, state, terms): a goal for a robot at `state`, from u (4,) uniform in [-1, 1]. done(state, terms): what the robot does
+    about it: the same numbers, but for what only the goal knows; None: its state does not say, and it is not paid for by this.
+    rate: it is paid exp(-rate |asked - done|^2).
 
     way_s: of a place to go to, seconds after which a clip was told another one; None: what it is told is done all the while.
     once: drawn once in an episode about a clip that is at `state` where it does it, and from when it is met paid in full: so says
@@ -54,8 +58,8 @@ class Kind(NamedTuple):
     numbers: tuple[str, ...]
     columns: tuple[str, ...]
     draw: Callable[[Array, KinematicState, Terms], Array]
-    done: Callable[[KinematicState, Terms], Array]
-    rate: float
+    done: Callable[[KinematicState, Terms], Array] | None
+    rate: float = 0.0
     way_s: float | None = None
     once: bool = False
     near_m: float | None = None
@@ -63,12 +67,22 @@ class Kind(NamedTuple):
 
     @property
     def place(self) -> bool:
-        """Whether it is somewhere to go to; else a velocity."""
+        """Whether it is somewhere to go to; else what is done all the while."""
         return self.once or self.way_s is not None
+
+    @property
+    def velocity(self) -> bool:
+        """Whether it is a velocity over the ground."""
+        return self.done is not None and not self.place
+
+    def does(self, state: KinematicState, terms: Terms) -> Array:
+        """What the robot does about it, of a kind whose states say so."""
+        assert self.done is not None
+        return self.done(state, terms)
 
     def away(self, goal: Array, state: KinematicState, terms: Terms) -> Array:
         """From what the robot does to what it is told, (..., n)."""
-        done = self.done(state, terms)
+        done = self.does(state, terms)
         return goal[..., : done.shape[-1]] - done
 
     def reward(self, goal: Array, state: KinematicState, terms: Terms) -> Array:
@@ -123,7 +137,7 @@ def find_terms(
         limb = limb_of(body, standing, name, end_effectors)
         reach = goal.reach or (OF_LIMB[0] * limb.span[1], OF_LIMB[1] * limb.span[1])
         return terms._replace(effector=Effector(tracked_bodies.index(name), limb.tip), shoulder=limb.shoulder, reach=reach)
-    return terms
+    return terms._replace(styles=len(style_names(goal.styles)))
 
 
 def told_by_clip(
@@ -148,11 +162,11 @@ def told_by_clip(
         after = xp.minimum(first + ahead, last)
     now, later = at(first), at(after)
     if kind.own:  # it goes along with the robot
-        return kind.done(later, terms)
+        return kind.does(later, terms)
     turn = quat_mul(yaw_quat(state.qpos[..., 3:7]), quat_conj(yaw_quat(at(frame).qpos[..., 3:7])))
     begin, end = (_moved(place, turn, now, state) for place in (now, later))
     if kind.place:
-        return kind.done(end, terms)
+        return kind.does(end, terms)
     return (end.qpos[..., :2] - begin.qpos[..., :2]) / (xp.maximum(after - first, 1) * ctrl_dt)
 
 
@@ -219,6 +233,20 @@ def _draw_reach(u: Array, state: KinematicState, terms: Terms) -> Array:
     return xp.asarray(terms.shoulder, dtype=u.dtype) + _between(terms.reach, u[..., 0])[..., None] * away
 
 
+def _draw_style(u: Array, state: KinematicState, terms: Terms) -> Array:
+    """1 for one of the styles, else 0; (..., S)."""
+    xp = namespace(u)
+    drawn = xp.minimum(xp.floor(0.5 * (u[..., :1] + 1.0) * terms.styles), terms.styles - 1)
+    return (xp.arange(terms.styles) == drawn).astype(u.dtype)
+
+
+def numbers_of(kind: str | None, styles: Sequence[str]) -> tuple[str, ...]:
+    """What a goal's numbers are, for people and files; none where there is no goal."""
+    if kind == "style":
+        return tuple(f"1 where told {label}, else 0" for label in style_names(styles))
+    return () if kind is None else KINDS[kind].numbers
+
+
 KINDS: dict[str, Kind] = {
     # DeepMimic's, but that what is too fast, or sideways, costs as much as what is too slow (Peng et al. 2018, section 8.2)
     "heading": Kind(
@@ -236,4 +264,5 @@ KINDS: dict[str, Kind] = {
         ("ahead of the root [m]", "left of the root [m]", "above the root [m]"), ("ahead_m", "left_m", "up_m"), _draw_reach,
         _reaching_place, rate=10.0, way_s=1.0, near_m=REACHED_M, own=True,
     ),
+    "style": Kind((), ("style",), _draw_style, None),  # its numbers are those of `numbers_of`
 }  # fmt: skip

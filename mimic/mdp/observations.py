@@ -202,6 +202,11 @@ def reach(o: Observed, layout: BodyLayout) -> Array:
     return namespace(point).concatenate([point, point - layout.effector.from_root(o.state)], axis=-1)
 
 
+def style(o: Observed, layout: BodyLayout) -> Array:
+    """Which style is asked for: 1 for that one, else 0; (S,)."""
+    return _told(o)
+
+
 def _as_it_faces(horizontal: Array, o: Observed) -> Array:
     """A horizontal vector (..., 2) of the world in the root's heading frame; (..., 2)."""
     upright = namespace(horizontal).concatenate([horizontal, 0.0 * horizontal[..., :1]], axis=-1)
@@ -231,7 +236,7 @@ TERMS: dict[str, Term] = {
         command, motion_anchor_pos_b, motion_anchor_ori_b, root_height, base_lin_vel, base_ang_vel, projected_gravity,
         joint_pos, joint_vel, actions, body_pos_b, body_ori_b, phase, clip_time,
         joint_errors, anchor_vel_error_b, tracking_errors, future, future_motion, randomization,
-        heading, location, strike, reach,
+        heading, location, strike, reach, style,
     )
 }  # fmt: skip
 

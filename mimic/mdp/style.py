@@ -128,6 +128,14 @@ def make_clusters(features: np.ndarray, kinds: np.ndarray, seed: int = 0) -> Clu
     return Clusters(*(part.astype(np.float32) for part in (centres[used], origin, scale, reach, share, speeds)))
 
 
+def shares_of(clusters: Clusters, features: Array, styles: np.ndarray, count: int) -> np.ndarray:
+    """Share of the frames (N, P) of each of `count` styles that is in each cluster; (S, C). styles (N,): the frames'."""
+    inside = np.asarray(visited(clusters, features))[:, :-1]
+    told = np.eye(count)[styles]  # (N, S)
+    frames = told.T @ inside
+    return (frames / np.maximum(frames.sum(axis=1, keepdims=True), 1.0)).astype(np.float32)
+
+
 def visited(clusters: Clusters, features: Array) -> Array:
     """Which cluster each state is in; (..., C + 1): 1 at the nearest if it reaches that far, else at the last: elsewhere."""
     xp = namespace(features)

@@ -16,7 +16,7 @@ class BraxTracking(Env):
 
     There is no curriculum, as brax has no place to update one: from the first step on all of the randomization acts, bounds of
     termination and the rewards' widths are as configured, and starts are drawn uniformly over the frames. brax knows one `done`,
-    so the end of a clip ends the episode too.
+    so the end of a clip ends the episode too; info's `time_out` says so, for its PPO's `bootstrap_on_timeout`.
     """
 
     def __init__(self, task: Tracking) -> None:
@@ -32,7 +32,7 @@ class BraxTracking(Env):
         zero, still = jnp.zeros(()), jnp.zeros(self.action_size)
         names = jax.eval_shape(self.task.step, env_state, still, self.task.chance(key_chance), self._curriculum)[1].log
         # brax types its own pipeline's state here, but takes any pytree
-        info = {"key": jax.random.key_data(key_chance)}
+        info = {"key": jax.random.key_data(key_chance), "time_out": zero}
         return State(cast(Any, env_state), self._observe(env_state), zero, zero, {name: zero for name in names}, info)
 
     def step(self, state: State, action: Array) -> State:
@@ -45,7 +45,7 @@ class BraxTracking(Env):
             obs=self._observe(env_state),
             reward=result.reward,
             done=done,
-            info=state.info | {"key": jax.random.key_data(key)},
+            info=state.info | {"key": jax.random.key_data(key), "time_out": result.truncated.astype(jnp.float32)},
             metrics=state.metrics | {name: jnp.asarray(value, jnp.float32) for name, value in result.log.items()},
         )
 

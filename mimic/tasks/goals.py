@@ -8,6 +8,7 @@ from mimic.config import Config, GoalConfig
 from mimic.mdp.goals import KINDS, Terms, find_terms, shown_speeds, told_by_clip
 from mimic.mdp.limbs import limb_of
 from mimic.mdp.striking import Strike, strike_of, turned_to
+from mimic.mdp.styles import require_all_shown, style_of
 from mimic.robots import Robot
 from motions.kinematics import KinematicState
 from motions.library import MotionLibrary
@@ -51,6 +52,9 @@ class Goals:
             config.goal, shown, robot.body, robot.default_qpos, robot.tracked_bodies, robot.end_effectors, self.ctrl_dt
         )
         self.doubt = _doubt(config.goal, shown, robot, self.terms, self.ctrl_dt)
+        if self.terms.styles:
+            require_all_shown(config.goal.styles, library.names)
+            self.shown_styles = jnp.eye(self.terms.styles)[style_of(config.goal.styles, library.names)]
         effector, clips = self.terms.effector, zip(shown.clip_start, shown.clip_length, strict=True)
         if self.kind.once and effector is not None:
             found = [strike_of(shown.at(slice(first, first + n)), effector.body) for first, n in clips]
@@ -64,7 +68,9 @@ class Goals:
         """What it is told first."""
         if self.kind.once:
             return self._once(key, clip, frame)
-        return self._of_clip(clip, frame, state) if self.follow else self.kind.draw(self.chance(key)[1:], state, self.terms)
+        if self.follow or self.terms.styles:  # a style first as the robot already moves
+            return self._of_clip(clip, frame, state)
+        return self.kind.draw(self.chance(key)[1:], state, self.terms)
 
     def first(self, key: Array, clip: Array, frame: Array) -> Array | None:
         """What `begun` will tell it, where that does not depend on its state; else None."""
@@ -79,9 +85,9 @@ class Goals:
         new = 0.5 * (chance[0] + 1.0) < self.ctrl_dt / self.interval_s
         return jnp.where(new, self.kind.draw(chance[1:], state, self.terms), goal)
 
-    def reward(self, goal: Array, state: KinematicState) -> Array:
-        """What it earns at `state`, told `goal`."""
-        return self.kind.reward(goal, state, self.terms)
+    def reward(self, goal: Array, state: KinematicState) -> Array | None:
+        """What it earns at `state`, told `goal`; None: something else pays for that."""
+        return None if self.kind.done is None else self.kind.reward(goal, state, self.terms)
 
     def aimed(self, frame: KinematicState, clip: Array, number: Array, goal: Array | None) -> KinematicState:
         """A clip's frame as it is followed: on the way to the target, where there is one."""
@@ -97,6 +103,9 @@ class Goals:
         return goal.at[-1].set(jnp.where(frame > moment, 1.0, goal[-1]))
 
     def _of_clip(self, clip: Array, frame: Array, state: KinematicState) -> Array:
+        if self.terms.styles:
+            return self.shown_styles[clip]
+
         def at(frame: Array) -> KinematicState:
             return self.library.lookup(clip, frame)
 

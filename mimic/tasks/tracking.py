@@ -82,13 +82,15 @@ class StepResult(NamedTuple):
 
 
 class Tracking:
-    """Tracking of the clips of `library` by `robot`.
+    """Tracking of the clips of `library` by `robot`. targets: as `StyleView` takes them.
 
     At control step t the cursor is at frame f: the action is applied, physics advances, the cursor becomes f + 1
     and the new state is compared with frame f + 1.
     """
 
-    def __init__(self, config: Config, robot: Robot, physics: Physics, library: MotionLibrary) -> None:
+    def __init__(
+        self, config: Config, robot: Robot, physics: Physics, library: MotionLibrary, targets: np.ndarray | None = None
+    ) -> None:
         self.config = config
         self.robot = robot
         self.physics = physics
@@ -117,7 +119,7 @@ class Tracking:
         if config.termination.below_clips is not None:
             lowest = lowest_of(library.moved(np.asarray), robot.tracked_bodies, config.termination)
             self.lowest = jnp.asarray(lowest if config.follow else np.broadcast_to(lowest.min(axis=0), lowest.shape))
-        self.style = StyleView(config, robot, self.library) if config.reward.style else None
+        self.style = StyleView(config, robot, self.library, self.aim, targets) if config.reward.style else None
         self.bins = sampling.make_bins(library, round(config.sampling.bin_s / config.sim.ctrl_dt))
 
     def init_curriculum(self) -> Curriculum:
@@ -195,8 +197,9 @@ class Tracking:
         errors = squared_errors(state, reference, anchor=self.anchor)
         width_sq = self.width_sq if curriculum.tolerance is None else curriculum.tolerance.width_sq
         terms = (tracking_rewards(errors, width_sq) if self.config.follow else {}) | self._costs(physics, action, env_state)
-        if self.goals is not None:
-            terms["goal"] = self.goals.reward(env_state.goal, state)
+        earned = None if self.goals is None else self.goals.reward(env_state.goal, state)
+        if earned is not None:
+            terms["goal"] = earned
         reward = jnp.where(invalid, 0.0, total_reward(terms, self.config.reward))
         looseness = 1.0 if curriculum.looseness is None else curriculum.looseness
         rules, lowest = self.config.termination, None if self.lowest is None else self.lowest[clip]
@@ -216,7 +219,8 @@ class Tracking:
         notes = Notes(place, jnp.stack([errors[name] for name in TERMS]), env_state.wire.episode.levels > 0)
         if self.style is not None:
             settled = next_state.step_count >= self.style.settling
-            notes = notes._replace(shown=self.style.shown(window, state, reference), settled=settled, valid=~invalid)
+            shown = self.style.shown(window, state, reference, action, env_state.goal)
+            notes = notes._replace(shown=shown, settled=settled, valid=~invalid)
         return next_state, StepResult(reward, terminated, truncated, invalid, notes, log)
 
     def _reference(self, clip: Array, frame: Array, goal: Array | None) -> KinematicState:

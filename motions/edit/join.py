@@ -45,9 +45,19 @@ def concatenate(motions: Sequence[Motion], *, blend_s: float = 0.3) -> Motion:
     return replace(first, name=name, qpos=total, loop=first.loop and len(motions) == 1, **joined)
 
 
-def switch(before: Motion, after: Motion, time_s: float, body: Body, *, rest_s: float = 1.5, blend_s: float = 0.3) -> Motion:
-    """`before` until `time_s` [s], then `after` from where its pose and velocities are most alike (as `find_cycle` compares
-    them), of those frames that leave `rest_s` [s] of it; blended as `concatenate` does.
+def switch(
+    before: Motion,
+    after: Motion,
+    time_s: float,
+    body: Body,
+    *,
+    rest_s: float = 1.5,
+    blend_s: float = 0.3,
+    begin: int | None = None,
+) -> Motion:
+    """`before` until `time_s` [s], then `after` from its frame `begin`, at the rate of `before`; None: from where its pose and
+    velocities are most alike (as `find_cycle` compares them), of those frames that leave `rest_s` [s] of it. Blended as
+    `concatenate` does.
 
     Raises `InputError` where `before` ends sooner than the blend, or `after` is shorter than `rest_s` and the blend.
     """
@@ -58,12 +68,13 @@ def switch(before: Motion, after: Motion, time_s: float, body: Body, *, rest_s: 
         raise InputError(
             f"motion {before.name!r} lasts {before.duration_s:.2f} s: no switch at {time_s:g} s, blended over {blend_s:g} s"
         )
-    if last < 0:
-        raise InputError(
-            f"motion {after.name!r} lasts {after.duration_s:.2f} s, less than the {rest_s:g} s that are to follow a switch"
-        )
-    there, here = pose_features(after, body)[: last + 1], pose_features(before, body)[frame]
-    begin = int(np.linalg.norm(there - here, axis=1).argmin())
+    if begin is None:
+        if last < 0:
+            raise InputError(
+                f"motion {after.name!r} lasts {after.duration_s:.2f} s, less than the {rest_s:g} s that are to follow a switch"
+            )
+        there, here = pose_features(after, body)[: last + 1], pose_features(before, body)[frame]
+        begin = int(np.linalg.norm(there - here, axis=1).argmin())
     parts = [replace(before, qpos=before.qpos[: frame + blend + 1]), replace(after, qpos=after.qpos[begin:])]
     return concatenate([replace(part, loop=False) for part in parts], blend_s=blend_s)
 
