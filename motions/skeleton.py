@@ -36,7 +36,8 @@ class SkeletonMotion:
 
     root_pos (F, 3) world [m]; local_quat (F, J, 4) wxyz, each joint relative to its parent (the root's is
     its world rotation); world z up. In the identity pose every joint frame is parallel to the world.
-    `translations` (F, J, 3) [m], if not None, replaces the constant offsets (6-channel BVH joints).
+    `translations` (F, J, 3) [m], if not None, replaces the constant offsets (6-channel BVH joints). `unit_m` [m]: of the file
+    that it came from, which a BVH of it is written in again.
     """
 
     name: str
@@ -48,6 +49,7 @@ class SkeletonMotion:
     licence: str = ""
     translations: np.ndarray | None = None
     notes: tuple[str, ...] = ()  # what the reader decided (unit, dropped T-pose row, ...), for the user
+    unit_m: float = 0.01
 
     @property
     def num_frames(self) -> int:

@@ -94,7 +94,8 @@ def bake(
     if root_motion == "in_place":
         hips = np.concatenate([np.broadcast_to(hips[:1, :2], hips[:, :2].shape), hips[:, 2:]], axis=1)
     baked, notes = _assemble(person, hips, world, robot.rot["pelvis"] if root_motion == "root" else None, motion)
-    return replace(baked, notes=(f"the robot's motion grows by {growth:.3f}, the ratio of leg lengths", *notes))
+    notes = (f"the robot's motion grows by {growth:.3f}, the ratio of leg lengths", *notes)
+    return replace(baked, notes=notes, unit_m=source.unit_m if isinstance(source, SkeletonMotion) else baked.unit_m)
 
 
 def _measure(source: SkeletonMotion | Skeleton) -> _Person:

@@ -89,6 +89,7 @@ def read_amc(
         local_quat=raw.local_quat,
         source=f"{path.name} with {skeleton_path.name}",
         notes=tuple(notes),
+        unit_m=scale,
     )
 
 

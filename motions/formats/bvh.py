@@ -71,6 +71,7 @@ def read_bvh(path: str | Path, scale: float | None = None, fps: float | None = N
         source=path.name,
         translations=raw.translations,
         notes=tuple(notes),
+        unit_m=scale,
     )
 
 
@@ -222,8 +223,9 @@ def _starts_with_t_pose(local_quat: np.ndarray) -> bool:
     return bool(at_zero[0] and at_zero.mean() > 0.5 and jump)
 
 
-def write_bvh(motion: SkeletonMotion, path: str | Path, scale: float = 0.01, rotation_order: str = "ZYX") -> None:
-    """Write a Y-up BVH: `scale` [m per file unit], every joint with rotations in `rotation_order`, the root with positions.
+def write_bvh(motion: SkeletonMotion, path: str | Path, scale: float | None = None, rotation_order: str = "ZYX") -> None:
+    """Write a Y-up BVH: `scale` [m per file unit], by default the motion's own `unit_m`, every joint with rotations in
+    `rotation_order`, the root with positions.
 
     With `motion.translations` every joint gets position channels. Ends of bones that have no end site get one of
     length zero, as the format wants a leaf below each chain.
@@ -233,7 +235,7 @@ def write_bvh(motion: SkeletonMotion, path: str | Path, scale: float = 0.01, rot
     if sorted(rotation_order) != ["X", "Y", "Z"]:
         raise InputError(f"rotation order {rotation_order!r}, expected the letters X, Y, Z in some order")
     raw = RawAnimation(motion.skeleton, motion.root_pos, motion.local_quat, motion.translations)
-    raw = change_axes(raw, Y_UP_TO_Z_UP.T, 1.0 / scale)
+    raw = change_axes(raw, Y_UP_TO_Z_UP.T, 1.0 / (scale or motion.unit_m))
     skeleton = raw.skeleton
     children: dict[int, list[int]] = {j: [] for j in range(-1, len(skeleton.parents))}
     for j, parent in enumerate(skeleton.parents):

@@ -69,6 +69,11 @@ def body_height(raw: RawAnimation) -> tuple[float, str]:
     return float(extent.max()), "in extent"
 
 
+def unit_name(metres: float) -> str:
+    """In words: the unit that is `metres` long."""
+    return next((f"{name}" for name, length in UNITS if abs(metres / length - 1.0) < 1e-3), f"a unit of {metres:.6g} m")
+
+
 def guess_scale(raw: RawAnimation, path: object) -> tuple[float, str]:
     """Metres per file unit from the body's height, and a sentence that says so. Raises `InputError` if none fits."""
     height, how = body_height(raw)

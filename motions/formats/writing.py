@@ -11,6 +11,7 @@ from motions.formats.bvh import write_bvh
 from motions.formats.csv import write_csv
 from motions.formats.glb import write_glb
 from motions.formats.scene import require_body, robot_skeleton
+from motions.formats.units import unit_name
 from motions.formats.usd import SUFFIXES as USD_SUFFIXES
 from motions.formats.usd import write_usd
 from motions.formats.whole_body_tracking import write_wbt
@@ -55,7 +56,7 @@ def _bvh(motion: Motion | SkeletonMotion, order: Order) -> Notes:
         motion, notes = robot_skeleton(motion, require_body(motion, order.body, "a BVH"))
         notes = (*notes, "the robot's bodies are the BVH's joints, its zero pose the rest pose")
     write_bvh(motion, order.path)
-    return (*notes, "y up, centimetres")
+    return (*notes, f"y up, {unit_name(motion.unit_m)}")
 
 
 class Writer(NamedTuple):
