@@ -97,6 +97,31 @@ def test_csv_header_lines(stick, tmp_path):
     assert any("skipped" in note for note in other.notes)
 
 
+def test_degrees_and_millimetres_are_refused_before_anything_is_made_of_them(g1, shared_data, tmp_path):
+    rows = np.loadtxt(shared_data / "motions/kimodo_g1/kimodo_walk.csv", delimiter=",")
+    degrees, tall = rows.copy(), rows.copy()
+    degrees[:, 7:] = np.degrees(degrees[:, 7:])
+    tall[:, :3] *= 1000.0
+    for name, table, said in (("deg", degrees, "are these degrees"), ("mm", tall, "are these millimetres")):
+        np.savetxt(tmp_path / f"{name}.csv", table, delimiter=",")
+        with pytest.raises(InputError, match=rf"{name}.csv: .*{said}"):
+            read_motion_file(tmp_path / f"{name}.csv", robot=g1, quat_order="wxyz")
+
+
+def test_an_order_against_the_data_is_taken_and_said(stick, tmp_path):
+    write_csv(stick_walk(), tmp_path / "walk.csv", "wxyz")
+    notes = read_motion_file(tmp_path / "walk.csv", robot=stick, quat_order="xyzw").notes
+    assert any("quaternion taken as xyzw, as given, but by the data it would be wxyz" in note for note in notes)
+
+
+def test_a_column_of_times_is_named(stick, tmp_path):
+    write_csv(stick_walk(), tmp_path / "plain.csv")
+    rows = [f"{i / 30:.4f},{row}" for i, row in enumerate((tmp_path / "plain.csv").read_text().splitlines())]
+    (tmp_path / "timed.csv").write_text("\n".join(["time,and,more", *rows]))
+    with pytest.raises(InputError, match="the first column is named 'time': leave times out, --fps gives the rate"):
+        read_motion_file(tmp_path / "timed.csv", robot=stick)
+
+
 def test_csv_needs_a_robot_and_its_number_of_columns(stick, tmp_path):
     path = tmp_path / "walk.csv"
     write_csv(stick_walk(), path)

@@ -4,6 +4,7 @@ Two families write the same columns with the quaternion in different orders (Uni
 Kimodo: wxyz), so the order must be given, or is decided where only one of the two readings can be true.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def read_csv(path: str | Path, body: "Body | None", quat_order: str | None = Non
     rows = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(read_lines(path), 1)]
     rows = [(i, tokens) for i, tokens in rows if tokens]
     order = list(range(len(joints)))
+    expected = f"3 position, 4 quaternion, {len(joints)} joints of robot {body.name!r}"
     if not _is_number(rows[0][1][0]):
         header = rows.pop(0)[1]
         if len(header) == 7 + len(joints) and set(joints) == set(header[7:]):
@@ -49,9 +51,10 @@ def read_csv(path: str | Path, body: "Body | None", quat_order: str | None = Non
             notes.append("joint columns ordered by the names in the header line")
         else:
             notes.append(f"the first line is not numbers and was skipped; columns taken in the joint order of {body.name}")
+            if header[0].lower().startswith("time"):
+                expected += f"; the first column is named {header[0]!r}: leave times out, --fps gives the rate"
     if not rows:
         raise InputError(f"{path}: no line of numbers")
-    expected = f"3 position, 4 quaternion, {len(joints)} joints of robot {body.name!r}"
     qpos = parse_table(rows, 7 + len(joints), path, expected)
     qpos[:, 7:] = qpos[:, 7:][:, order]
     if fps is None:
@@ -60,6 +63,11 @@ def read_csv(path: str | Path, body: "Body | None", quat_order: str | None = Non
     if quat_order is None:
         quat_order, sentence = decide_quat_order(qpos, body, fps, path)
         notes.append(sentence)
+    else:
+        with suppress(InputError):  # not told by the data: as given
+            found, sentence = decide_quat_order(qpos, body, fps, path)
+            if found != quat_order:
+                notes.append(f"quaternion taken as {quat_order}, as given, but by the data it would be {found}: {sentence}")
     qpos = as_wxyz(qpos, quat_order)
     motion = build_motion(path, notes, name=path.stem, robot=body.name, fps=fps, qpos=qpos, joint_names=joints, source=path.name)
     return ReadResult(motion, tuple(notes))

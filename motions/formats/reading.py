@@ -24,7 +24,7 @@ from motions.formats.mujoco_keyframes import holds_qpos, read_keyframe_points, r
 from motions.formats.pickles import read_object_npy
 from motions.formats.poselib import is_poselib, read_poselib
 from motions.formats.positions import is_object_npy, read_positions, skeleton_from_positions
-from motions.formats.result import ReadResult, match_joints
+from motions.formats.result import ReadResult, match_joints, require_si
 from motions.formats.robot_pickles import read_robot_pickle
 from motions.formats.text import check_file, read_json
 from motions.formats.whole_body_tracking import read_wbt
@@ -181,4 +181,5 @@ def read_motion_file(
     if robot is None or not isinstance(result.motion, Motion):
         return result
     motion, notes = match_joints(result.motion, robot)
+    require_si(path, motion, robot)
     return ReadResult(motion, (*result.notes, *notes))

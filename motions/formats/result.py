@@ -4,6 +4,8 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from motions.errors import InputError
 from motions.motion import Motion
 from motions.skeleton import SkeletonMotion
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from motions.kinematics import Body
+
+
+FAR_RAD = 1.0  # beyond a limit: no solver's overshoot
+HIGH_M = 20.0  # above the ground: no root
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,23 @@ def build_motion(path: "str | Path", notes: list[str], **fields: Any) -> Motion:
             raise InputError(f"{path}: {error}") from error
     notes.extend(str(warning.message) for warning in caught)
     return motion
+
+
+def require_si(path: "str | Path", motion: Motion, body: "Body") -> None:
+    """Raise `InputError` for angles that can only be degrees, and heights that no root in metres has; joints as `body`'s."""
+    low, high = body.joint_range.T
+    joints = motion.qpos[:, 7:]
+    far = (np.maximum(low - joints, joints - high) > FAR_RAD).any(axis=1).mean()
+    if far > 0.5:
+        raise InputError(
+            f"{path}: in {far:.0%} of the frames a joint is more than {FAR_RAD:g} rad beyond its limit, the largest angle is "
+            f"{np.abs(joints).max():.4g}: are these degrees? expected radians"
+        )
+    height = float(np.median(motion.qpos[:, 2]))
+    if height > HIGH_M:
+        raise InputError(
+            f"{path}: the root is at a height of {height:.4g}: are these millimetres, or centimetres? expected metres"
+        )
 
 
 def match_joints(motion: Motion, body: "Body") -> tuple[Motion, tuple[str, ...]]:
