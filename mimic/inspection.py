@@ -17,8 +17,9 @@ from motions.skeleton import SkeletonMotion
 ROBOT_SUFFIXES = (".xml", ".toml")
 
 
-def inspect_path(path: str, robot_name: str | None, quat_order: str | None, fps: float | None) -> dict[str, Any]:
-    """Print what is in `path`: a run folder, a robot (name or file) or a motion file. Returns it, for JSON.
+def inspect_path(path: str, robot_name: str | None = None, **of_file: Any) -> dict[str, Any]:
+    """Print what is in `path`: a run folder, a robot (name or file) or a motion file, read as `of_file` says
+    (`motions.formats.read_motion_file`). Returns it, for JSON.
 
     Raises `InputError` for anything else.
     """
@@ -31,7 +32,7 @@ def inspect_path(path: str, robot_name: str | None, quat_order: str | None, fps:
     from motions.formats import read_motion_file
 
     robot = load_robot(robot_name) if robot_name else None
-    found = read_motion_file(path, robot=robot.body if robot else None, quat_order=quat_order, fps=fps)
+    found = read_motion_file(path, robot=robot.body if robot else None, **of_file)
     for note in found.notes:
         console.print(f"note: {note}", markup=False)
     if isinstance(found.motion, SkeletonMotion):

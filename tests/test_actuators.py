@@ -114,7 +114,7 @@ def test_two_motors_on_one_joint_rub_twice_and_an_unmeasured_one_is_strong_up_to
 
 
 def test_inspect_shows_whole_names_and_the_motors(capsys: pytest.CaptureFixture, shared_robots: Path) -> None:
-    inspect_path(str(shared_robots / "unitree_g1" / "nomesh" / "g1_mjlab_nomesh.xml"), None, None, None)
+    inspect_path(str(shared_robots / "unitree_g1" / "nomesh" / "g1_mjlab_nomesh.xml"))
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "right_hip_pitch_joint" in line and "19.54" in line]
     assert row.split() == ["right_hip_pitch_joint", "88", "19.54", "32", "1.6", "0.16"]
 

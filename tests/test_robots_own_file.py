@@ -124,7 +124,8 @@ def test_a_spec_file_of_ones_own(tmp_path: Path) -> None:
     np.testing.assert_array_equal(robot.default_qpos, [0, 0, 1, 1, 0, 0, 0, 0, 0.3, 0, 0.3])
     assert robot.assumptions == ()
     for old, new, told in (
-        ('"*_hip" =', '"*_hipp" =', "right_hip"),
+        ('"*_hip" =', '"*_hipp" =', "exactly one pattern of .joints.: none for right_hip, left_hip"),
+        ('"*_knee" = { kp', '"*" = { kp', "several for right_hip, left_hip"),
         ('anchor = "torso"', 'anchor = "tors"', "Did you mean 'torso'"),
         ("[default_pose]", "[default_pos]", "Did you mean 'default_pose'"),
         ('files = ["biped.xml"]', "", "lacks 'files'"),

@@ -90,7 +90,7 @@ def test_the_user_is_told_with_the_stable_limit(tmp_path: Path, capsys: pytest.C
     assert told.startswith("warning: unstable gains for a physics step of 5 ms")
     assert "left_elbow kp 1e+05 (stable up to" in told
     assert "more" not in told
-    inspect_path(str(tmp_path / "stiff.toml"), None, None, None)
+    inspect_path(str(tmp_path / "stiff.toml"))
     assert "unstable gains" in capsys.readouterr().out
     fine = load_robot(str(tmp_path / "stiff.toml"), sim=replace(SimConfig(), sim_dt=0.0005))
     assert fine.assumptions == ()

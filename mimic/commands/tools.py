@@ -188,6 +188,10 @@ class Inspect:
     """Quaternion order of files that do not say."""
     fps: float | None = None
     """Frame rate [Hz] of files that do not say."""
+    scale: float | None = None
+    """Metres per unit of the file, where it is taken for another."""
+    clip: str | None = None
+    """Which one of a file that holds several."""
     json: Path | None = None
     """Write what was found to this file too."""
 
@@ -196,7 +200,8 @@ class Inspect:
         from mimic.runs import require_writable_file
 
         require_writable_file(self.json)
-        write_json(self.json, inspect_path(self.path, self.robot, self.quat_order, self.fps))
+        of_file = {"quat_order": self.quat_order, "fps": self.fps, "scale": self.scale, "clip": self.clip}
+        write_json(self.json, inspect_path(self.path, self.robot, **of_file))
         return 0
 
 

@@ -45,7 +45,8 @@ def find_robot(name_or_path: str, folders: tuple[Path, ...]) -> Source:
     if name_or_path not in specs:
         if path.exists():
             raise InputError(f"robot {name_or_path!r}: expected a name, an .xml or a .toml file")
-        raise unknown_name("robot", name_or_path, specs)
+        known = unknown_name("robot", name_or_path, specs)
+        raise InputError(f"{known}. One of your own is given by its file: --robot FILE.toml or FILE.xml")
     return _from_spec(specs[name_or_path], folders)
 
 

@@ -89,6 +89,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def traits_from_toml(table: dict[str, Any], model: mujoco.MjModel, where: str) -> Traits:
     """Apply a spec's patterns to the joints and bodies of `model`. Raises `InputError` naming what does not fit."""
     names = [model.joint(i).name for i in range(1, model.njnt)]
+    _require_each_once(table["joints"], names, where)
     columns = np.array([_joint_row(table, name, where) for name in names]).T
     bodies = table["bodies"]
     known = [model.body(i).name for i in range(1, model.nbody)]
@@ -122,12 +123,21 @@ def fits(table: dict[str, Any], model: mujoco.MjModel) -> bool:
     )
 
 
+def _require_each_once(patterns: dict[str, Any], names: list[str], where: str) -> None:
+    """Raise `InputError` with all joints that match no pattern of [joints], or more than one."""
+    counts = {name: sum(fnmatchcase(name, pattern) for pattern in patterns) for name in names}
+    wrong = {
+        "none": [name for name, count in counts.items() if count == 0],
+        "several": [name for name, count in counts.items() if count > 1],
+    }
+    if found := "; ".join(f"{how} for {', '.join(joints)}" for how, joints in wrong.items() if joints):
+        raise InputError(f"{where}: every joint must match exactly one pattern of [joints]: {found}")
+
+
 def _joint_row(table: dict[str, Any], name: str, where: str) -> tuple[float, ...]:
     """The per-joint values of `Traits`, in its order, of one joint: its entry's own, else its motor's, else by a rule."""
-    matches = [row for pattern, row in table["joints"].items() if fnmatchcase(name, pattern)]
-    if len(matches) != 1:
-        raise InputError(f"{where}: joint {name!r} matches {len(matches)} patterns of [joints], expected exactly one")
-    row, motors = matches[0], table.get("motors", {})
+    (row,) = (row for pattern, row in table["joints"].items() if fnmatchcase(name, pattern))
+    motors = table.get("motors", {})
     if "motor" in row and row["motor"] not in motors:
         raise unknown_name(f"motor in {where}", row["motor"], motors)
     values = motors.get(row.get("motor"), {}) | row
