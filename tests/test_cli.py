@@ -21,6 +21,7 @@ from mimic.presets import PRESETS
 from mimic.progress import Progress
 from mimic.runs import open_run, read_metrics
 from mimic.stress import AXES
+from motions.clips import demo_bvh
 from motions.motion import save_motion
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -205,6 +206,15 @@ def test_inspect_says_what_is_in_a_file(here: Path, capsys: pytest.CaptureFixtur
     assert "25 at 60 Hz" in capsys.readouterr().out
     assert call("inspect", here / "tiny.toml") == 0
     assert "front_left_hip" in capsys.readouterr().out
+
+
+def test_inspect_reads_a_file_as_it_is_told_to(tmp_path: Path):
+    """A skeleton of twice the scale is twice as tall."""
+    heights = []
+    for scale in (0.01, 0.02):
+        assert call("inspect", demo_bvh(), "--scale", scale, "--json", tmp_path / "found.json") == 0
+        heights.append(float(json.loads((tmp_path / "found.json").read_text())["height [m]"].rpartition(" ")[2]))
+    assert heights[1] == pytest.approx(2 * heights[0], abs=2e-3)
 
 
 def test_retarget_copies_what_already_fits(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
