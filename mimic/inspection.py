@@ -116,9 +116,9 @@ def _inspect_robot(robot: Robot, console: Console) -> dict[str, Any]:
     columns = {"range": ranges, "default": robot.default_qpos[7:], "kp": robot.kp, "kd": robot.kd}
     columns["armature"] = robot.armature
     facts["joints"] = _joint_table("joints [rad, N m, kg m^2]", robot, columns, console)
-    motors = {"effort": robot.effort, "whole to": robot.corner_velocity, "none from": robot.velocity_limit}
+    motors = {"effort": robot.effort, "full up to": robot.corner_velocity, "zero from": robot.velocity_limit}
     columns = motors | {"friction": robot.motor_friction, "damping": robot.motor_damping}
-    facts["motors"] = _joint_table("motors [N m, rad/s]", robot, columns, console)
+    facts["motors"] = _joint_table("motors: torque [N m], full up to and zero from a speed [rad/s]", robot, columns, console)
     return facts
 
 

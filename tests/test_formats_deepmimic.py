@@ -139,6 +139,7 @@ def test_the_change_of_axes_is_a_rotation():
         (json.dumps({"Frames": [[0, *REST_ROW[1:]]] * 4}), "frame 0 lasts 0 s"),
         (json.dumps({"Frames": [[*REST_ROW[:4], *[0] * 4, *REST_ROW[8:]]] * 4}), "has length 0, expected 1"),
         ("[" * 100000, "not JSON"),
+        ("HIERARCHY\nROOT Hips\n", "its suffix says JSON, it begins as a BVH does: name it .bvh"),
     ],
 )
 def test_broken_files_say_what_is_wrong(tmp_path, text, message):

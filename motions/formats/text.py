@@ -57,6 +57,8 @@ def read_json(path: Path) -> dict:
     try:
         clip = json.loads("\n".join(read_lines(path)))
     except json.JSONDecodeError as error:
+        if error.doc.lstrip().startswith("HIERARCHY"):
+            raise InputError(f"{path}: its suffix says JSON, it begins as a BVH does: name it .bvh") from None
         raise InputError(f"{path}, line {error.lineno}, column {error.colno}: {error.msg}: not JSON") from None
     except (RecursionError, ValueError) as error:  # lists in lists without end; numbers of thousands of digits
         raise InputError(f"{path}: not JSON of a motion ({error})") from None
