@@ -129,7 +129,7 @@ def humanoid() -> Config:
         preset="humanoid",
         reset=ResetConfig(pos=(0.05, 0.05, 0.0)),
         reward=RewardConfig(anchor_pos=1.0),
-        curriculum=CurriculumConfig(tolerance_decay=0.999),
+        curriculum=CurriculumConfig(tolerance_decay=0.999, tolerance_falls=0.2),
     )
 
 

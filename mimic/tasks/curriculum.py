@@ -59,7 +59,11 @@ def update_curriculum(curriculum: Curriculum, notes: Notes, failed: Array, confi
     extent, tally = _update_extent(curriculum, notes, failed, config)
     changes, tolerance, looseness = config.curriculum, curriculum.tolerance, curriculum.looseness
     if tolerance is not None and changes.tolerance_decay is not None:
-        tolerance = update_tolerance(tolerance, notes.errors.mean(axis=1), changes.tolerance_decay)
+        followed = update_tolerance(tolerance, notes.errors.mean(axis=1), changes.tolerance_decay)
+        if changes.tolerance_falls is not None:
+            mastered = failed.mean() / config.sim.ctrl_dt < changes.tolerance_falls
+            followed = followed._replace(width_sq=jnp.where(mastered, followed.width_sq, tolerance.width_sq))
+        tolerance = followed
     if looseness is not None:
         tightening = (changes.loose_bounds - 1.0) / max(changes.tighten_share * config.num_iterations, 1.0)
         looseness = jnp.maximum(looseness - tightening, 1.0)
