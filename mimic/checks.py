@@ -76,7 +76,7 @@ RULES: dict[str, dict[str, Rule]] = {
     "reward": {"soft_limit": POSITIVE, "contact_force": AMOUNT, "sigma_*": POSITIVE, "*": WEIGHT},
     "termination": _each(BOUND, "anchor_*", "end_effector_height", "below_clips"),
     "sampling": {"uniform_failures": POSITIVE, "cap": CAP} | _each(SHARE, "uniform", "from_start", "decay"),
-    "curriculum": {"tolerance_decay": DECAY, "loose_bounds": LOOSENESS, "tighten_share": SHARE},
+    "curriculum": {"tolerance_decay": DECAY, "tolerance_falls": POSITIVE, "loose_bounds": LOOSENESS, "tighten_share": SHARE},
     "reset": {"*": AMOUNT},
     "randomize": _each(FACTORS, "friction", "mass", "inertia", "armature", "kp", "kd", "effort")
     | _each(SHARE, "nominal_share", "varied_share", "varied_by_falls", "start_level", "ramp_share")

@@ -61,6 +61,7 @@ def test_the_replay_is_the_runs_own_states_and_controls():
     bench._native_replay(ROBOT, CONFIG, states, controls)()
 
 
+@pytest.mark.slow
 def test_speed_fits_together(quick: None, capsys: pytest.CaptureFixture):
     speed = bench.bench_speed(dataclasses.replace(CONFIG, devices=2), ROBOT, (MOTION,))
     assert set(speed._asdict()) == {

@@ -68,7 +68,10 @@ def test_every_setting_of_a_preset_can_be_written_and_read(name: str, tmp_path: 
         ("num_envs = 'x'", "num_envs is 'x', expected a whole number"),
         ("num_envs = true", "num_envs is True, expected a whole number"),
         ("motion = 'x'", r"motion is 'x', expected \[a text in quotes, ...\]"),
-        ("[goal]\nkind = 'fly'", 'goal.kind is \'fly\', expected "heading" or "location" or "strike" or "reach" or "none"'),
+        (
+            "[goal]\nkind = 'fly'",
+            'goal.kind is \'fly\', expected "heading" or "location" or "strike" or "reach" or "style" or "none"',
+        ),
         ("[reset]\nlinvel = [1, 2]", r"expected \[a number, a number, a number\]"),
         ("teacher = 'x'", "teacher is not for a file to say: `mimic distill` sets it"),
         ("run_dir = 3", "run_dir is 3, expected a text in quotes"),

@@ -290,6 +290,21 @@ def test_the_curriculum_tightens_with_the_training():
     assert (off.tolerance, off.looseness) == (None, None)
 
 
+def test_widths_shrink_only_while_falls_are_few():
+    """One fall in 32 control steps of .02 s is 1.6 a second."""
+    task = aided()
+    place = STEP(at(1, 5), jnp.zeros(4))[1].notes.place
+    seen, few = notes(place, (4, 8)), jnp.zeros((4, 8), bool).at[0, 0].set(True)
+    rate = 1.0 / 32 / task.config.sim.ctrl_dt
+    start = task.init_curriculum()
+    for bound, shrinks in ((None, True), (1.01 * rate, True), (0.99 * rate, False)):
+        task.config = dataclasses.replace(task.config, curriculum=CurriculumConfig(tolerance_decay=0.9, tolerance_falls=bound))
+        found = task.update_curriculum(start, seen, few).tolerance
+        assert found is not None and start.tolerance is not None
+        assert bool((found.width_sq < start.tolerance.width_sq).all()) == shrinks
+        assert (found.mean_sq < start.tolerance.mean_sq).all(), "the errors are followed all the same"
+
+
 @pytest.mark.parametrize("blame_start", [True, False])
 def test_where_a_failure_counts(blame_start: bool):
     """Begun on frame 5, lost on 70, in two of three steps: 2/3 a step for the bins of 50 frames that hold them."""

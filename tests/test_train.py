@@ -160,7 +160,7 @@ def at_iteration(monkeypatch: pytest.MonkeyPatch, iteration: int, happens: Calla
     monkeypatch.setattr(Progress, "update", watched)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow)])
 def test_a_signal_saves_first_and_a_resume_is_as_if_nothing_had_been(
     number: signal.Signals, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -225,6 +225,7 @@ def test_a_finished_run_gone_on_with_stays_as_it_is(whole: Run, tmp_path: Path):
     same_run(run, whole)
 
 
+@pytest.mark.slow
 def test_resuming_before_the_first_checkpoint_begins_anew(whole: Run, tmp_path: Path):
     run = new_run(tmp_path / "run")
     assert "no checkpoint to resume from: starting at the beginning" in resume(run)

@@ -176,6 +176,7 @@ def test_a_disk_that_is_full_stops_the_run_and_leaves_what_was_saved(tmp_path: P
     assert not list(run.checkpoints.glob("*tmp*"))
 
 
+@pytest.mark.slow
 def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Broken by the last update of iteration 3, of which its numbers know nothing."""
     run = new_run(tmp_path / "run", save_every_s=-1.0)
