@@ -300,7 +300,8 @@ def test_widths_shrink_only_while_falls_are_few():
     for bound, shrinks in ((None, True), (1.01 * rate, True), (0.99 * rate, False)):
         task.config = dataclasses.replace(task.config, curriculum=CurriculumConfig(tolerance_decay=0.9, tolerance_falls=bound))
         found = task.update_curriculum(start, seen, few).tolerance
-        assert found is not None and start.tolerance is not None
+        assert found is not None
+        assert start.tolerance is not None
         assert bool((found.width_sq < start.tolerance.width_sq).all()) == shrinks
         assert (found.mean_sq < start.tolerance.mean_sq).all(), "the errors are followed all the same"
 
