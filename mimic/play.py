@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mimic.deploy.sim2sim import Policy
+from mimic.deploy.spec import GoalInfo
 from mimic.drive import drive, read_script, responses
 from mimic.evaluate import Evaluation, evaluate_policy, print_evaluation
 from mimic.mdp.goals import KINDS
+from mimic.mdp.observations import OF_REFERENCES
 from mimic.progress import waiting
 from mimic.roam import Roaming, print_roaming, roam
 from motions.errors import InputError
@@ -56,12 +58,9 @@ def play_script(
     """
     console = console or Console()
     policy = Policy.load(path)
-    if policy.spec.follow:
-        raise InputError(f"{path}: the policy follows its clip, it cannot be driven; one that can: mimic train humanoid_steer")
-    if policy.spec.goal is None:
-        raise InputError(f"{path}: the policy is told nothing; one that is: mimic train humanoid_steer")
-    kind = KINDS[policy.spec.goal.kind]
-    asked = read_script(script, policy.spec.goal.kind)
+    goal = told_to(policy, str(path))
+    kind = KINDS[goal.kind]
+    asked = read_script(script, goal.kind)
     with waiting("driving"):
         found = drive(policy, asked)
     rows = responses(found, place=kind.place)
@@ -79,6 +78,24 @@ def play_script(
         plot_drive(plot, seconds, found.goals, found.done, kind.numbers if kind.place else None)
         console.print(f"plot: {plot}", markup=False)
     return {"stood": bool(found.stood), "commands": rows}
+
+
+def told_to(policy: Policy, name: str) -> GoalInfo:
+    """What the policy, called `name`, is told to do. Raises `InputError`, which says what to do, where it cannot be driven."""
+    spec = policy.spec
+    if spec.follow and spec.goal is not None and not set(spec.terms) & set(OF_REFERENCES):
+        raise InputError(
+            f"{name}: this is the student, stage 2 of 3 of a steerable training, which still follows its clip; the last stage, RUN "
+            "beside RUN-student, can be driven: repeat the `mimic train` command, which goes on where it was stopped"
+        )
+    if spec.follow:
+        raise InputError(
+            f"{name}: the policy follows its clip, it cannot be driven; one that can: RUN, the last of the three folders that "
+            "`mimic train humanoid_steer` fills, after RUN-tracker and RUN-student"
+        )
+    if spec.goal is None:
+        raise InputError(f"{name}: the policy is told nothing; one that is: mimic train humanoid_steer")
+    return spec.goal
 
 
 def _film(video: str | Path | None, policy: Policy, qpos: np.ndarray, reference: np.ndarray | None, console: Console) -> None:

@@ -1,5 +1,6 @@
 """`mimic play --command`: scripts as people write them, and what comes of each command."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,3 +106,13 @@ def test_a_policy_that_is_told_nothing_refuses_a_script(tmp_path: Path, capsys: 
     )
     assert exit_code("play", tmp_path / "p.onnx", "--command", script(tmp_path, HEADINGS)) == 2
     assert "humanoid_steer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("terms", "named"),
+    [(("projected_gravity", "joint_pos", "heading"), "student, stage 2 of 3.*repeat"), (("command", "heading"), "RUN-tracker")],
+)
+def test_a_stage_before_the_last_says_which_one_can_be_driven(tmp_path: Path, capsys, terms: tuple[str, ...], named: str):
+    still_policy(tmp_path, replace(CONFIG, follow=True, observation=ObservationConfig(actor=terms)))
+    assert exit_code("play", tmp_path / "p.onnx", "--command", script(tmp_path, HEADINGS)) == 2
+    assert re.search(named, capsys.readouterr().err)
