@@ -9,6 +9,7 @@ import numpy as np
 
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import Simulation, substeps
+from mimic.deploy.spec import GoalInfo
 from mimic.mdp.goals import KINDS
 from mimic.mdp.terminations import fallen
 from motions.edit import reset_origin
@@ -16,6 +17,7 @@ from motions.errors import InputError
 from motions.kinematics import KinematicState
 
 REST_S = 3.0  # [s] that the last command is given
+SLACK_M_S = 0.05  # [m/s] of what was trained for: a speed of one decimal is not beyond it for the second
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,19 @@ class Script:
 
 @dataclass(frozen=True)
 class Drive:
-    """What became of a script: states (T + 1, ...), the goals told and what was done about them (T, G), and whether it stood to
-    the end."""
+    """What became of a script: states (T + 1, ...), the goals told and what was done about them (T, G), and the first state of
+    a fall, None: it stood to the end."""
 
     states: KinematicState
     goals: np.ndarray
     done: np.ndarray
     ctrl_dt: float
-    stood: bool
+    fell: int | None
+
+    @property
+    def fell_s(self) -> float | None:
+        """When it fell [s]."""
+        return None if self.fell is None else self.fell * self.ctrl_dt
 
 
 def read_script(path: Path, kind: str) -> Script:
@@ -89,26 +96,44 @@ def drive(policy: Policy, script: Script) -> Drive:
     down = fallen(run, run, spec.anchor, spec.end_effector_indices, spec.termination, lowest=np.array(spec.lowest))
     assert spec.goal is not None
     done = KINDS[spec.goal.kind].done(KinematicState(*(part[1:] for part in run)), policy.goals)
-    return Drive(run, np.stack(told), done, spec.ctrl_dt, not down.any())
+    return Drive(run, np.stack(told), done, spec.ctrl_dt, int(down.argmax()) if down.any() else None)
 
 
 def responses(found: Drive, *, place: bool) -> list[dict[str, Any]]:
     """One row for each stretch between two commands: what was asked, and what came of it in its second half; of a place, how far
-    from it the robot was at its end."""
+    from it the robot was at its end. Nothing counts from a fall on: None where nothing is left."""
     change = np.flatnonzero((np.diff(found.goals, axis=0) != 0).any(axis=1)) + 1
+    upright = len(found.goals) if found.fell is None else max(found.fell - 1, 0)  # a step's outcome is the state after it
     rows = []
     for start, end in zip([0, *change], [*change, len(found.goals)], strict=True):
-        late = slice((start + end) // 2, end)
+        late = found.done[(start + end) // 2 : min(end, upright)]
         goal = found.goals[start]
         row: dict[str, Any] = {"from_s": start * found.ctrl_dt, "to_s": end * found.ctrl_dt}
         if not place:
-            velocity = found.done[late].mean(axis=0)
-            row |= {"speed_asked": float(np.linalg.norm(goal)), "speed": float(np.linalg.norm(velocity))}
-            row |= {"direction_asked_deg": _degrees(goal), "direction_deg": _degrees(velocity)}
+            velocity = late.mean(axis=0) if len(late) else None
+            row |= {"speed_asked": _length(goal), "speed": None if velocity is None else _length(velocity)}
+            row |= {"direction_asked_deg": _degrees(goal), "direction_deg": None if velocity is None else _degrees(velocity)}
         else:
-            row |= {"distance_m": float(np.linalg.norm(found.done[end - 1] - goal))}
+            row |= {"distance_m": _length(found.done[end - 1] - goal) if end <= upright else None}
         rows.append(row)
     return rows
+
+
+def beyond_training(goals: np.ndarray, goal: GoalInfo) -> str | None:
+    """In words: that speeds among `goals` (N, 2) are not those that a policy told a velocity was trained for; None: they are."""
+    if goal.kind != "heading":
+        return None
+    slowest, fastest = goal.speed
+    asked = np.linalg.norm(goals, axis=1)
+    strange = asked[(asked < slowest - SLACK_M_S) | (asked > fastest + SLACK_M_S)]
+    if not len(strange):
+        return None
+    speeds = ", ".join(f"{speed:g}" for speed in dict.fromkeys(np.round(strange, 2).tolist()))
+    return f"asked for {speeds} m/s, but trained for {slowest:.2f} to {fastest:.2f} m/s: what comes of the others is chance"
+
+
+def _length(vector: np.ndarray) -> float:
+    return float(np.linalg.norm(vector))
 
 
 def _degrees(vector: np.ndarray) -> float:

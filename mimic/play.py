@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mimic.deploy.sim2sim import Policy
 from mimic.deploy.spec import GoalInfo
-from mimic.drive import drive, read_script, responses
+from mimic.drive import beyond_training, drive, read_script, responses
 from mimic.evaluate import Evaluation, evaluate_policy, print_evaluation
 from mimic.mdp.goals import KINDS
 from mimic.mdp.observations import OF_REFERENCES
@@ -52,7 +52,7 @@ def play_script(
 ) -> dict[str, Any]:
     """Drive the policy by the commands in `script`, print what came of each, film it and plot it where asked.
 
-    Returns whether the robot stood, and of each command what came of it, for JSON.
+    Returns whether the robot stood, when it fell otherwise, and of each command what came of it, for JSON.
 
     Raises `InputError` for a policy that cannot be told anything.
     """
@@ -61,23 +61,28 @@ def play_script(
     goal = told_to(policy, str(path))
     kind = KINDS[goal.kind]
     asked = read_script(script, goal.kind)
+    strange = beyond_training(asked.goals, goal)
+    if strange:
+        console.print(f"{script}: {strange}", markup=False, highlight=False, soft_wrap=True)
     with waiting("driving"):
         found = drive(policy, asked)
     rows = responses(found, place=kind.place)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, title=f"{path}: {'stood' if found.stood else 'fell'}", title_justify="left")
+    ended = "stood" if found.fell_s is None else f"fell after {found.fell_s:.2f} s; what follows is not counted"
+    console.print(f"{path}: {ended}", markup=False, highlight=False, soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
     for name in rows[0]:
         table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(*(f"{value:.2f}" for value in row.values()))
+        table.add_row(*("-" if value is None else f"{value:.2f}" for value in row.values()))
     console.print(table)
     _film(video, policy, found.states.qpos, None, console)
     if plot is not None:
         from mimic.view.plots import plot_drive
 
         seconds = np.arange(len(found.goals)) * found.ctrl_dt
-        plot_drive(plot, seconds, found.goals, found.done, kind.numbers if kind.place else None)
+        plot_drive(plot, seconds, found.goals, found.done, kind.numbers if kind.place else None, found.fell_s)
         console.print(f"plot: {plot}", markup=False)
-    return {"stood": bool(found.stood), "commands": rows}
+    return {"stood": found.fell is None, "fell_s": found.fell_s, "commands": rows}
 
 
 def told_to(policy: Policy, name: str) -> GoalInfo:
@@ -85,8 +90,8 @@ def told_to(policy: Policy, name: str) -> GoalInfo:
     spec = policy.spec
     if spec.follow and spec.goal is not None and not set(spec.terms) & set(OF_REFERENCES):
         raise InputError(
-            f"{name}: this is the student, stage 2 of 3 of a steerable training, which still follows its clip; the last stage, RUN "
-            "beside RUN-student, can be driven: repeat the `mimic train` command, which goes on where it was stopped"
+            f"{name}: this is the student, stage 2 of 3 of a steerable training, which still follows its clip; the last stage, "
+            "RUN beside RUN-student, can be driven: repeat the `mimic train` command, which goes on where it was stopped"
         )
     if spec.follow:
         raise InputError(

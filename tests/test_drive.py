@@ -1,5 +1,6 @@
 """`mimic play --command`: scripts as people write them, and what comes of each command."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from tiny_policy import FREE as CONFIG
 from tiny_policy import still_policy
 
 from mimic.cli import main
-from mimic.config import GoalConfig, ObservationConfig
+from mimic.config import GoalConfig, ObservationConfig, TerminationConfig
 from mimic.drive import Drive, drive, read_script, responses
 from motions.errors import InputError
 from motions.kinematics import KinematicState
@@ -64,7 +65,7 @@ def test_a_standing_robot_is_told_by_the_clock_and_goes_nowhere(tmp_path: Path):
     found = drive(still_policy(tmp_path, CONFIG), read_script(script(tmp_path, HEADINGS), "heading"))
     assert len(found.goals) == 250, "two seconds, and three of the last command"
     assert len(found.states.qpos) == 251
-    assert found.stood
+    assert found.fell is None
     np.testing.assert_array_equal(found.states.qpos[0, :2], 0.0)
     np.testing.assert_allclose(found.goals[[0, 99, 100, 249]], [[1, 0], [1, 0], [0, 0.5], [0, 0.5]], atol=1e-7)
     rows = responses(found, place=False)
@@ -78,12 +79,42 @@ def test_responses_are_what_was_done_in_the_second_half():
     qvel[51:101, 0], qvel[151:, 1] = 0.9, 0.4
     qpos = np.cumsum(qvel[:, :2] * 0.02, axis=0)
     states = KinematicState(qpos, qvel, *(np.zeros((201, 1)),) * 4)
-    goals = np.repeat(np.float32([[1.0, 0.0], [0.0, 0.5]]), 100, axis=0)
-    first, second = responses(Drive(states, goals, qvel[1:, :2], 0.02, True), place=False)
+    goals = np.repeat(np.array([[1.0, 0.0], [0.0, 0.5]], np.float32), 100, axis=0)
+    first, second = responses(Drive(states, goals, qvel[1:, :2], 0.02, None), place=False)
     assert (first["speed"], first["direction_deg"]) == pytest.approx((0.9, 0.0))
     assert (second["speed"], second["direction_asked_deg"], second["direction_deg"]) == pytest.approx((0.4, 90.0, 90.0))
-    places = responses(Drive(states, goals, qpos[1:, :2], 0.02, True), place=True)
+    places = responses(Drive(states, goals, qpos[1:, :2], 0.02, None), place=True)
     assert places[0]["distance_m"] == pytest.approx(np.linalg.norm(qpos[100] - [1.0, 0.0]))
+
+
+def test_nothing_counts_from_a_fall_on():
+    states = KinematicState(*(np.zeros((201, 6)),) * 2, *(np.zeros((201, 1)),) * 4)
+    goals = np.repeat(np.array([[1.0, 0.0], [0.0, 0.5]], np.float32), 100, axis=0)
+    done = np.zeros((200, 2))
+    done[:80, 0] = 0.9
+    done[80:] = 7.0  # what a falling body does
+    first, second = responses(Drive(states, goals, done, 0.02, 81), place=False)
+    assert first["speed"] == pytest.approx(0.9)
+    assert (second["speed"], second["direction_deg"]) == (None, None)
+    assert [row["distance_m"] for row in responses(Drive(states, goals, done, 0.02, 81), place=True)] == [None, None]
+
+
+def test_a_fall_is_told_drawn_and_written_with_its_time(tmp_path: Path, capsys: pytest.CaptureFixture):
+    from mimic.view.plots import plot_drive
+
+    toppled = replace(CONFIG, termination=TerminationConfig(None, None, None, None, below_clips=-1.0))  # down from the first
+    still_policy(tmp_path, toppled)
+    out = tmp_path / "numbers.json"
+    assert exit_code("play", tmp_path / "p.onnx", "--command", script(tmp_path, HEADINGS), "--json", out) == 0
+    said = capsys.readouterr().out
+    assert "fell after 0.00 s" in said
+    assert "asked for 1, 0.5 m/s, but trained for 0.10 to 0.40 m/s" in said
+    found = json.loads(out.read_text())
+    assert (found["stood"], found["fell_s"], found["commands"][0]["speed"]) == (False, 0.0, None)
+    drawn = (np.arange(100) * 0.02, np.ones((100, 2)), np.ones((100, 2)))
+    plain, marked = (plot_drive(tmp_path / f"{fell}.svg", *drawn, None, fell).read_text() for fell in (None, 1.0))
+    assert "fallen" in marked
+    assert "fallen" not in plain
 
 
 def exit_code(*argv: str | Path) -> int:
