@@ -130,14 +130,14 @@ def measure(policy: Policy, run: Rollout) -> Row:
     return row | {name: normalized_return(policy.body, *ended, in_place=in_place) for name, in_place in returns.items()}
 
 
-def simulated_motion(run: Rollout, robot: Robot, fps: float) -> Motion:
-    """What the body did in one run, up to where the physics broke, if it did; `fps` [Hz] is the control rate.
+def simulated_motion(name: str, qpos: np.ndarray, robot: str, joint_names: tuple[str, ...], fps: float) -> Motion:
+    """What a body did in the simulator, qpos (T, nq), up to where the physics broke, if it did; `fps` [Hz] is the control rate.
 
     Raises `InputError` if hardly a frame is left.
     """
-    broken = ~np.isfinite(run.states.qpos).all(axis=1)
+    broken = ~np.isfinite(qpos).all(axis=1)
     frames = int(np.argmax(broken)) if broken.any() else len(broken)
-    return Motion(run.name, robot.name, fps, run.states.qpos[:frames], robot.joint_names, source=f"simulation of {run.name}")
+    return Motion(name, robot, fps, qpos[:frames], joint_names, source=f"simulation of {name}")
 
 
 def save_simulated(evaluation: Evaluation, robot: Robot, fps: float, out: Path, say: Callable[[str], None]) -> None:
@@ -151,7 +151,7 @@ def save_simulated(evaluation: Evaluation, robot: Robot, fps: float, out: Path, 
         raise InputError(f"--save-motion {out} is one file but {len(runs)} motions were simulated: name a folder")
     for index, run in enumerate(runs):
         target = out if single else out / f"{index:04d}-{file_stem(run.name)}.npz"
-        motion = simulated_motion(run, robot, fps)
+        motion = simulated_motion(run.name, run.states.qpos, robot.name, robot.joint_names, fps)
         write_motion_file(target, motion)
         ended = f", ended early: the clip has {run.frames}" if motion.num_frames < run.frames else ""
         say(f"wrote {target}: {motion.num_frames} simulated frames at {fps:g} Hz{ended}")

@@ -155,7 +155,8 @@ def made_physical(run: Run, say: Callable[[str], None]) -> tuple[Motion, ...]:
         if not completed:
             say(f"{motion.name}: taken as it is, the policy does not complete it")
         if completed:
-            simulated = simulated_motion(done, run.robot, 1.0 / policy.spec.ctrl_dt)
+            robot, fps = run.robot, 1.0 / policy.spec.ctrl_dt
+            simulated = simulated_motion(done.name, done.states.qpos, robot.name, robot.joint_names, fps)
             motion = replace(simulated, licence=motion.licence)
         made.append(motion)
     return tuple(made)

@@ -1,7 +1,7 @@
 """`mimic play policy.onnx`: run an exported policy in plain MuJoCo, without JAX, and say how well it does."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -11,18 +11,29 @@ from rich.table import Table
 from mimic.deploy.sim2sim import Policy
 from mimic.deploy.spec import GoalInfo
 from mimic.drive import beyond_training, drive, read_script, responses
-from mimic.evaluate import Evaluation, evaluate_policy, print_evaluation
+from mimic.evaluate import Evaluation, evaluate_policy, print_evaluation, simulated_motion
 from mimic.mdp.goals import KINDS
 from mimic.mdp.observations import OF_REFERENCES
 from mimic.progress import waiting
 from mimic.roam import Roaming, print_roaming, roam
 from motions.errors import InputError
+from motions.formats import write_motion_file
 
 
-def play(path: str | Path, video: str | Path | None = None, console: Console | None = None) -> Evaluation | Roaming:
-    """Run the policy once over its clip, print its errors, and film it where `video` (.mp4) is given.
+class Kept(NamedTuple):
+    """Files of what is played: a film (.mp4) and the robot's motion (.npz), each only if asked for."""
 
-    Robots of a policy that follows no clip are let loose; the first is filmed.
+    video: Path | None = None
+    motion: Path | None = None
+
+
+NOTHING = Kept()
+
+
+def play(path: str | Path, kept: Kept = NOTHING, console: Console | None = None) -> Evaluation | Roaming:
+    """Run the policy once over its clip, print its errors, and keep of it what is asked.
+
+    Robots of a policy that follows no clip are let loose; the first is kept.
     """
     console = console or Console()
     policy = Policy.load(path)
@@ -31,7 +42,7 @@ def play(path: str | Path, video: str | Path | None = None, console: Console | N
         with waiting("letting robots loose"):
             roaming = roam(policy)
         print_roaming(roaming, console)
-        _film(video, policy, roaming.states.qpos[:, 0], None, console)
+        _keep(kept, policy, policy.motion.name, roaming.states.qpos[:, 0], None, console)
         return roaming
     clip = spec.motion
     rate = f"{1 / spec.ctrl_dt:g} Hz"
@@ -43,14 +54,12 @@ def play(path: str | Path, video: str | Path | None = None, console: Console | N
         evaluation = evaluate_policy(policy)
     print_evaluation(evaluation, spec.sim.collisions, console)
     run = evaluation.rollouts[0]
-    _film(video, policy, run.states.qpos, run.reference.qpos, console)
+    _keep(kept, policy, run.name, run.states.qpos, run.reference.qpos, console)
     return evaluation
 
 
-def play_script(
-    path: str | Path, script: Path, video: Path | None, plot: Path | None, console: Console | None = None
-) -> dict[str, Any]:
-    """Drive the policy by the commands in `script`, print what came of each, film it and plot it where asked.
+def play_script(path: str | Path, script: Path, kept: Kept, plot: Path | None, console: Console | None = None) -> dict[str, Any]:
+    """Drive the policy by the commands in `script`, print what came of each, keep and plot it where asked.
 
     Returns whether the robot stood, when it fell otherwise, and of each command what came of it, for JSON.
 
@@ -75,7 +84,7 @@ def play_script(
     for row in rows:
         table.add_row(*("-" if value is None else f"{value:.2f}" for value in row.values()))
     console.print(table)
-    _film(video, policy, found.states.qpos, None, console)
+    _keep(kept, policy, script.stem, found.states.qpos, None, console)
     if plot is not None:
         from mimic.view.plots import plot_drive
 
@@ -103,13 +112,18 @@ def told_to(policy: Policy, name: str) -> GoalInfo:
     return spec.goal
 
 
-def _film(video: str | Path | None, policy: Policy, qpos: np.ndarray, reference: np.ndarray | None, console: Console) -> None:
-    if video is None:
+def _keep(kept: Kept, policy: Policy, name: str, qpos: np.ndarray, reference: np.ndarray | None, console: Console) -> None:
+    spec = policy.spec
+    if kept.motion is not None:
+        motion = simulated_motion(name, qpos, spec.robot, spec.joint_names, 1 / spec.ctrl_dt)
+        write_motion_file(kept.motion, motion)
+        console.print(f"motion: {kept.motion} ({motion.num_frames} frames at {motion.fps:g} Hz)", markup=False)
+    if kept.video is None:
         return
     from mimic.view.video import write_video
 
     shown = np.isfinite(qpos).all(axis=1)  # where the physics broke there is nothing to see
     aim = None if reference is None else reference[shown]
     with waiting("filming"):
-        drawn_by = write_video(video, policy.model, qpos[shown], aim, 1 / policy.spec.ctrl_dt)
-    console.print(f"video: {video} (drawn by {drawn_by})", markup=False)
+        drawn_by = write_video(kept.video, policy.model, qpos[shown], aim, 1 / spec.ctrl_dt)
+    console.print(f"video: {kept.video} (drawn by {drawn_by})", markup=False)

@@ -15,6 +15,7 @@ from mimic.config import GoalConfig, ObservationConfig, TerminationConfig
 from mimic.drive import Drive, drive, read_script, responses
 from motions.errors import InputError
 from motions.kinematics import KinematicState
+from motions.motion import load_motion
 
 
 def script(folder: Path, text: str) -> Path:
@@ -125,10 +126,14 @@ def exit_code(*argv: str | Path) -> int:
 
 def test_the_command_line_shows_films_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture):
     still_policy(tmp_path, CONFIG)
-    asked = ["--command", script(tmp_path, HEADINGS), "--plot", tmp_path / "drive.png"]
+    asked = ["--command", script(tmp_path, HEADINGS), "--plot", tmp_path / "drive.png", "--save-motion", tmp_path / "way.npz"]
     assert exit_code("play", tmp_path / "p.onnx", *asked) == 0
     assert "stood" in capsys.readouterr().out
     assert (tmp_path / "drive.png").stat().st_size > 5000
+    motion = load_motion(tmp_path / "way.npz")
+    assert (motion.name, motion.robot, motion.num_frames, motion.fps) == ("commands", "tiny", 251, 50.0)
+    assert exit_code("play", tmp_path / "p.onnx", "--save-motion", tmp_path / "way.bvh") == 2
+    assert "ends in .npz" in capsys.readouterr().err
 
 
 def test_a_policy_that_is_told_nothing_refuses_a_script(tmp_path: Path, capsys: pytest.CaptureFixture):

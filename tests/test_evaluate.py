@@ -16,7 +16,7 @@ from mimic.deploy.export import export_policy, make_spec
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.simulation import other_simulator, substeps
 from mimic.evaluate import evaluate_policy, print_evaluation
-from mimic.play import play
+from mimic.play import Kept, play
 from motions.errors import InputError
 
 ROBOT, MOTION, CONFIG = tiny_robot(), tiny_motion(), Config(preset="tiny", robot="tiny")
@@ -155,5 +155,5 @@ def test_play_films(tmp_path: Path):
     layers = [(np.zeros((size, 4), np.float32), np.zeros(4, np.float32))]
     short = tiny_motion(frames=12)
     path = export_policy(layers, np.zeros(size), np.ones(size), CONFIG, ROBOT, short, tmp_path / "zero.onnx")
-    play(path, tmp_path / "film.mp4", Console(file=io.StringIO()))
+    play(path, Kept(video=tmp_path / "film.mp4"), Console(file=io.StringIO()))
     assert b"ftyp" in (tmp_path / "film.mp4").read_bytes()[:16]

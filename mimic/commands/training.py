@@ -1,4 +1,4 @@
-"""`mimic demo | train | evaluate | export | check-bundle | play`: from a motion to a deployed controller."""
+"""`mimic demo | train | evaluate | export | check-bundle`: from a motion to a deployed controller."""
 
 import dataclasses
 import os
@@ -304,9 +304,14 @@ class Evaluate(FileOptions):
         from mimic.pipeline import roam_run
         from mimic.roam import print_roaming
 
-        if self.mirror or self.save_motion or self.switches or self.falls:
+        given = {"mirror": self.mirror, "switches": self.switches, "falls": self.falls}
+        if any(given.values()):
+            options = ", ".join(f"--{name}" for name, value in given.items() if value)
+            raise InputError(f"{options}: for policies that follow a clip, and this one does not")
+        if self.save_motion:
             raise InputError(
-                "--mirror, --switches, --falls, --save-motion: for policies that follow a clip, and this one does not"
+                "--save-motion: this policy follows no clip; `mimic play POLICY --command FILE --save-motion OUT.npz` "
+                "writes what it does as it is told"
             )
         roaming = roam_run(run, motions, say)
         print_roaming(roaming)
@@ -353,36 +358,6 @@ class CheckBundle:
         checks = check_bundle(self.folder)
         write_json(self.json, checks_to_json(checks))
         return 0 if print_checks(self.folder, checks) else EXIT_FAILED
-
-
-@dataclass(frozen=True)
-class Play:
-    """Run an exported policy in plain MuJoCo, without JAX."""
-
-    policy: Annotated[Path, POSITIONAL]
-    """An exported policy.onnx."""
-    video: Path | None = None
-    """Write an mp4 of it."""
-    command: Path | None = None
-    """A CSV that says what the robot is told when: time_s and speed_m_s, direction_deg; or x_m, y_m for a policy told a place."""
-    plot: Path | None = None
-    """With --command: draw what was asked and what came of it, as .png or .svg."""
-    json: Path | None = None
-    """Write the numbers to this file too."""
-
-    def run(self) -> int:
-        from mimic.play import play, play_script
-        from mimic.runs import require_picture_file, require_writable_file
-
-        require_picture_file(self.plot, "--plot")
-        require_writable_file(self.json)
-        if self.command is not None:
-            write_json(self.json, play_script(self.policy, self.command, self.video, self.plot))
-            return 0
-        if self.plot is not None:
-            raise InputError("--plot shows what came of commands: give --command FILE too")
-        write_json(self.json, play(self.policy, video=self.video).to_json())
-        return 0
 
 
 def parse_train(argv: list[str]) -> Train:
