@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import sys
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -81,7 +82,9 @@ def parse_arguments(kind: Any, argv: list[str], prog: str, *, some: bool = False
         if POSITIONAL in marks:
             field.type = tyro.conf.Positional[field.type]
         if not set(marks) - {POSITIONAL}:
-            if any(field.default is nothing for nothing in NOTHING):  # its text says what is then done
+            if field.default is None and (words := _words_of(field.type)):
+                field.type = Annotated[field.type, _one_of(words), tyro.conf.arg(help_behavior_hint="")]
+            elif any(field.default is nothing for nothing in NOTHING):  # its text says what is then done
                 field.type = Annotated[field.type, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="")]
             elif POSITIONAL in marks and field.default is dataclasses.MISSING:  # several, too, which tyro takes for optional
                 field.type = Annotated[field.type, tyro.conf.arg(help_behavior_hint="(required)")]
@@ -89,6 +92,26 @@ def parse_arguments(kind: Any, argv: list[str], prog: str, *, some: bool = False
     markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
     text = about(kind, command_of(prog))
     return tyro.cli(kind, args=argv, prog=prog, description=text, return_unknown_args=some, config=markers)
+
+
+def _words_of(kind: Any) -> tuple[str, ...]:
+    """Of `Literal[...] | None` the words, else none."""
+    one = [part for part in typing.get_args(kind) if part is not type(None)]
+    return typing.get_args(one[0]) if len(one) == 1 and typing.get_origin(one[0]) is Literal else ()
+
+
+def _one_of(words: tuple[str, ...]) -> Any:
+    """One of `words` or nothing, for tyro, which would name None among those that may be typed."""
+    import tyro
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(words)}}}",
+        instance_from_str=lambda typed: typed[0],
+        is_instance=lambda value: value is None or value in words,
+        str_from_instance=lambda value: [str(value)],
+        choices=words,
+    )
 
 
 def command_of(prog: str) -> str:

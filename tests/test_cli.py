@@ -175,8 +175,12 @@ def test_export_play_and_inspect(trained: Path, tmp_path: Path, capsys: pytest.C
     assert call("export", trained, "--out", tmp_path / "new" / "policy.onnx") == 0
     assert (tmp_path / "new" / "policy.json").exists()
     assert call("play", tmp_path / "new" / "policy.onnx", "--json", tmp_path / "played.json") == 0
+    capsys.readouterr()
+    assert call("play", trained) == 0
+    played = capsys.readouterr().out
+    assert "policy.onnx: tiny" in played.replace("\n", "")  # of the run itself
     assert json.loads((tmp_path / "played.json").read_text())["clips"][0]["name"] == "sway"
-    assert "sway" in capsys.readouterr().out
+    assert "sway" in played
     assert call("inspect", trained) == 0
     shown = capsys.readouterr().out
     assert "tiny; sway" in shown

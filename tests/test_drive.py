@@ -134,6 +134,11 @@ def test_the_command_line_shows_films_and_plots(tmp_path: Path, capsys: pytest.C
     assert (motion.name, motion.robot, motion.num_frames, motion.fps) == ("commands", "tiny", 251, 50.0)
     assert exit_code("play", tmp_path / "p.onnx", "--save-motion", tmp_path / "way.bvh") == 2
     assert "ends in .npz" in capsys.readouterr().err
+    (tmp_path / "p.onnx").rename(tmp_path / "policy.onnx")
+    (tmp_path / "p.json").rename(tmp_path / "policy.json")
+    assert exit_code("play", tmp_path, "--command", script(tmp_path, HEADINGS)) == 0  # a policy's folder serves as well
+    assert exit_code("play", tmp_path / "drive.png", "--plot", "p.png") == 2
+    assert "give --command" in capsys.readouterr().err
 
 
 def test_a_policy_that_is_told_nothing_refuses_a_script(tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -13,7 +13,7 @@ class Play:
     """Run an exported policy in plain MuJoCo, without JAX."""
 
     policy: Annotated[Path, POSITIONAL]
-    """An exported policy.onnx."""
+    """An exported policy.onnx, the folder of one, or a run folder (its newest checkpoint is exported first)."""
     video: Path | None = None
     """Write an mp4 of it."""
     command: Path | None = None
@@ -27,21 +27,23 @@ class Play:
     """Write the numbers to this file too."""
 
     def run(self) -> int:
+        from mimic.commands.stress import policy_of
         from mimic.play import Kept, play, play_script
         from mimic.runs import require_picture_file, require_writable_file
 
         require_picture_file(self.plot, "--plot")
+        if self.plot is not None and self.command is None:
+            raise InputError("--plot shows what came of commands: give --command FILE too")
         for file in (self.json, self.video, self.save_motion):
             require_writable_file(file)
         if self.save_motion is not None and self.save_motion.suffix != ".npz":
             raise InputError(
                 f"--save-motion {self.save_motion}: expected a file that ends in .npz; mimic convert makes others of it"
             )
+        policy, _ = policy_of(self.policy)
         kept = Kept(self.video, self.save_motion)
         if self.command is not None:
-            write_json(self.json, play_script(self.policy, self.command, kept, self.plot))
-            return 0
-        if self.plot is not None:
-            raise InputError("--plot shows what came of commands: give --command FILE too")
-        write_json(self.json, play(self.policy, kept).to_json())
+            write_json(self.json, play_script(policy, self.command, kept, self.plot))
+        else:
+            write_json(self.json, play(policy, kept).to_json())
         return 0

@@ -37,7 +37,7 @@ class Stress(FileOptions):
         from mimic.deploy.sim2sim import Policy
         from mimic.progress import waiting
         from mimic.robots import load_robot
-        from mimic.runs import CONFIG, STRESS, require_picture_file, require_writable_file
+        from mimic.runs import STRESS, require_picture_file, require_writable_file
         from mimic.sources import read_motions
         from mimic.stress import AXES, print_stress, sweep
 
@@ -46,8 +46,8 @@ class Stress(FileOptions):
         require_writable_file(self.json)
         require_picture_file(self.plot, "--plot")
         axes = tuple(name for given in self.axes for name in given.split(",") if name) or tuple(AXES)
-        run = _export_anew(self.policy) if (self.policy / CONFIG).is_file() else None
-        policy = Policy.load(policy_file(self.policy))
+        file, run = policy_of(self.policy)
+        policy = Policy.load(file)
         motions = None
         if self.motion:
             robot = run.robot if run else load_robot(policy.spec.robot, sim=policy.spec.sim)
@@ -65,18 +65,20 @@ class Stress(FileOptions):
         return 0
 
 
-def _export_anew(folder: Path) -> "Run":
-    """The run in `folder`, with the policy of its newest checkpoint."""
+def policy_of(path: Path) -> "tuple[Path, Run | None]":
+    """The .onnx that `path` means; of a run folder that of its newest checkpoint, exported anew, and the run."""
     from mimic.pipeline import export_run
-    from mimic.runs import POLICY, open_run
+    from mimic.runs import CONFIG, POLICY, open_run
 
-    run = open_run(folder)
-    export_run(run, folder / POLICY, lambda _: None)
-    return run
+    if not (path / CONFIG).is_file():
+        return policy_file(path), None
+    run = open_run(path)
+    export_run(run, path / POLICY, lambda _: None)
+    return path / POLICY, run
 
 
 def policy_file(path: Path) -> Path:
-    """The .onnx that `path` means."""
+    """The .onnx that `path`, no run folder, means."""
     from mimic.runs import POLICY
 
     if not path.is_dir():
