@@ -64,9 +64,10 @@ def say(text: str) -> None:
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
-    """Write results for machines, if asked to."""
+    """Write results for machines, if asked to, and say so."""
     if path is not None:
         path.write_text(json.dumps(content, indent=2) + "\n")
+        say(f"wrote {path}")
 
 
 def parse_arguments(kind: Any, argv: list[str], prog: str, *, some: bool = False) -> Any:

@@ -144,12 +144,13 @@ def sweep(
     motions: Sequence[Motion] | None = None,
     *,
     seeds: int = 64,
-    axes: Sequence[str] = tuple(AXES),
+    axes: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Stress:
-    """Run `policy`, called `name`, over its clip (or `motions`) on every value of `axes`.
+    """Run `policy`, called `name`, over its clip (or `motions`) on every value of `axes`; none: of all axes.
 
-    Raises `InputError` for an axis that `AXES` lacks, and for a policy that follows no clip.
+    Raises `InputError` for an axis that `AXES` lacks, for a policy that follows no clip, and, unless axes are named, for one that
+    never completes on the nominal robot: it has no margins.
     """
     if not policy.spec.follow or policy.spec.goal is not None:
         raise InputError(f"{name} is told what to do, or follows no clip; stress is for those that only follow: mimic evaluate")
@@ -159,12 +160,18 @@ def sweep(
     motions = motions or [policy.motion]
     clips = [policy.reference(motion) for motion in motions]
     nominal = measure(policy, clips, Perturbation(), seeds)
+    if nominal[0] == 0 and not axes:
+        raise InputError(
+            f"{name}: 0 of {seeds * len(clips)} runs complete on the nominal robot, so there are no margins to measure: train "
+            "more, or name --axes to go on all the same"
+        )
     rows = []
-    for axis in (AXES[name] for name in axes):
+    wanted = [AXES[name] for name in axes or AXES]
+    for number, axis in enumerate(wanted, start=1):
         for value in sorted({*axis.values, axis.nominal}):
             result = nominal if value == axis.nominal else measure(policy, clips, axis.setting(value), seeds)
             rows.append(Row(axis.name, axis.unit, value, *result))
-        say(f"{axis.name}: " + ", ".join(f"{row.value:g} {row.completion:.0%}" for row in rows if row.axis == axis.name))
+        say(f"{axis.name}: done, {number} of {len(wanted)}")
     return Stress(name, ", ".join(motion.name for motion in motions), seeds, tuple(rows))
 
 

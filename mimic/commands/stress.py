@@ -23,7 +23,8 @@ class Stress(FileOptions):
     policy: Annotated[Path, POSITIONAL]
     """An exported policy.onnx, the folder of one, or a run folder (its newest checkpoint is exported first)."""
     axes: tuple[str, ...] = ()
-    """Some of the axes, by spaces or commas; none: all. An unknown one lists them."""
+    """Some of the axes, by spaces or commas; none: all, unless the policy never completes even on the nominal robot. An unknown
+    one lists them."""
     seeds: int = 64
     """Runs for each value of each axis."""
     motion: tuple[str, ...] = ()
@@ -45,14 +46,14 @@ class Stress(FileOptions):
             raise InputError(f"--seeds {self.seeds}: expected 1 or more")
         require_writable_file(self.json)
         require_picture_file(self.plot, "--plot")
-        axes = tuple(name for given in self.axes for name in given.split(",") if name) or tuple(AXES)
+        axes = tuple(name for given in self.axes for name in given.split(",") if name)
         file, run = policy_of(self.policy)
         policy = Policy.load(file)
         motions = None
         if self.motion:
             robot = run.robot if run else load_robot(policy.spec.robot, sim=policy.spec.sim)
             motions, _ = read_motions(self.motion, robot, say, **self.of_files)
-        with waiting(f"{len(axes)} axes, {self.seeds} runs for each value"):
+        with waiting(f"{len(axes or AXES)} axes, {self.seeds} runs for each value"):
             stress = sweep(policy, str(self.policy), motions, seeds=self.seeds, axes=axes, say=say)
         print_stress(stress)
         write_json(self.json, stress.to_json())
