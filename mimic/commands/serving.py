@@ -1,6 +1,7 @@
 """`mimic serve | sim-robot | rehearse`: an exported policy in control of a robot, and the robot to rehearse it with."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -168,7 +169,7 @@ class Rehearse(RobotOptions):
     def run(self) -> int:
         from mimic.deploy.check import checks_to_json, print_checks
         from mimic.deploy.policy import BundleError, read_bundle
-        from mimic.deploy.rehearsal import rehearse, verdict
+        from mimic.deploy.rehearsal import rehearse, told_of_machine, verdict
         from mimic.runs import require_writable, require_writable_file
 
         self.check_link()
@@ -186,10 +187,14 @@ class Rehearse(RobotOptions):
         robot += ["--from-default"] if self.from_default else []
         robot += ["--duration", str(self.duration)] if self.duration is not None else []
         serve = ["--blend-s", str(self.blend_s), *(["--repeat"] if self.duration is not None else [])]
+        load, cores = os.getloadavg()[0], os.cpu_count() or 1
         served, lived = rehearse(self.bundle, self.out, serve, robot)
         checks = verdict(served, lived)
         write_json(self.json, checks_to_json(checks))
         passed = print_checks(self.bundle, checks, refusal="do not plug this in")
+        machine = told_of_machine(checks, load, cores)
+        if machine:
+            say(machine)
         return 0 if passed else EXIT_FAILED
 
 
