@@ -39,7 +39,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "inspect": ("mimic inspect dance.bvh", "mimic inspect robot.xml", "mimic inspect runs/g1-walk --json facts.json"),
     "retarget": (
         "mimic retarget dance.bvh --robot humanoid --out dance.npz --json quality.json",
-        "mimic retarget a.bvh b.bvh --robot g1 --out retargeted --sheets pictures",
+        "mimic retarget a.bvh b.bvh --robot g1 --out retargeted --sheets pictures --strict",
     ),
     "convert": ("mimic convert dance.npz dance.glb", "mimic convert simulated.npz simulated.bvh --onto dance.bvh"),
     "motions edit": (

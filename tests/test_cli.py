@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from commands import SMALL, STEPS, call, refusal
@@ -216,6 +217,16 @@ def test_retarget_copies_what_already_fits(here: Path, tmp_path: Path, capsys: p
                 "--json", tmp_path / "q.json") == 0  # fmt: skip
     assert list(json.loads((tmp_path / "q.json").read_text())["motions"]) == [str(tmp_path / "out" / "sway.npz")]
     assert (tmp_path / "out" / "sway.npz").exists()
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--strict",), 1)], ids=["as it is", "strict"])
+def test_a_clip_that_failed_ends_a_script_only_where_asked(here: Path, tmp_path: Path, capsys, monkeypatch, options, code: int):
+    verdicts = [SimpleNamespace(name=name, passed=name == "good", to_dict=dict) for name in ("good", "bad")]
+    monkeypatch.setattr("mimic.sources.read_motions", lambda *_, **__: ([tiny_motion(25)] * 2, verdicts))
+    files = [here / "sway.npz", tmp_path / "bad.npz"]
+    assert call("retarget", *files, "--robot", here / "tiny.toml", "--out", tmp_path / "out", *options) == code
+    assert len(list((tmp_path / "out").iterdir())) == 2, "what failed is written, too"
+    assert ("FAILED are 1 of 2: bad" in capsys.readouterr().err) == bool(options)
 
 
 def test_an_interrupted_training_goes_on_by_its_own_settings(here: Path, tmp_path: Path, capsys, monkeypatch):
