@@ -8,11 +8,14 @@ import sys
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mimic.config import Config
 from mimic.help_text import EXAMPLES, about
 from motions.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 QuatOrder = Literal["wxyz", "xyzw"]
 EXIT_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
@@ -25,6 +28,7 @@ EXIT_CODES = {
     EXIT_INTERRUPTED: "Ctrl-C; a training has saved",
 }
 NOTHING = (None, (), "", False)  # defaults that a help need not name
+LOG_WIDTH = 1000  # columns; no row of ours is as long, so that a name in a log is never broken
 POSITIONAL = "positional"  # in a field's Annotated: an argument without a flag
 
 
@@ -61,6 +65,13 @@ class FileOptions:
 def say(text: str) -> None:
     """One line for the user, on stderr: stdout is for results."""
     print(text, file=sys.stderr, flush=True)
+
+
+def paper() -> "Console":
+    """What results are printed on: as wide as the terminal, and where there is none, as in a log, as wide as a table needs."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else LOG_WIDTH)
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mimic.arguments import paper
 from mimic.deepmimic import normalized_return
 from mimic.deploy.sim2sim import Policy, Rollout, rollout
 from mimic.deploy.simulation import OTHER_SIMULATOR, other_simulator
@@ -159,7 +160,7 @@ def save_simulated(evaluation: Evaluation, robot: Robot, fps: float, out: Path, 
 
 def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | None = None) -> None:
     """The tables for people; `contacts` names those of the training."""
-    console = console or Console()
+    console = console or paper()
     console.print(metrics_table(evaluation.clips, f"Whole clip, contacts as trained ({contacts})"))
     if evaluation.all_collisions is not None:
         console.print(metrics_table(evaluation.all_collisions, "Whole clip, all collisions"))
@@ -187,7 +188,7 @@ def _strikes_table(as_trained: Sequence[Row], another: Sequence[Row]) -> Table:
 
 def print_mirrored(evaluation: Evaluation, console: Console | None = None) -> None:
     """How far each clip's error is from its mirror image's, where the second half of the clips mirrors the first."""
-    console = console or Console()
+    console = console or paper()
     half = len(evaluation.clips) // 2
     for row, image in zip(evaluation.clips[:half], evaluation.clips[half:], strict=True):
         a, b = row["e_mpbpe_mm"], image["e_mpbpe_mm"]

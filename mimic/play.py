@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from mimic.arguments import paper
 from mimic.deploy.sim2sim import Policy
 from mimic.deploy.spec import GoalInfo
 from mimic.drive import beyond_training, drive, read_script, responses
@@ -35,7 +36,7 @@ def play(path: str | Path, kept: Kept = NOTHING, console: Console | None = None)
 
     Robots of a policy that follows no clip are let loose; the first is kept.
     """
-    console = console or Console()
+    console = console or paper()
     policy = Policy.load(path)
     spec = policy.spec
     if not spec.follow:
@@ -65,7 +66,7 @@ def play_script(path: str | Path, script: Path, kept: Kept, plot: Path | None, c
 
     Raises `InputError` for a policy that cannot be told anything.
     """
-    console = console or Console()
+    console = console or paper()
     policy = Policy.load(path)
     goal = told_to(policy, str(path))
     kind = KINDS[goal.kind]

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mimic.arguments import paper
 from mimic.deploy.sim2sim import Policy, frame_of, track
 from mimic.mdp.terminations import fallen
 from mimic.metrics import body_error
@@ -202,7 +203,7 @@ def _beside(clip: KinematicState, frame: int, count: int) -> KinematicState:
 
 def print_stress(stress: Stress, console: Console | None = None) -> None:
     """The table of all rows, then the pass card."""
-    console = console or Console()
+    console = console or paper()
     table = Table(title=f"Stress sweep, {stress.seeds} seeds a row", title_justify="left", box=SIMPLE_HEAD, show_edge=False)
     for header in ("axis", "value", "completion", escape("E_mpbpe\n[mm]")):
         table.add_column(header, justify="left" if header == "axis" else "right", no_wrap=True)

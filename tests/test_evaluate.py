@@ -54,6 +54,15 @@ def test_a_standing_robot_completes_its_clip(policy: Policy):
     assert row["pose_error_m"] < 0.01
 
 
+def test_a_name_in_a_log_is_not_broken(policy: Policy, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = "06_09_basketball_with_a_name_as_long_as_a_line"
+    print_evaluation(evaluate_policy(policy, [dataclasses.replace(MOTION, name=name)]), "feet")
+    lines = [line for line in capsys.readouterr().out.splitlines() if name in line]
+    assert len(lines) == 2
+    assert all("101/101" in line for line in lines)
+
+
 def test_the_run_begins_exactly_on_the_reference(policy: Policy):
     run = rollout(policy)
     for name in ("qpos", "qvel", "xpos", "xlinvel", "xangvel"):

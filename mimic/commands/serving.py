@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from mimic.arguments import EXIT_FAILED, POSITIONAL, say, write_json
+from mimic.arguments import EXIT_FAILED, POSITIONAL, paper, say, write_json
 from motions.errors import InputError
 
 PORT = 9870
@@ -121,8 +121,6 @@ class SimRobot(RobotOptions):
     """Write the metrics to this file too."""
 
     def run(self) -> int:
-        from rich.console import Console
-
         from mimic.deploy.radio import RobotProcess
         from mimic.deploy.sim2sim import Policy
         from mimic.deploy.sim_robot import SimRobot as Body
@@ -142,7 +140,7 @@ class SimRobot(RobotOptions):
         )
         lived = process.run(self.duration)
         if body.rows:
-            Console().print(metrics_table(body.rows, "Tracked by the runtime, in plain MuJoCo and real time"))
+            paper().print(metrics_table(body.rows, "Tracked by the runtime, in plain MuJoCo and real time"))
         say(f"ended: {lived.ended}; {lived.seconds:.1f} s, of which physics could not keep up with {lived.slipped_s:.2f} s")
         write_json(self.json, lived.to_json(body.rows))
         if self.log is not None:
