@@ -5,13 +5,17 @@ import dataclasses
 import json
 import os
 import sys
+import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mimic.config import Config
 from mimic.help_text import EXAMPLES, about
 from motions.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 QuatOrder = Literal["wxyz", "xyzw"]
 EXIT_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
@@ -24,6 +28,7 @@ EXIT_CODES = {
     EXIT_INTERRUPTED: "Ctrl-C; a training has saved",
 }
 NOTHING = (None, (), "", False)  # defaults that a help need not name
+LOG_WIDTH = 1000  # columns; no row of ours is as long, so that a name in a log is never broken
 POSITIONAL = "positional"  # in a field's Annotated: an argument without a flag
 
 
@@ -62,10 +67,18 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def paper() -> "Console":
+    """What results are printed on: as wide as the terminal, and where there is none, as in a log, as wide as a table needs."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else LOG_WIDTH)
+
+
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
-    """Write results for machines, if asked to."""
+    """Write results for machines, if asked to, and say so."""
     if path is not None:
         path.write_text(json.dumps(content, indent=2) + "\n")
+        say(f"wrote {path}")
 
 
 def parse_arguments(kind: Any, argv: list[str], prog: str, *, some: bool = False) -> Any:
@@ -81,7 +94,9 @@ def parse_arguments(kind: Any, argv: list[str], prog: str, *, some: bool = False
         if POSITIONAL in marks:
             field.type = tyro.conf.Positional[field.type]
         if not set(marks) - {POSITIONAL}:
-            if any(field.default is nothing for nothing in NOTHING):  # its text says what is then done
+            if field.default is None and (words := _words_of(field.type)):
+                field.type = Annotated[field.type, _one_of(words), tyro.conf.arg(help_behavior_hint="")]
+            elif any(field.default is nothing for nothing in NOTHING):  # its text says what is then done
                 field.type = Annotated[field.type, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="")]
             elif POSITIONAL in marks and field.default is dataclasses.MISSING:  # several, too, which tyro takes for optional
                 field.type = Annotated[field.type, tyro.conf.arg(help_behavior_hint="(required)")]
@@ -89,6 +104,26 @@ def parse_arguments(kind: Any, argv: list[str], prog: str, *, some: bool = False
     markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
     text = about(kind, command_of(prog))
     return tyro.cli(kind, args=argv, prog=prog, description=text, return_unknown_args=some, config=markers)
+
+
+def _words_of(kind: Any) -> tuple[str, ...]:
+    """Of `Literal[...] | None` the words, else none."""
+    one = [part for part in typing.get_args(kind) if part is not type(None)]
+    return typing.get_args(one[0]) if len(one) == 1 and typing.get_origin(one[0]) is Literal else ()
+
+
+def _one_of(words: tuple[str, ...]) -> Any:
+    """One of `words` or nothing, for tyro, which would name None among those that may be typed."""
+    import tyro
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(words)}}}",
+        instance_from_str=lambda typed: typed[0],
+        is_instance=lambda value: value is None or value in words,
+        str_from_instance=lambda value: [str(value)],
+        choices=words,
+    )
 
 
 def command_of(prog: str) -> str:

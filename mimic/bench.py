@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from mujoco.batch import Batch
-from rich.console import Console
 from rich.table import Table
 
+from mimic.arguments import paper
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config
 from mimic.devices import make_mesh, on_each_device
@@ -203,7 +203,7 @@ def print_speeds(speeds: Sequence[Speed]) -> None:
     for name, *values in zip(Speed._fields, *speeds, strict=True):
         if any(value is not None for value in values):
             table.add_row(name, *map(_shown, values))
-    Console().print(table)
+    paper().print(table)
 
 
 def _shown(value: Any) -> str:
@@ -218,7 +218,7 @@ def print_learn(rows: list[dict[str, Any]], target_mm: float) -> None:
     table = Table(*names)
     for row in rows:
         table.add_row(*(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names))
-    Console().print(table)
+    paper().print(table)
     median = float(np.median([row["e_mpbpe_mm"] for row in rows]))
     complete = all(row["success_height"] == 1 for row in rows)
     verdict = "reached" if complete and median <= target_mm else "not reached"

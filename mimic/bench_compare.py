@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from mimic.arguments import paper
 from motions.errors import InputError
 
 SAME = ("backend", "num_envs", "devices")  # what only like may be compared by
@@ -42,7 +42,7 @@ def _compare(old: dict[str, Any], new: dict[str, Any], tolerance: float) -> dict
         worse = name in JUDGED and JUDGED[name] * (quotient - 1.0) > tolerance
         compared[name] = {"before": old[name], "after": new[name], "worse": worse}
         table.add_row(name, f"{old[name]:,.4g}", f"{new[name]:,.4g}", f"{quotient:.3f}", "worse" if worse else "")
-    Console().print(table)
+    paper().print(table)
     return compared
 
 

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from mimic.arguments import paper
 from mimic.config import HEIGHT_RULE, Config, CurriculumConfig
 from mimic.deploy.export import export_policy
 from mimic.deploy.sim2sim import Policy
@@ -130,7 +131,7 @@ def print_comparison(sides: dict[str, Side], console: Console | None = None) -> 
         for name in ("nominal_success", "practised_success")
     ]
     table.add_row("student / teacher", parts[0], "", parts[1], "")
-    (console or Console()).print(table)
+    (console or paper()).print(table)
 
 
 def _part(student: float, teacher: float) -> str:

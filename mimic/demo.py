@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from mimic.arguments import paper
 from mimic.evaluate import print_evaluation
 from mimic.help_text import program
 from mimic.pipeline import evaluate_run
@@ -64,7 +64,7 @@ def run_demo(run: Run, quality: dict[str, Any] | None, stopwatch: Stopwatch, say
     table = Table("phase", "seconds", title=title)
     for phase, seconds in stopwatch.phases.items():
         table.add_row(phase, f"{seconds:.0f}")
-    Console().print(table)
+    paper().print(table)
     print("\n".join(["", *next_steps(run, written)]))
     return result
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import Simulation, substeps
+from mimic.deploy.spec import GoalInfo
 from mimic.mdp.goals import KINDS
 from mimic.mdp.styles import style_names, told_style
 from mimic.mdp.terminations import fallen
@@ -18,6 +19,7 @@ from motions.errors import InputError
 from motions.kinematics import KinematicState
 
 REST_S = 3.0  # [s] that the last command is given
+SLACK_M_S = 0.05  # [m/s] of what was trained for: a speed of one decimal is not beyond it for the second
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,18 @@ class Script:
 @dataclass(frozen=True)
 class Drive:
     """What became of a script: states (T + 1, ...), the goals told (T, G), what was done about them (T, n), of a style the
-    velocity over the ground, and whether it stood to the end."""
+    velocity over the ground, and the first state of a fall, None: it stood to the end."""
 
     states: KinematicState
     goals: np.ndarray
     done: np.ndarray
     ctrl_dt: float
-    stood: bool
+    fell: int | None
+
+    @property
+    def fell_s(self) -> float | None:
+        """When it fell [s]."""
+        return None if self.fell is None else self.fell * self.ctrl_dt
 
 
 def read_script(path: Path, kind: str, styles: Sequence[str] = ()) -> Script:
@@ -101,28 +108,48 @@ def drive(policy: Policy, script: Script) -> Drive:
     assert spec.goal is not None
     kind, after = KINDS[spec.goal.kind], KinematicState(*(part[1:] for part in run))
     done = after.qvel[:, :2] if kind.done is None else kind.done(after, policy.goals)
-    return Drive(run, np.stack(told), done, spec.ctrl_dt, not down.any())
+    return Drive(run, np.stack(told), done, spec.ctrl_dt, int(down.argmax()) if down.any() else None)
 
 
 def responses(found: Drive, kind: str, styles: Sequence[str] = ()) -> list[dict[str, Any]]:
     """One row for each stretch between two commands: what was asked, and what came of it in its second half; of a place, how far
-    from it the robot was at its end; of one of `styles`, how fast it went."""
+    from it the robot was at its end; of one of `styles`, how fast it went. Nothing counts from a fall on: None where nothing is
+    left."""
     change = np.flatnonzero((np.diff(found.goals, axis=0) != 0).any(axis=1)) + 1
+    upright = len(found.goals) if found.fell is None else max(found.fell - 1, 0)  # a step's outcome is the state after it
     rows = []
     for start, end in zip([0, *change], [*change, len(found.goals)], strict=True):
-        late = slice((start + end) // 2, end)
+        late = found.done[(start + end) // 2 : min(end, upright)]
         goal = found.goals[start]
         row: dict[str, Any] = {"from_s": start * found.ctrl_dt, "to_s": end * found.ctrl_dt}
-        velocity = found.done[late].mean(axis=0)
+        velocity = late.mean(axis=0) if len(late) else None
+        speed = None if velocity is None else _length(velocity[:2])
         if kind == "style":
-            row |= {"style": style_names(styles)[int(np.argmax(goal))], "speed": float(np.linalg.norm(velocity[:2]))}
+            row |= {"style": style_names(styles)[int(np.argmax(goal))], "speed": speed}
         elif KINDS[kind].velocity:
-            row |= {"speed_asked": float(np.linalg.norm(goal)), "speed": float(np.linalg.norm(velocity))}
-            row |= {"direction_asked_deg": _degrees(goal), "direction_deg": _degrees(velocity)}
+            row |= {"speed_asked": _length(goal), "speed": speed}
+            row |= {"direction_asked_deg": _degrees(goal), "direction_deg": None if velocity is None else _degrees(velocity)}
         else:
-            row |= {"distance_m": float(np.linalg.norm(found.done[end - 1] - goal))}
+            row |= {"distance_m": _length(found.done[end - 1] - goal) if end <= upright else None}
         rows.append(row)
     return rows
+
+
+def beyond_training(goals: np.ndarray, goal: GoalInfo) -> str | None:
+    """In words: that speeds among `goals` (N, 2) are not those that a policy told a velocity was trained for; None: they are."""
+    if goal.kind != "heading":
+        return None
+    slowest, fastest = goal.speed
+    asked = np.linalg.norm(goals, axis=1)
+    strange = asked[(asked < slowest - SLACK_M_S) | (asked > fastest + SLACK_M_S)]
+    if not len(strange):
+        return None
+    speeds = ", ".join(f"{speed:g}" for speed in dict.fromkeys(np.round(strange, 2).tolist()))
+    return f"asked for {speeds} m/s, but trained for {slowest:.2f} to {fastest:.2f} m/s: what comes of the others is chance"
+
+
+def _length(vector: np.ndarray) -> float:
+    return float(np.linalg.norm(vector))
 
 
 def _degrees(vector: np.ndarray) -> float:

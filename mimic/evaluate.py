@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mimic.arguments import paper
 from mimic.deepmimic import normalized_return
 from mimic.deploy.sim2sim import Policy, Rollout, rollout
 from mimic.deploy.simulation import OTHER_SIMULATOR, other_simulator
@@ -130,14 +131,14 @@ def measure(policy: Policy, run: Rollout) -> Row:
     return row | {name: normalized_return(policy.body, *ended, in_place=in_place) for name, in_place in returns.items()}
 
 
-def simulated_motion(run: Rollout, robot: Robot, fps: float) -> Motion:
-    """What the body did in one run, up to where the physics broke, if it did; `fps` [Hz] is the control rate.
+def simulated_motion(name: str, qpos: np.ndarray, robot: str, joint_names: tuple[str, ...], fps: float) -> Motion:
+    """What a body did in the simulator, qpos (T, nq), up to where the physics broke, if it did; `fps` [Hz] is the control rate.
 
     Raises `InputError` if hardly a frame is left.
     """
-    broken = ~np.isfinite(run.states.qpos).all(axis=1)
+    broken = ~np.isfinite(qpos).all(axis=1)
     frames = int(np.argmax(broken)) if broken.any() else len(broken)
-    return Motion(run.name, robot.name, fps, run.states.qpos[:frames], robot.joint_names, source=f"simulation of {run.name}")
+    return Motion(name, robot, fps, qpos[:frames], joint_names, source=f"simulation of {name}")
 
 
 def save_simulated(evaluation: Evaluation, robot: Robot, fps: float, out: Path, say: Callable[[str], None]) -> None:
@@ -151,7 +152,7 @@ def save_simulated(evaluation: Evaluation, robot: Robot, fps: float, out: Path, 
         raise InputError(f"--save-motion {out} is one file but {len(runs)} motions were simulated: name a folder")
     for index, run in enumerate(runs):
         target = out if single else out / f"{index:04d}-{file_stem(run.name)}.npz"
-        motion = simulated_motion(run, robot, fps)
+        motion = simulated_motion(run.name, run.states.qpos, robot.name, robot.joint_names, fps)
         write_motion_file(target, motion)
         ended = f", ended early: the clip has {run.frames}" if motion.num_frames < run.frames else ""
         say(f"wrote {target}: {motion.num_frames} simulated frames at {fps:g} Hz{ended}")
@@ -159,7 +160,7 @@ def save_simulated(evaluation: Evaluation, robot: Robot, fps: float, out: Path, 
 
 def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | None = None) -> None:
     """The tables for people; `contacts` names those of the training."""
-    console = console or Console()
+    console = console or paper()
     console.print(metrics_table(evaluation.clips, f"Whole clip, contacts as trained ({contacts})"))
     if evaluation.all_collisions is not None:
         console.print(metrics_table(evaluation.all_collisions, "Whole clip, all collisions"))
@@ -187,7 +188,7 @@ def _strikes_table(as_trained: Sequence[Row], another: Sequence[Row]) -> Table:
 
 def print_mirrored(evaluation: Evaluation, console: Console | None = None) -> None:
     """How far each clip's error is from its mirror image's, where the second half of the clips mirrors the first."""
-    console = console or Console()
+    console = console or paper()
     half = len(evaluation.clips) // 2
     for row, image in zip(evaluation.clips[:half], evaluation.clips[half:], strict=True):
         a, b = row["e_mpbpe_mm"], image["e_mpbpe_mm"]

@@ -33,11 +33,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "stress": ("mimic stress runs/g1-walk --axes torque latency --plot margins.png", "mimic stress bundle --seeds 16"),
     "view": ("mimic view dance.bvh --robot humanoid", "mimic view runs/g1-walk", "mimic view policy.onnx --recorded"),
-    "play": ("mimic play policy.onnx --video walk.mp4", "mimic play policy.onnx --command way.csv --plot way.png"),
+    "play": (
+        "mimic play policy.onnx --video walk.mp4",
+        "mimic play policy.onnx --command way.csv --plot way.png --save-motion way.npz",
+    ),
     "inspect": ("mimic inspect dance.bvh", "mimic inspect robot.xml", "mimic inspect runs/g1-walk --json facts.json"),
     "retarget": (
         "mimic retarget dance.bvh --robot humanoid --out dance.npz --json quality.json",
-        "mimic retarget a.bvh b.bvh --robot g1 --out retargeted --sheets pictures",
+        "mimic retarget a.bvh b.bvh --robot g1 --out retargeted --sheets pictures --strict",
     ),
     "convert": ("mimic convert dance.npz dance.glb", "mimic convert simulated.npz simulated.bvh --onto dance.bvh"),
     "motions edit": (

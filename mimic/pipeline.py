@@ -158,7 +158,8 @@ def made_physical(
     for motion in run.motions:
         done = rollout(policy, motion)
         if measure(policy, done)["completed_frames"] == done.frames:
-            simulated = simulated_motion(done, run.robot, 1.0 / policy.spec.ctrl_dt)
+            robot, fps = run.robot, 1.0 / policy.spec.ctrl_dt
+            simulated = simulated_motion(done.name, done.states.qpos, robot.name, robot.joint_names, fps)
             motion = replace(simulated, licence=motion.licence)
             targets.append(np.concatenate([done.targets[:1], done.targets]))
         else:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mimic.alignment import aligned_error
+from mimic.arguments import paper
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import OTHER_SIMULATOR, Simulation, other_simulator, substeps
 from mimic.mdp.goals import KINDS
@@ -210,7 +211,7 @@ def _robot(run: KinematicState, index: int, part: slice) -> KinematicState:
 
 def print_roaming(roaming: Roaming, console: Console | None = None) -> None:
     """The numbers for people, as trained and in another simulator side by side."""
-    console = console or Console()
+    console = console or paper()
     table = Table(box=SIMPLE_HEAD, show_edge=False, title=f"{roaming.row['robots']} robots let loose", title_justify="left")
     for header in ("", "as trained", "another simulator"):
         table.add_column(header, justify="left" if not header else "right", no_wrap=bool(header))

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mimic.arguments import paper
 from mimic.deploy.sim2sim import Policy, frame_of, track
 from mimic.mdp.terminations import fallen
 from mimic.metrics import body_error
@@ -144,12 +145,13 @@ def sweep(
     motions: Sequence[Motion] | None = None,
     *,
     seeds: int = 64,
-    axes: Sequence[str] = tuple(AXES),
+    axes: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Stress:
-    """Run `policy`, called `name`, over its clip (or `motions`) on every value of `axes`.
+    """Run `policy`, called `name`, over its clip (or `motions`) on every value of `axes`; none: of all axes.
 
-    Raises `InputError` for an axis that `AXES` lacks, and for a policy that follows no clip.
+    Raises `InputError` for an axis that `AXES` lacks, for a policy that follows no clip, and, unless axes are named, for one that
+    never completes on the nominal robot: it has no margins.
     """
     if not policy.spec.follow or policy.spec.goal is not None:
         raise InputError(f"{name} is told what to do, or follows no clip; stress is for those that only follow: mimic evaluate")
@@ -159,12 +161,18 @@ def sweep(
     motions = motions or [policy.motion]
     clips = [policy.reference(motion) for motion in motions]
     nominal = measure(policy, clips, Perturbation(), seeds)
+    if nominal[0] == 0 and not axes:
+        raise InputError(
+            f"{name}: 0 of {seeds * len(clips)} runs complete on the nominal robot, so there are no margins to measure: train "
+            "more, or name --axes to go on all the same"
+        )
     rows = []
-    for axis in (AXES[name] for name in axes):
+    wanted = [AXES[name] for name in axes or AXES]
+    for number, axis in enumerate(wanted, start=1):
         for value in sorted({*axis.values, axis.nominal}):
             result = nominal if value == axis.nominal else measure(policy, clips, axis.setting(value), seeds)
             rows.append(Row(axis.name, axis.unit, value, *result))
-        say(f"{axis.name}: " + ", ".join(f"{row.value:g} {row.completion:.0%}" for row in rows if row.axis == axis.name))
+        say(f"{axis.name}: done, {number} of {len(wanted)}")
     return Stress(name, ", ".join(motion.name for motion in motions), seeds, tuple(rows))
 
 
@@ -195,7 +203,7 @@ def _beside(clip: KinematicState, frame: int, count: int) -> KinematicState:
 
 def print_stress(stress: Stress, console: Console | None = None) -> None:
     """The table of all rows, then the pass card."""
-    console = console or Console()
+    console = console or paper()
     table = Table(title=f"Stress sweep, {stress.seeds} seeds a row", title_justify="left", box=SIMPLE_HEAD, show_edge=False)
     for header in ("axis", "value", "completion", escape("E_mpbpe\n[mm]")):
         table.add_column(header, justify="left" if header == "axis" else "right", no_wrap=True)

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mimic.arguments import EXIT_INTERRUPTED, EXIT_REQUEUE, as_options
+from mimic.arguments import EXIT_INTERRUPTED, EXIT_REQUEUE, as_options, paper
 from mimic.runs import EVALUATION
 from motions.errors import InputError
 from motions.files import write_json
@@ -227,7 +227,7 @@ def rows_of(found: list[Outcome]) -> list[dict[str, Any]]:
 
 def print_sweep(rows: list[dict[str, Any]], console: Console | None = None) -> None:
     """The table, then what failed and why."""
-    console = console or Console()
+    console = console or paper()
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for header in ("clip", "settings", "seeds\ncomplete", escape("E_mpbpe [mm]\nby seed"), escape("median\n[mm]")):
         table.add_column(header, justify="left" if header in ("clip", "settings") else "right")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from commands import SMALL, STEPS, call, refusal
@@ -176,8 +177,12 @@ def test_export_play_and_inspect(trained: Path, tmp_path: Path, capsys: pytest.C
     assert call("export", trained, "--out", tmp_path / "new" / "policy.onnx") == 0
     assert (tmp_path / "new" / "policy.json").exists()
     assert call("play", tmp_path / "new" / "policy.onnx", "--json", tmp_path / "played.json") == 0
+    capsys.readouterr()
+    assert call("play", trained) == 0
+    played = capsys.readouterr().out
+    assert "policy.onnx: tiny" in played.replace("\n", "")  # of the run itself
     assert json.loads((tmp_path / "played.json").read_text())["clips"][0]["name"] == "sway"
-    assert "sway" in capsys.readouterr().out
+    assert "sway" in played
     assert call("inspect", trained) == 0
     shown = capsys.readouterr().out
     assert "tiny; sway" in shown
@@ -222,6 +227,16 @@ def test_retarget_copies_what_already_fits(here: Path, tmp_path: Path, capsys: p
                 "--json", tmp_path / "q.json") == 0  # fmt: skip
     assert list(json.loads((tmp_path / "q.json").read_text())["motions"]) == [str(tmp_path / "out" / "sway.npz")]
     assert (tmp_path / "out" / "sway.npz").exists()
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--strict",), 1)], ids=["as it is", "strict"])
+def test_a_clip_that_failed_ends_a_script_only_where_asked(here: Path, tmp_path: Path, capsys, monkeypatch, options, code: int):
+    verdicts = [SimpleNamespace(name=name, passed=name == "good", to_dict=dict) for name in ("good", "bad")]
+    monkeypatch.setattr("mimic.sources.read_motions", lambda *_, **__: ([tiny_motion(25)] * 2, verdicts))
+    files = [here / "sway.npz", tmp_path / "bad.npz"]
+    assert call("retarget", *files, "--robot", here / "tiny.toml", "--out", tmp_path / "out", *options) == code
+    assert len(list((tmp_path / "out").iterdir())) == 2, "what failed is written, too"
+    assert ("FAILED are 1 of 2: bad" in capsys.readouterr().err) == bool(options)
 
 
 def test_an_interrupted_training_goes_on_by_its_own_settings(here: Path, tmp_path: Path, capsys, monkeypatch):

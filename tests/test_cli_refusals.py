@@ -215,3 +215,10 @@ def test_no_accelerator_where_one_is_asked_for(tmp_path: Path, capsys: pytest.Ca
         assert says in refusal(capsys, "train", "humanoid", *argv)
         assert says in refusal(capsys, "bench", "speed", "--robot", "humanoid", *argv)
     assert not list(tmp_path.iterdir())
+
+
+def test_only_what_may_be_typed_is_listed(capsys: pytest.CaptureFixture):
+    assert call("convert", "a.npz", "b.bvh", "--root-motion", "sideways") == 2
+    said = capsys.readouterr().err
+    assert "'hips'" in said
+    assert "None" not in said

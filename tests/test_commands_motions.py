@@ -1,10 +1,12 @@
 """`mimic motions ...` and `mimic fetch` as a user types them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mimic.arguments import parse_arguments
-from mimic.commands.motions import Fetch, parse_span, run_motions
+from mimic.commands.motions import Fetch, parse_span, run_motions, spell_passed_over, spell_split
 from motions.clips import FOLDER as CLIPS
 from motions.errors import InputError
 from motions.motion import load_motion, save_motion
@@ -88,3 +90,21 @@ def test_fetch_lists_and_refuses(capsys):
     with pytest.raises(InputError, match="--accept-licence"):
         parse_arguments(Fetch, ["lafan1"], "mimic fetch").run()
     assert "CC BY-NC-ND 4.0" in capsys.readouterr().err
+
+
+def test_curation_says_what_is_held_out_and_what_was_passed_over(tmp_path: Path):
+    rows = [{"name": name, "file": f"{name}.npz", "passed": True, "split": "train"} for name in "abc"]
+    assert spell_split([*rows, {"name": "d", "file": "d.bvh", "error": "broken"}], tmp_path) is None
+    told = spell_split([*rows[:2], rows[2] | {"split": "held_out"}], tmp_path / "out")
+    assert told is not None
+    assert "of the 3 that passed 2 are for training and 1 held out" in told
+    assert told.index(": c.") > told.index("mimic evaluate")
+    for name in ("a.npz", "b.npz", "c.npz"):
+        (tmp_path / name).touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "catalogue.json").touch()
+    assert spell_passed_over(tmp_path, tmp_path / "out", rows) is None
+    (tmp_path / "deep").mkdir()
+    for name in ("notes.txt", "deep/read.me"):
+        (tmp_path / name).touch()
+    assert spell_passed_over(tmp_path, tmp_path / "out", rows) == "passed over, no motions of their own: deep/read.me, notes.txt"

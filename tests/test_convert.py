@@ -171,7 +171,7 @@ def test_simulated_motions_are_saved(tiny: Robot, tmp_path: Path):
     with pytest.raises(InputError, match="is one file but 2 motions"):
         save_simulated(two, tiny, 50.0, tmp_path / "both.npz", said.append)
     with pytest.raises(InputError, match=r"2 frame\(s\)"):
-        simulated_motion(simulated("c", broken_at=2), tiny, 50.0)
+        simulated_motion("c", simulated("c", broken_at=2).states.qpos, "tiny", tiny.joint_names, 50.0)
 
 
 def test_a_simulated_motion_can_be_converted(tiny: Robot, here: Path, tmp_path: Path):

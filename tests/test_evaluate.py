@@ -16,7 +16,7 @@ from mimic.deploy.export import export_policy, make_spec
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.simulation import other_simulator, substeps
 from mimic.evaluate import evaluate_policy, print_evaluation
-from mimic.play import play
+from mimic.play import Kept, play
 from motions.errors import InputError
 
 ROBOT, MOTION, CONFIG = tiny_robot(), tiny_motion(), Config(preset="tiny", robot="tiny")
@@ -52,6 +52,15 @@ def test_a_standing_robot_completes_its_clip(policy: Policy):
     assert row["e_g_mpbpe_mm"] == pytest.approx(distance_mm.mean(), rel=1e-5)
     assert 0.5 < row["nr"] < 1.0
     assert row["pose_error_m"] < 0.01
+
+
+def test_a_name_in_a_log_is_not_broken(policy: Policy, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = "06_09_basketball_with_a_name_as_long_as_a_line"
+    print_evaluation(evaluate_policy(policy, [dataclasses.replace(MOTION, name=name)]), "feet")
+    lines = [line for line in capsys.readouterr().out.splitlines() if name in line]
+    assert len(lines) == 2
+    assert all("101/101" in line for line in lines)
 
 
 def test_the_run_begins_exactly_on_the_reference(policy: Policy):
@@ -155,5 +164,5 @@ def test_play_films(tmp_path: Path):
     layers = [(np.zeros((size, 4), np.float32), np.zeros(4, np.float32))]
     short = tiny_motion(frames=12)
     path = export_policy(layers, np.zeros(size), np.ones(size), CONFIG, ROBOT, short, tmp_path / "zero.onnx")
-    play(path, tmp_path / "film.mp4", Console(file=io.StringIO()))
+    play(path, Kept(video=tmp_path / "film.mp4"), Console(file=io.StringIO()))
     assert b"ftyp" in (tmp_path / "film.mp4").read_bytes()[:16]

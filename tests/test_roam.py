@@ -9,8 +9,10 @@ from tiny import tiny_motion, tiny_robot
 from tiny_policy import CONFIG as FOLLOWING
 from tiny_policy import FREE as CONFIG
 from tiny_policy import exported, still_policy
+from tiny_report import tiny_free_run
 
 from mimic import roam as roaming
+from mimic.cli import main
 from mimic.config import GoalConfig, ObservationConfig, TerminationConfig
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import read_spec
@@ -116,3 +118,15 @@ def test_people_see_the_same_numbers(tmp_path: Path, capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     assert "16 robots let loose" in shown
     assert "heading_return_deepmimic" in shown
+
+
+def test_evaluate_names_the_option_that_is_for_followers_and_the_command_that_saves(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    tiny_free_run(tmp_path / "run")
+    for argv, said in ((["--falls", "3"], "--falls: for policies"), (["--save-motion", "a.npz"], "mimic play POLICY --command")):
+        with pytest.raises(SystemExit):
+            main(["evaluate", str(tmp_path / "run"), *argv])
+        told = capsys.readouterr().err
+        assert said in told
+        assert "--mirror" not in told

@@ -19,9 +19,11 @@ from tiny import tiny_motion
 from tiny_bundle import tiny_bundle
 from tiny_policy import CONFIG
 
+from mimic.deploy.check import Check
 from mimic.deploy.messages import BYE, REFUSAL, STATE_FIELDS, decode, encode_hello, encode_state, encode_text
 from mimic.deploy.policy import BundleError, Controller, Safety, State
 from mimic.deploy.radio import Radio, RobotProcess
+from mimic.deploy.rehearsal import told_of_machine
 from mimic.deploy.serve import Server
 from mimic.deploy.sim2sim import Policy
 from mimic.deploy.sim_robot import SimRobot, laid_on
@@ -221,6 +223,16 @@ def test_two_processes_track_the_clip(bundle: Path, tmp_path: Path, capfd: pytes
     lines = [json.loads(line) for line in (out / "serve.jsonl").read_text().splitlines()]
     assert sum("state" in line for line in lines) == served["steps"]
     assert len(lines[-1]["target"]) == 4
+
+
+def test_what_a_busy_machine_fails_is_not_laid_at_the_policy():
+    ok, late = Check("tracking", True, ""), Check("jitter", False, "99 % within 7 ms, expected 2")
+    fallen = Check("tracking", False, "0 of 1 times")
+    told = told_of_machine([late, Check("steps", False, "3 missed"), fallen], 3.94, 2)
+    assert told is not None
+    assert told.startswith("jitter, steps: that is this machine, not the policy")
+    assert "load on it was 3.9 on 2 cores" in told
+    assert told_of_machine([ok, fallen], 3.94, 2) is None
 
 
 @pytest.mark.slow

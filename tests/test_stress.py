@@ -19,6 +19,7 @@ from mimic.deploy.sim2sim import Policy
 from mimic.evaluate import evaluate_policy
 from mimic.perturb import Perturbation
 from mimic.stress import AXES, Row, Side, Stress, margin, measure, print_stress, sweep
+from motions.errors import InputError
 
 ROBOT, MOTION, CONFIG = tiny_robot(), tiny_motion(), Config(preset="tiny", robot="tiny")
 
@@ -119,12 +120,23 @@ def test_command_writes_numbers_and_plot(path: Path, tmp_path: Path, capsys: pyt
     assert call("stress", path.parent, "--axes", "latency,torque", "--seeds", "2", "--json", written, "--plot", plot) == 0
     out, err = capsys.readouterr()
     assert "Pass card" in out
-    assert "latency: 0 100%" in err
+    assert "latency: done, 1 of 2" in err
+    assert "100%" not in err, "that is in the table"
+    assert f"wrote {written}" in err
     report = json.loads(written.read_text())
     assert (report["seeds"], report["clip"], report["pass"]) == (2, "sway", 0.95)
     assert report["axes"][0].keys() == {"axis", "unit", "value", "completion", "e_mpbpe_mm"}
     assert report["margins"]["latency"]["above"].keys() == {"to", "open_end"}
     assert np.asarray(Image.open(plot).convert("L")).std() > 5
+
+
+def test_what_fails_on_the_nominal_robot_ends_at_once_unless_axes_are_named(policy: Policy, monkeypatch: pytest.MonkeyPatch):
+    tried = []
+    monkeypatch.setattr("mimic.stress.measure", lambda policy, clips, setting, seeds: (tried.append(setting) or 0.0, 9.0))
+    with pytest.raises(InputError, match=r"0 of 6 runs complete on the nominal robot.*train more.*--axes"):
+        sweep(policy, "p", [tiny_motion(31)] * 2, seeds=3)
+    assert tried == [Perturbation()]
+    assert len(sweep(policy, "p", seeds=3, axes=("torque",)).rows) == 3
 
 
 def test_command_refuses(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

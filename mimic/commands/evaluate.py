@@ -103,9 +103,14 @@ class Evaluate(FileOptions):
         from mimic.pipeline import roam_run
         from mimic.roam import print_roaming
 
-        if self.mirror or self.save_motion or self.switches or self.falls:
+        given = {"mirror": self.mirror, "switches": self.switches, "falls": self.falls}
+        if any(given.values()):
+            options = ", ".join(f"--{name}" for name, value in given.items() if value)
+            raise InputError(f"{options}: for policies that follow a clip, and this one does not")
+        if self.save_motion:
             raise InputError(
-                "--mirror, --switches, --falls, --save-motion: for policies that follow a clip, and this one does not"
+                "--save-motion: this policy follows no clip; `mimic play POLICY --command FILE --save-motion OUT.npz` "
+                "writes what it does as it is told"
             )
         roaming = roam_run(run, motions, say)
         print_roaming(roaming)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from mimic.arguments import POSITIONAL, FileOptions, QuatOrder, say, write_json
+from mimic.arguments import EXIT_FAILED, POSITIONAL, FileOptions, QuatOrder, say, write_json
 from motions.errors import InputError
 
 
@@ -22,6 +22,8 @@ class Retarget(FileOptions):
     """Of each motion, the part from here [s] ..."""
     end_s: float | None = None
     """... to here [s] is kept; default: to its end."""
+    strict: bool = False
+    """End with exit code 1 where the verdict of a clip is FAILED; all are written all the same."""
     sheets: Path | None = None
     """Folder for a picture of every clip that is retargeted: a dozen poses, captured and robot side by side."""
     json: Path | None = None
@@ -53,7 +55,12 @@ class Retarget(FileOptions):
             save_motion(motion, target)
             say(f"wrote {target}: {motion.num_frames} frames at {motion.fps:g} Hz")
             rows[str(target)] = None if report is None else report.to_dict()
-        write_json(self.json, {"motions": rows, **quality_json([report for report in reports if report is not None])})
+        solved = [report for report in reports if report is not None]
+        write_json(self.json, {"motions": rows, **quality_json(solved)})
+        failed = [report.name for report in solved if not report.passed]
+        if self.strict and failed:
+            say(f"--strict: FAILED are {len(failed)} of {len(self.files)}: {', '.join(failed)}")
+            return EXIT_FAILED
         return 0
 
 

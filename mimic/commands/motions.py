@@ -1,8 +1,9 @@
 """`mimic motions edit | curate` and `mimic fetch`: work on motions and on whole folders of them."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mimic.arguments import EXIT_INPUT, POSITIONAL, FileOptions, QuatOrder, parse_arguments, say
 from mimic.help_text import listed
@@ -134,7 +135,8 @@ def require_above_zero(name: str, value: float) -> float:
 class Curate:
     """Retarget and judge a folder of motion files; write a catalogue to train on.
 
-    It holds verdicts, weights, licences and splits. Started again, it goes on where it was stopped.
+    It holds verdicts, weights, licences and splits: trainings leave out a part of the clips, drawn by their content, for `mimic
+    evaluate --motion OUT` to measure what was never trained. Started again, it goes on where it was stopped.
     """
 
     folder: Annotated[Path, POSITIONAL]
@@ -168,6 +170,10 @@ class Curate:
         tally = curate_folder(self.folder, robot, self.out, say, **asked)
         total = tally.done + tally.kept
         say(f"{total} files: {tally.passed} passed, {total - tally.passed - tally.broken} failed a gate, {tally.broken} broken")
+        rows = json.loads((self.out / "catalogue.json").read_text())["clips"]
+        for line in (spell_split(rows, self.out), spell_passed_over(self.folder, self.out, rows)):
+            if line:
+                say(line)
         if tally.kept:
             say(f"{tally.kept} of them were done by an earlier run and taken as they are")
         if tally.frames:
@@ -177,6 +183,31 @@ class Curate:
             )
         print(self.out / "catalogue.json")
         return 0
+
+
+def spell_split(rows: list[dict[str, Any]], out: Path) -> str | None:
+    """How many of the passed clips of a catalogue in `out` trainings take, in words; None: all."""
+    passed = [row for row in rows if row.get("passed")]
+    held_out = [row["name"] for row in passed if row["split"] == "held_out"]
+    if not held_out:
+        return None
+    return (
+        f"of the {len(passed)} that passed {len(passed) - len(held_out)} are for training and {len(held_out)} held out, for "
+        f"`mimic evaluate RUN --motion {out}`: {named(held_out)}. Splits stand in {out / 'catalogue.json'}, and may be edited"
+    )
+
+
+def spell_passed_over(folder: Path, out: Path, rows: list[dict[str, Any]]) -> str | None:
+    """Which files below `folder` are in no row, those below `out` aside, in words; None: each is."""
+    taken = {row["file"] for row in rows}
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.resolve().is_relative_to(out.resolve()))
+    others = [name for path in files if (name := path.relative_to(folder).as_posix()) not in taken]
+    return f"passed over, no motions of their own: {named(others)}" if others else None
+
+
+def named(names: list[str], most: int = 5) -> str:
+    """The first of `names`, and how many more."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """`mimic serve | sim-robot | rehearse`: an exported policy in control of a robot, and the robot to rehearse it with."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from mimic.arguments import EXIT_FAILED, POSITIONAL, say, write_json
+from mimic.arguments import EXIT_FAILED, POSITIONAL, paper, say, write_json
 from motions.errors import InputError
 
 PORT = 9870
@@ -120,8 +121,6 @@ class SimRobot(RobotOptions):
     """Write the metrics to this file too."""
 
     def run(self) -> int:
-        from rich.console import Console
-
         from mimic.deploy.radio import RobotProcess
         from mimic.deploy.sim2sim import Policy
         from mimic.deploy.sim_robot import SimRobot as Body
@@ -141,7 +140,7 @@ class SimRobot(RobotOptions):
         )
         lived = process.run(self.duration)
         if body.rows:
-            Console().print(metrics_table(body.rows, "Tracked by the runtime, in plain MuJoCo and real time"))
+            paper().print(metrics_table(body.rows, "Tracked by the runtime, in plain MuJoCo and real time"))
         say(f"ended: {lived.ended}; {lived.seconds:.1f} s, of which physics could not keep up with {lived.slipped_s:.2f} s")
         write_json(self.json, lived.to_json(body.rows))
         if self.log is not None:
@@ -168,7 +167,7 @@ class Rehearse(RobotOptions):
     def run(self) -> int:
         from mimic.deploy.check import checks_to_json, print_checks
         from mimic.deploy.policy import BundleError, read_bundle
-        from mimic.deploy.rehearsal import rehearse, verdict
+        from mimic.deploy.rehearsal import rehearse, told_of_machine, verdict
         from mimic.runs import require_writable, require_writable_file
 
         self.check_link()
@@ -186,10 +185,14 @@ class Rehearse(RobotOptions):
         robot += ["--from-default"] if self.from_default else []
         robot += ["--duration", str(self.duration)] if self.duration is not None else []
         serve = ["--blend-s", str(self.blend_s), *(["--repeat"] if self.duration is not None else [])]
+        load, cores = os.getloadavg()[0], os.cpu_count() or 1
         served, lived = rehearse(self.bundle, self.out, serve, robot)
         checks = verdict(served, lived)
         write_json(self.json, checks_to_json(checks))
         passed = print_checks(self.bundle, checks, refusal="do not plug this in")
+        machine = told_of_machine(checks, load, cores)
+        if machine:
+            say(machine)
         return 0 if passed else EXIT_FAILED
 
 

@@ -23,7 +23,8 @@ class Stress(FileOptions):
     policy: Annotated[Path, POSITIONAL]
     """An exported policy.onnx, the folder of one, or a run folder (its newest checkpoint is exported first)."""
     axes: tuple[str, ...] = ()
-    """Some of the axes, by spaces or commas; none: all. An unknown one lists them."""
+    """Some of the axes, by spaces or commas; none: all, unless the policy never completes even on the nominal robot. An unknown
+    one lists them."""
     seeds: int = 64
     """Runs for each value of each axis."""
     motion: tuple[str, ...] = ()
@@ -37,7 +38,7 @@ class Stress(FileOptions):
         from mimic.deploy.sim2sim import Policy
         from mimic.progress import waiting
         from mimic.robots import load_robot
-        from mimic.runs import CONFIG, STRESS, require_picture_file, require_writable_file
+        from mimic.runs import STRESS, require_picture_file, require_writable_file
         from mimic.sources import read_motions
         from mimic.stress import AXES, print_stress, sweep
 
@@ -45,14 +46,14 @@ class Stress(FileOptions):
             raise InputError(f"--seeds {self.seeds}: expected 1 or more")
         require_writable_file(self.json)
         require_picture_file(self.plot, "--plot")
-        axes = tuple(name for given in self.axes for name in given.split(",") if name) or tuple(AXES)
-        run = _export_anew(self.policy) if (self.policy / CONFIG).is_file() else None
-        policy = Policy.load(policy_file(self.policy))
+        axes = tuple(name for given in self.axes for name in given.split(",") if name)
+        file, run = policy_of(self.policy)
+        policy = Policy.load(file)
         motions = None
         if self.motion:
             robot = run.robot if run else load_robot(policy.spec.robot, sim=policy.spec.sim)
             motions, _ = read_motions(self.motion, robot, say, **self.of_files)
-        with waiting(f"{len(axes)} axes, {self.seeds} runs for each value"):
+        with waiting(f"{len(axes or AXES)} axes, {self.seeds} runs for each value"):
             stress = sweep(policy, str(self.policy), motions, seeds=self.seeds, axes=axes, say=say)
         print_stress(stress)
         write_json(self.json, stress.to_json())
@@ -65,18 +66,20 @@ class Stress(FileOptions):
         return 0
 
 
-def _export_anew(folder: Path) -> "Run":
-    """The run in `folder`, with the policy of its newest checkpoint."""
+def policy_of(path: Path) -> "tuple[Path, Run | None]":
+    """The .onnx that `path` means; of a run folder that of its newest checkpoint, exported anew, and the run."""
     from mimic.pipeline import export_run
-    from mimic.runs import POLICY, open_run
+    from mimic.runs import CONFIG, POLICY, open_run
 
-    run = open_run(folder)
-    export_run(run, folder / POLICY, lambda _: None)
-    return run
+    if not (path / CONFIG).is_file():
+        return policy_file(path), None
+    run = open_run(path)
+    export_run(run, path / POLICY, lambda _: None)
+    return path / POLICY, run
 
 
 def policy_file(path: Path) -> Path:
-    """The .onnx that `path` means."""
+    """The .onnx that `path`, no run folder, means."""
     from mimic.runs import POLICY
 
     if not path.is_dir():

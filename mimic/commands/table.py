@@ -10,13 +10,14 @@ from mimic.commands.harden import Harden
 from mimic.commands.init import Init
 from mimic.commands.mocap import Convert, Retarget
 from mimic.commands.motions import Fetch, Motions
+from mimic.commands.play import Play
 from mimic.commands.report import Report
 from mimic.commands.robot import Robot
 from mimic.commands.serving import Rehearse, Serve, SimRobot
 from mimic.commands.stress import Stress
 from mimic.commands.sweep import Sweep
 from mimic.commands.tools import Bench, Doctor, Inspect
-from mimic.commands.training import CheckBundle, Demo, Export, Play, Train
+from mimic.commands.training import CheckBundle, Demo, Export, Train
 from mimic.commands.view import View
 
 GROUPS: dict[str, tuple[type, ...]] = {

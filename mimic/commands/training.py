@@ -1,4 +1,4 @@
-"""`mimic demo | train | export | check-bundle | play`: from a motion to a deployed controller."""
+"""`mimic demo | train | export | check-bundle`: from a motion to a deployed controller."""
 
 import dataclasses
 import os
@@ -285,48 +285,6 @@ class CheckBundle:
         checks = check_bundle(self.folder)
         write_json(self.json, checks_to_json(checks))
         return 0 if print_checks(self.folder, checks) else EXIT_FAILED
-
-
-@dataclass(frozen=True)
-class Play:
-    """Run an exported policy in plain MuJoCo, without JAX.
-
-    The folders of several runs are run as one controller: at the end of each clip the policy takes over whose critic promises
-    most.
-    """
-
-    policies: Annotated[tuple[Path, ...], POSITIONAL]
-    """An exported policy.onnx, or the folders of several runs."""
-    video: Path | None = None
-    """Write an mp4 of it."""
-    command: Path | None = None
-    """A CSV that says what the robot is told when: time_s and speed_m_s, direction_deg; x_m, y_m of a place; or style."""
-    plot: Path | None = None
-    """With --command: draw what was asked and what came of it, as .png or .svg."""
-    json: Path | None = None
-    """Write the numbers to this file too."""
-
-    def run(self) -> int:
-        from mimic.play import play, play_composite, play_script
-        from mimic.runs import require_picture_file, require_writable_file
-
-        require_picture_file(self.plot, "--plot")
-        require_writable_file(self.json)
-        if not self.policies:
-            raise InputError("mimic play wants an exported policy: mimic play policy.onnx")
-        policy, *others = self.policies
-        if others:
-            if self.command is not None or self.plot is not None:
-                raise InputError("--command, --plot: for one policy that can be told something, and these are several")
-            write_json(self.json, play_composite(self.policies, self.video, say))
-            return 0
-        if self.command is not None:
-            write_json(self.json, play_script(policy, self.command, self.video, self.plot))
-            return 0
-        if self.plot is not None:
-            raise InputError("--plot shows what came of commands: give --command FILE too")
-        write_json(self.json, play(policy, video=self.video).to_json())
-        return 0
 
 
 def parse_train(argv: list[str]) -> Train:

@@ -17,6 +17,7 @@ from mimic.deploy.check import Check
 from motions.errors import InputError
 
 STEP_MS, JITTER_MS = 1.0, 2.0  # largest 99th percentiles of a step's length and of its beginning's delay
+OF_MACHINE = ("steps", "step time", "jitter", "real time")  # what a busy machine fails, whatever the policy
 LEAVE_S = 5.0  # time that one has to end after the other did, or after it was told to
 
 
@@ -71,6 +72,18 @@ def verdict(served: dict[str, Any], lived: dict[str, Any]) -> list[Check]:
         ),
         Check("tracking", 0 < whole == passes, f"{whole} of {passes} times from the clip's first frame to its last"),
     ]
+
+
+def told_of_machine(checks: Sequence[Check], load: float, cores: int) -> str | None:
+    """In words: which checks failed that are of the machine and not of the policy, and how busy it was, `load` processes on
+    average in the minute before; None: none failed."""
+    failed = [check.what for check in checks if check.what in OF_MACHINE and not check.passed]
+    if not failed:
+        return None
+    return (
+        f"{', '.join(failed)}: that is this machine, not the policy. Before the rehearsal the load on it was {load:.1f} on "
+        f"{cores} cores; repeat it on an idle one"
+    )
 
 
 def _free_port() -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mimic.report import sections
 from mimic.report.gather import RunReport
 from mimic.report.html import as_script_data, facts, folded, text
+from mimic.report.settings import settings_that_differ
 from mimic.report.summary import comparison, summary
 from mimic.report.timeline import looks, replay, replay_data, shown_clips, worst_moments
 from motions.files import whole
@@ -28,6 +29,7 @@ def make_page(reports: Sequence[RunReport]) -> str:
     parts = [
         ("Replay", replay(shown, several) if shown else ""),
         ("Clips", (sections.clips_side_by_side(reports) if several else "") + _each(reports, sections.clip_tables)),
+        ("What differs", settings_that_differ(reports) if several else ""),
         ("Let loose", sections.free_table(reports)),
         ("Moments to look at", worst_moments(shown, models, several=several)),
         ("Learning", sections.learning(reports)),

@@ -1,6 +1,6 @@
 """The sections of the page that are tables and curves: clips, learning, joints, margins, and what the run was."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -229,14 +229,18 @@ def about_run(report: RunReport) -> str:
     """What it was, and the commands to make it again and to go on with it."""
     run, record, machine = report.run, report.record, report.record["machine"]
     asked = run.asked
-    first, more = asked[0], f" and {len(asked) - 5} more" if len(asked) > 5 else ""
+
+    def named(found: Iterable[str]) -> str:
+        known = list(dict.fromkeys(found))
+        return ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
+
     values = {
         "run folder": run.folder,
         "robot": run.robot.name,
         "preset": run.config.preset,
-        "clips": ", ".join(motion.name for motion in asked[:5]) + more,
-        "source": first.source,
-        "licence": first.licence or "not known",
+        "clips": named(told_apart([motion.name for motion in asked])),
+        "source": named(motion.source for motion in asked),
+        "licence": named(motion.licence or "not known" for motion in asked),
         "started": record["started"],
         "commit": record["git_commit"] or "not known",
         "machine": f"{machine['system']}, {machine['cpu']}, {machine['cores']} cores",

@@ -11,6 +11,7 @@ from mimic.report.html import Cell, number, percent, swatch, table, text
 
 SUCCESS = {"success_height": "success", **{key: f"within {bound:g} m" for key, bound in SUCCESS_DISTANCE_M.items()}}
 HEADLINE = [metric for metric in METRICS if metric.headline]
+COST = ("env-steps [M]", "training [min]")  # columns that compare on whatever clips
 TOLD = ("heading_return", "location_return", "reach_return")
 FREE_NAMES = {
     "stood": "share of the robots that never fell",
@@ -132,7 +133,10 @@ def duration(seconds: float) -> str:
 
 
 def comparison(reports: Sequence[RunReport]) -> str:
-    """All runs in one table, the best of each column in bold."""
+    """All runs in one table, the best of each column in bold, but of runs that complete no clip, and of measurements on different
+    clips."""
+    alike = len({clips_of(r) for r in reports if r.rows}) <= 1 and len({clips_of(r) for r in reports if r.free is not None}) <= 1
+    counts = [not report.rows or any(row["success_height"] for row in report.rows) for report in reports]
     columns: list[tuple[str, Callable[[RunReport], float | None], Callable[[float], str], int]] = [
         (name, _mean(key), percent, 1) for key, name in SUCCESS.items()
     ]
@@ -141,19 +145,29 @@ def comparison(reports: Sequence[RunReport]) -> str:
         ("another simulator", _mean("success_height", "sim2sim"), percent, 1),
         ("never fell", lambda r: (r.free or {}).get("stood"), percent, 1),
         ("margins held", lambda r: None if r.stress is None else held(r.stress)[0] / held(r.stress)[1], percent, 1),
-        ("env-steps [M]", lambda r: r.env_steps / 1e6, lambda v: number(v, 2), -1),
-        ("training [min]", lambda r: None if r.training_s is None else r.training_s / 60, lambda v: number(v, 1), -1),
+        (COST[0], lambda r: r.env_steps / 1e6, lambda v: number(v, 2), -1),
+        (COST[1], lambda r: None if r.training_s is None else r.training_s / 60, lambda v: number(v, 1), -1),
     ]
     known = [(name, [value(r) for r in reports], show, sign) for name, value, show, sign in columns]
     known = [column for column in known if any(value is not None for value in column[1])]
     rows = []
     for index, report in enumerate(reports):
         cells = [Cell(f"{swatch(index)}{text(report.name)}", report.name)]
-        for _, values, show, sign in known:
-            value = values[index]
-            cells.append(Cell("" if value is None else show(value), value, best=is_best(value, values, sign)))
+        for name, values, show, sign in known:
+            value, rivals = values[index], [value for value, counted in zip(values, counts, strict=True) if counted]
+            best = counts[index] and (alike or name in COST) and is_best(value, rivals, sign)
+            cells.append(Cell("" if value is None else show(value), value, best=best))
         rows.append(cells)
-    return table("The runs side by side; the best of each column is bold", ["run", *(name for name, *_ in known)], rows)
+    bold = "the best of each column is bold" if alike else "measured on different clips, so that only costs compare"
+    bold += "" if all(counts) else "; a run that completes no clip is best in nothing"
+    return table(f"The runs side by side; {bold}", ["run", *(name for name, *_ in known)], rows)
+
+
+def clips_of(report: RunReport) -> tuple[tuple[str, int], ...]:
+    """Name and frames of each clip that a run was measured on."""
+    if report.rows:
+        return tuple((row["name"], row["frames"]) for row in report.rows)
+    return tuple((motion.name, motion.num_frames) for motion in report.run.asked)
 
 
 def _mean(key: str, part: str | None = None) -> Callable[[RunReport], float | None]:

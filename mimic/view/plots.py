@@ -62,10 +62,15 @@ def _style(panel: Any, steps: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> 
 
 
 def plot_drive(
-    path: str | Path, seconds: np.ndarray, asked: np.ndarray, done: np.ndarray, places: Sequence[str] | None = None
+    path: str | Path,
+    seconds: np.ndarray,
+    asked: np.ndarray,
+    done: np.ndarray,
+    places: Sequence[str] | None = None,
+    fell_s: float | None = None,
 ) -> Path:
     """What a robot was told and what it did, both (T, G), over time [s]: each number, called as in `places`; None: of horizontal
-    velocities speed and direction."""
+    velocities speed and direction. From when it fell it is shaded."""
     if places is None:
         width = max(1, round(0.5 / max(seconds[1] - seconds[0], 1e-6)))  # half a second: a step sways
         smooth = np.stack([_running_mean(column, width) for column in done.T], axis=1)
@@ -78,6 +83,8 @@ def plot_drive(
     for panel, (label, wanted, got) in zip(panels, series, strict=True):
         panel.plot(seconds, wanted, color=GREY, linewidth=1.4, label="asked")
         panel.plot(seconds, got, color=BLUE, linewidth=1.6, label="done")
+        if fell_s is not None:
+            panel.axvspan(fell_s, seconds[-1], color=ORANGE, alpha=0.15, linewidth=0, label="fallen")
         panel.set_ylabel(label)
     panels[0].legend(frameon=False, loc="upper right")
     panels[-1].set_xlabel("time [s]")
