@@ -167,4 +167,8 @@ def with_settings(config: Config, settings: tuple[str, ...], command: str, optio
     class Settings:
         config: Annotated[Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: config)
 
-    return parse_arguments(Settings, argv, f"{command} {option}").config if argv else config
+    try:
+        return parse_arguments(Settings, argv, f"mimic train {config.preset}").config if argv else config
+    except SystemExit:
+        say(f"{command}: that is {option} {' '.join(settings)!r}; its settings are options of `mimic train {config.preset}`")
+        raise

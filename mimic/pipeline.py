@@ -79,7 +79,7 @@ def export_run(run: Run, out: Path, say: Callable[[str], None]) -> list[Path]:
             + str(run.folder)
         )
     written = [write_policy(policy, run, out)]
-    if _ros_allowed(policy.config, say):
+    if not ros_obstacle(policy.config):
         written.append(export_ros_contract(*_parts(policy, run), out.with_name(out.stem + "_ros.onnx"), _provenance(run)))
     return written
 
@@ -93,7 +93,6 @@ def bundle_run(run: Run, folder: Path, say: Callable[[str], None]) -> list[Path]
     """Write the run's policy as a bundle: everything that a robotics team needs, in one folder."""
     require_bundle_folder(folder)
     policy = trained_policy(run, say)
-    _ros_allowed(run.config, say)
     with waiting("writing the bundle"):
         return write_bundle(*_parts(policy, run), folder, _provenance(run), _shown(run))
 
@@ -102,17 +101,10 @@ def _provenance(run: Run) -> dict[str, str]:
     return {"git_commit": git_commit(), "run": run.folder.name, "env_steps": str(practised(run))}
 
 
-def _ros_allowed(config: Config, say: Callable[[str], None]) -> bool:
-    obstacle = ros_obstacle(config)
-    if obstacle:
-        say(f"no ROS-side file: {obstacle}")
-    return not obstacle
-
-
 def exported(run: Run, say: Callable[[str], None]) -> Policy:
     """The run's policy as the file in its folder is, written anew."""
     out = run.folder / POLICY
-    export_run(run, out, lambda text: None if text.startswith("no ROS-side") else say(text))
+    export_run(run, out, say)
     return Policy.load(out)
 
 

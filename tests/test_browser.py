@@ -112,18 +112,27 @@ def test_a_clip_plays_scrubs_and_hides_its_ghost(chromium: Browser, window: Wind
         choice.click()
         page.element("//*[@role='option'][normalize-space()='gif']").click()
         click(page, "Pause / go on")  # of a film that stands still one picture is kept
-        click(page, "Film: begin / end")
-        until(lambda: "until the button is pressed again" in page.text(), "the film's beginning")
-        time.sleep(2.0)
-        click(page, "Film: begin / end")
-        film = until(lambda: next(page.downloads.glob("*.gif"), None), "a film to keep")
-        assert until(lambda: complete(film), "the whole film").n_frames > 1  # type: ignore[attr-defined]
+        assert any(filmed(page, seconds) > 1 for seconds in (2.0, 6.0, 18.0)), (
+            "more pictures, the longer a slow browser is let film"
+        )
         click(page, "Reference")
         until(lambda: blue(page) < 50, "no ghost to be seen")
         assert page.driver.title != "taken"
         assert EVIL in page.text(), "names are words, whatever they hold"
         assert page.console_errors() == []
         assert page.strangers() == []
+
+
+def filmed(page: Browser, seconds: float) -> int:
+    """How many pictures a film has that the page makes for so long [s]."""
+    click(page, "Film: begin / end")
+    until(lambda: "until the button is pressed again" in page.text(), "the film's beginning")
+    time.sleep(seconds)
+    click(page, "Film: begin / end")
+    path = until(lambda: next(page.downloads.glob("*.gif"), None), "a film to keep")
+    pictures = until(lambda: complete(path), "the whole film").n_frames  # type: ignore[attr-defined]
+    path.unlink()
+    return pictures
 
 
 def complete(film: Path) -> Image.Image | None:

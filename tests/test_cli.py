@@ -176,6 +176,7 @@ def test_a_run_that_was_not_evaluated_since_its_checkpoint_is_measured_for_the_r
 def test_export_play_and_inspect(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     assert call("export", trained, "--out", tmp_path / "new" / "policy.onnx") == 0
     assert (tmp_path / "new" / "policy.json").exists()
+    assert "policy_ros.onnx is left out, which only ROS 2 needs" in capsys.readouterr().err.splitlines()[-1]
     assert call("play", tmp_path / "new" / "policy.onnx", "--json", tmp_path / "played.json") == 0
     capsys.readouterr()
     assert call("play", trained) == 0

@@ -232,4 +232,8 @@ def test_what_is_no_sweep(tmp_path: Path, capsys):
         assert says in refusal(capsys, "sweep", "humanoid", *there, *asked)
     assert "a preset" in refusal(capsys, "sweep", "--seeds", 1)
     assert not (tmp_path / "sweep").exists()
+    capsys.readouterr()
     assert call("sweep", "humanoid", *there, "--vary", "sampling.cab=3") == 2
+    said = capsys.readouterr().err
+    assert "run mimic train humanoid --help" in said, "a command that there is"
+    assert "--vary 'sampling.cab=3'" in said

@@ -258,13 +258,18 @@ class Export:
     """Write a folder for a robotics team: three graphs, test vectors, clip, model, runtime; `mimic check-bundle` checks it."""
 
     def run(self) -> int:
+        from mimic.deploy.export import ros_obstacle
         from mimic.pipeline import bundle_run, export_run
         from mimic.runs import open_run, require_writable
 
         require_writable(self.out.parent)
-        write = bundle_run if self.bundle else export_run
-        for path in write(open_run(self.run_dir), self.out, say):
+        run, write = open_run(self.run_dir), bundle_run if self.bundle else export_run
+        written = write(run, self.out, say)
+        for path in written:
             say(f"wrote {path}")
+        if not any(path.name.endswith("_ros.onnx") for path in written):
+            name = "policy_ros.onnx" if self.bundle else f"{self.out.stem}_ros.onnx"
+            say(f"{name} is left out, which only ROS 2 needs: {ros_obstacle(run.config)}")
         return 0
 
 
