@@ -78,13 +78,19 @@ class Run:
         return ", ".join(motion.name for motion in self.motions)
 
 
-def require_writable(folder: Path) -> None:
-    """Make `folder` and write a probe in it. Raises `InputError` when that is impossible: before training, not after."""
+def require_writable(folder: Path, *, keep: bool = True) -> None:
+    """Make `folder` and write a probe in it; a new one stays if `keep`, else what is refused later leaves none behind.
+
+    Raises `InputError` when that is impossible: before training, not after.
+    """
     probe = folder / ".writable"
     try:
+        is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_text("")
         probe.unlink()
+        if is_new and not keep:
+            folder.rmdir()
     except OSError as error:
         raise InputError(f"cannot write in {folder}: {error.strerror or error}") from error
 

@@ -92,7 +92,7 @@ def test_bad_motions(kind: str, says: str, here: Path, tmp_path: Path, capsys: p
                    "--quat-order", "wxyz", *SMALL)  # fmt: skip
     assert says in line
     assert "clip" in line or "sway" in line
-    assert not (tmp_path / "run" / "config.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,15 @@ def test_unwritable_places(tmp_path: Path):
             require_writable(folder)
 
 
+def test_what_is_only_asked_for_leaves_no_folder(tmp_path: Path):
+    (tmp_path / "mounted").mkdir()
+    for name in ("new", "mounted"):
+        require_writable(tmp_path / name, keep=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["mounted"]
+    require_writable(tmp_path / "new")
+    assert (tmp_path / "new").is_dir()
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [

@@ -52,7 +52,7 @@ class Distill(Training):
         check_fits(config, taught_by.robot)
         check_warm_start(config, taught_by.robot)
         refuse_occupied(folder, config, overwrite=self.overwrite)
-        require_writable(folder)
+        require_writable(folder, keep=False)
         if not config.weights:
             config = replace(config, weights=taught_by.config.weights)
         teacher = trained_policy(taught_by, say)

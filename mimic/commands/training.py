@@ -138,7 +138,7 @@ class Train(Training):
             raise InputError("stages are trained by one process: on a cluster train each by itself, and go on with --init-from")
         check_stages(self.config, self.folder)
         refuse_occupied(self.folder, self.config, overwrite=self.overwrite)
-        require_writable(self.folder)
+        require_writable(self.folder, keep=False)
         if self.overwrite:
             clear_stages(self.config, self.folder)
         code = run_stages(self.config, self.folder)
@@ -170,7 +170,7 @@ class Train(Training):
         robot = find_robot(config, say)
         check_fits(config, robot)
         check_warm_start(config, robot)
-        require_writable(folder)
+        require_writable(folder, keep=False)
         if self.tracker is not None:
             from mimic.pipeline import made_physical
 
