@@ -37,7 +37,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mimic play policy.onnx --video walk.mp4",
         "mimic play policy.onnx --command way.csv --plot way.png --save-motion way.npz",
     ),
-    "inspect": ("mimic inspect dance.bvh", "mimic inspect robot.xml", "mimic inspect runs/g1-walk --json facts.json"),
+    "inspect": (
+        "mimic inspect dance.bvh",
+        "mimic inspect robot.xml --spec robot.toml",
+        "mimic inspect runs/g1-walk --json facts.json",
+    ),
     "retarget": (
         "mimic retarget dance.bvh --robot humanoid --out dance.npz --json quality.json",
         "mimic retarget a.bvh b.bvh --robot g1 --out retargeted --sheets pictures --strict",

@@ -103,6 +103,16 @@ def require_writable_file(path: Path | None) -> None:
         require_writable(path.parent)
 
 
+def require_new_toml(path: Path, option: str) -> None:
+    """`require_writable_file` for a TOML file to be written and edited. Raises `InputError` for another kind, or one that is
+    there."""
+    if path.suffix != ".toml":
+        raise InputError(f"{option} {path}: expected a file that ends in .toml")
+    if path.exists():
+        raise InputError(f"{path} exists already and may hold somebody's work; move it away or give {option} another name")
+    require_writable_file(path)
+
+
 def require_picture_file(path: Path | None, option: str) -> None:
     """`require_writable_file` for a picture. Raises `InputError` for another kind of file."""
     if path is not None and path.suffix not in (".png", ".svg"):

@@ -223,6 +223,19 @@ def test_inspect_reads_a_file_as_it_is_told_to(tmp_path: Path):
     assert heights[1] == pytest.approx(2 * heights[0], abs=2e-3)
 
 
+def test_inspect_writes_a_spec_once(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    spec = tmp_path / "spec.toml"
+    assert call("inspect", here / "tiny.xml", "--spec", spec) == 0
+    assert f"wrote {spec}: look at it and correct it" in capsys.readouterr().err
+    assert call("inspect", spec) == 0
+    assert call("inspect", here / "tiny.xml", "--spec", spec) == 2
+    assert "exists already" in capsys.readouterr().err
+    for path, told in ((here / "sway.npz", "expected a name, an .xml or a .toml file"), (here / "tiny.xml", "ends in .toml")):
+        assert call("inspect", path, "--spec", tmp_path / ("spec.json" if path.suffix == ".xml" else "new.toml")) == 2
+        assert told in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["spec.toml"]
+
+
 def test_retarget_copies_what_already_fits(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     assert call("retarget", here / "sway.npz", "--robot", here / "tiny.toml", "--out", tmp_path / "out",
                 "--json", tmp_path / "q.json") == 0  # fmt: skip

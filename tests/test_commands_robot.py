@@ -39,7 +39,7 @@ def test_a_file_that_is_there_is_kept(model, tmp_path):
 
 
 def test_another_suffix_is_refused(model, tmp_path):
-    with pytest.raises(InputError, match=r"a mapping is a .toml file"):
+    with pytest.raises(InputError, match=r"expected a file that ends in .toml"):
         Robot("init", str(model), tmp_path / "map.yaml").run()
 
 

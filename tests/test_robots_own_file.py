@@ -8,6 +8,7 @@ import pytest
 
 from mimic.robots import load_robot
 from mimic.robots.derive import lowest_point
+from mimic.robots.spec_file import spec_to_toml
 from motions.errors import InputError
 
 
@@ -133,6 +134,38 @@ def test_a_spec_file_of_ones_own(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=told):
             load_robot(write(tmp_path, spec.replace(old, new), "wrong.toml"))
+
+
+@pytest.mark.parametrize("name", ["humanoid", "g1", "own"])
+def test_a_spec_that_is_written_reads_back_as_the_same_robot(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if name == "g1":
+        request.getfixturevalue("shared_robots")
+    odd = biped('armature=".03"').replace("left_hip", "left[hip]*")  # not to be taken for a pattern
+    robot = load_robot(write(tmp_path, odd) if name == "own" else name)
+    (tmp_path / "specs").mkdir()
+    again = load_robot(write(tmp_path / "specs", spec_to_toml(robot, tmp_path / "specs"), "mine.toml"))
+    assert again.name == robot.name
+    assert again.source.samefile(robot.source)
+    rows = ("kp", "kd", "effort", "armature", "velocity_limit", "corner_velocity", "motor_friction", "motor_damping")
+    for row in (*rows, "default_qpos"):
+        np.testing.assert_allclose(getattr(again, row), getattr(robot, row), rtol=1e-5, atol=1e-6, err_msg=row)
+    for names in ("tracked_bodies", "anchor_body", "end_effectors", "foot_bodies", "foot_geoms"):
+        assert getattr(again, names) == getattr(robot, names)
+    assert not any("foot geoms" in text for text in again.assumptions)
+
+
+def test_a_written_spec_says_what_was_assumed_and_what_it_cannot_keep(tmp_path: Path) -> None:
+    keys = "<keyframe><key name='home' qpos='0 0 9 0 0 0 1 0 1 0 1'/></keyframe>"
+    text = spec_to_toml(load_robot(write(tmp_path, biped(rest=keys))), tmp_path)
+    assert "# assumed: all 4 hinges are actuated" in text
+    assert "# assumed: the root's turn is not kept, it is upright" in text
+
+
+def test_a_model_that_a_spec_names_by_a_whole_path_and_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = spec_to_toml(load_robot(write(tmp_path, biped())), tmp_path).replace("biped.xml", str(tmp_path / "gone.xml"))
+    monkeypatch.setenv("MIMIC_ROBOTS", str(tmp_path))
+    with pytest.raises(InputError, match=r"no model of robot 'biped' found; tried .*gone\.xml"):
+        load_robot(write(tmp_path, text, "gone.toml"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from mimic.arguments import POSITIONAL
-from motions.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -21,16 +20,12 @@ class Robot:
     """The TOML file to write; by default <model>_map.toml beside the model, where it is found. An existing file is kept."""
 
     def run(self) -> int:
-        from mimic.runs import require_writable_file
+        from mimic.runs import require_new_toml
         from mimic.sources import map_beside, propose_robot_map
 
         robot, text, notes = propose_robot_map(self.robot)
         out = self.out if self.out is not None else map_beside(robot)
-        if out.suffix != ".toml":
-            raise InputError(f"--out {out}: a mapping is a .toml file")
-        if out.exists():
-            raise InputError(f"{out} exists already and may hold somebody's work; move it away or give --out another name")
-        require_writable_file(out)
+        require_new_toml(out, "--out")
         for note in notes:
             print(f"{robot.name}: {note}")
         out.write_text(text, encoding="utf-8")

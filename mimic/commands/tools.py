@@ -192,16 +192,26 @@ class Inspect:
     """Metres per unit of the file, where it is taken for another."""
     clip: str | None = None
     """Which one of a file that holds several."""
+    spec: Path | None = None
+    """Of a robot: write what is understood as a spec, to be corrected and given as --robot. An existing file is kept."""
     json: Path | None = None
     """Write what was found to this file too."""
 
     def run(self) -> int:
         from mimic.inspection import inspect_path
-        from mimic.runs import require_writable_file
+        from mimic.runs import require_new_toml, require_writable_file
 
         require_writable_file(self.json)
+        if self.spec is not None:
+            require_new_toml(self.spec, "--spec")
         of_file = {"quat_order": self.quat_order, "fps": self.fps, "scale": self.scale, "clip": self.clip}
         write_json(self.json, inspect_path(self.path, self.robot, **of_file))
+        if self.spec is not None:
+            from mimic.robots import load_robot
+            from mimic.robots.spec_file import spec_to_toml
+
+            self.spec.write_text(spec_to_toml(load_robot(self.path), self.spec.parent), encoding="utf-8")
+            say(f"wrote {self.spec}: look at it and correct it; it is the robot from now on, --robot {self.spec}")
         return 0
 
 

@@ -56,7 +56,7 @@ def _from_spec(spec_path: Path, folders: tuple[Path, ...]) -> Source:
         if (spec_path.parent / file).is_file():
             return Source(spec_path.parent / file, table, spec_path)
     for file in table["files"]:
-        for folder in folders:
+        for folder in folders if not Path(file).is_absolute() else ():
             for found in sorted(folder.rglob(file)):
                 return Source(found, table, spec_path)
     first, *others = table["files"]

@@ -183,11 +183,12 @@ def _default_qpos(pose: dict[str, Any], names: list[str], where: str) -> np.ndar
 
 
 def _foot_geoms(bodies: dict[str, Any], model: mujoco.MjModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Geoms by which the feet touch the ground: those of the patterns if every pattern finds one on every foot."""
+    """Geoms by which the feet touch the ground: those of the patterns if every pattern finds one, and every foot has one."""
     patterns = bodies.get("foot_geoms", [])
     feet = [foot_candidates(model, model.body(name).id, colliding=False) for name in bodies["feet"]]
-    if patterns and all(any(fnmatchcase(g, p) for g in foot) for foot in feet for p in patterns):
-        return tuple(g for foot in feet for g in foot if any(fnmatchcase(g, p) for p in patterns)), ()
+    chosen = [[g for g in foot if any(fnmatchcase(g, p) for p in patterns)] for foot in feet]
+    if all(chosen) and all(any(fnmatchcase(g, p) for foot in chosen for g in foot) for p in patterns):
+        return tuple(g for foot in chosen for g in foot), ()
     touching = tuple(g for name in bodies["feet"] for g in foot_candidates(model, model.body(name).id))
     if not touching:
         raise InputError(f"the feet {', '.join(bodies['feet'])} have no geoms to stand on")
