@@ -137,9 +137,11 @@ def test_a_spec_file_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["humanoid", "g1", "own"])
-def test_a_spec_that_is_written_reads_back_as_the_same_robot(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_spec_that_is_written_reads_back_as_the_same_robot(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if name == "g1":
-        request.getfixturevalue("shared_robots")
+        monkeypatch.setenv("MIMIC_ROBOTS", str(request.getfixturevalue("shared_robots")))
     odd = biped('armature=".03"').replace("left_hip", "left[hip]*")  # not to be taken for a pattern
     robot = load_robot(write(tmp_path, odd) if name == "own" else name)
     (tmp_path / "specs").mkdir()
