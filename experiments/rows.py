@@ -21,6 +21,26 @@ def mimic(*argv: str) -> None:
     subprocess.run([sys.executable, "-m", "mimic", *argv], check=True)
 
 
+def deepmimic_clip(data: Path, name: str) -> Path:
+    """Where one of DeepMimic's clips of a person lies."""
+    return data / f"deepmimic/motions/humanoid3d_{name}.txt"
+
+
+def cycled(data: Path, name: str, cycles: int) -> list[str]:
+    """Options that name such a clip, so many of it one after the other."""
+    return ["--motion", str(deepmimic_clip(data, name)), "--cycles", str(cycles)]
+
+
+def retargeted(data: Path, name: str, cycles: int, out: Path) -> Path:
+    """The same on our humanoid, a file in `out`, made if it is not there."""
+    clip = out / f"{name}.npz"
+    if not clip.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        source, times = str(deepmimic_clip(data, name)), str(cycles)
+        mimic("retarget", source, "--robot", "humanoid", "--cycles", times, "--out", str(clip))
+    return clip
+
+
 def trained(folder: Path, *argv: str) -> tuple[Row, Row]:
     """(evaluation, record) of the run that `mimic train ARGV` makes in `folder`, begun, gone on with, or done before."""
     if not (folder / "learning.png").exists():  # of a training's files among the last; an evaluation may be of a part of one

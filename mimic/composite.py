@@ -22,7 +22,7 @@ from mimic.mdp.observations import observe
 from mimic.mdp.terminations import fallen
 from mimic.pipeline import exported
 from mimic.runs import Run, open_run
-from mimic.switches import BLEND_S, REST_S, drawn_switches
+from mimic.switches import BLEND_S, REST_S, counted, drawn_switches
 from motions.edit import switch
 from motions.errors import InputError
 from motions.kinematics import KinematicState, shifted, turned
@@ -141,7 +141,7 @@ class Composite:
                 motion = _entered(here.motion, steps, there, begin)
                 held = self._goes(link, Leg(there, motion, 1, motion.num_frames - 2), done)
             rows.append({"from": before.name, "to": after.name, "at_s": time_s, "frame": begin, "succeeded": held})
-        return {"succeeded": float(np.mean([row["succeeded"] for row in rows])), "switches": rows}
+        return counted(rows)
 
     def _most(self, state: KinematicState) -> tuple[Member, int, float]:
         """Who promises a robot at `state` most, from which frame on, and how much."""

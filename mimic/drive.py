@@ -13,7 +13,7 @@ from mimic.deploy.simulation import Simulation, substeps
 from mimic.deploy.spec import GoalInfo
 from mimic.mdp.goals import KINDS
 from mimic.mdp.styles import style_names, told_style
-from mimic.mdp.terminations import fallen
+from mimic.roam import stood
 from motions.edit import reset_origin
 from motions.errors import InputError
 from motions.kinematics import KinematicState
@@ -103,12 +103,11 @@ def drive(policy: Policy, script: Script) -> Drive:
     steps = round((script.times[-1] + REST_S) / policy.spec.ctrl_dt)
     states = [simulation.state(), *(step.state for step in track(policy, clip, link, steps, tell))]
     run = KinematicState(*(np.concatenate(parts) for parts in zip(*states, strict=True)))
-    spec = policy.spec
-    down = fallen(run, run, spec.anchor, spec.end_effector_indices, spec.termination, lowest=np.array(spec.lowest))
+    spec, upright = policy.spec, int(stood(policy, run))
     assert spec.goal is not None
     kind, after = KINDS[spec.goal.kind], KinematicState(*(part[1:] for part in run))
     done = after.qvel[:, :2] if kind.done is None else kind.done(after, policy.goals)
-    return Drive(run, np.stack(told), done, spec.ctrl_dt, int(down.argmax()) if down.any() else None)
+    return Drive(run, np.stack(told), done, spec.ctrl_dt, upright if upright < len(run.qpos) else None)
 
 
 def responses(found: Drive, kind: str, styles: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -101,12 +101,12 @@ def evaluate_policy(
         return [row for run in runs if (row := points_of(policy, run))]
 
     other = other_simulator(policy.model)
-    elsewhere = again(other)
+    elsewhere, points = again(other), pointed(runs)
     return Evaluation(
         clips=measured(runs),
         all_collisions=None if all_collisions is None else measured(again(all_collisions)),
         sim2sim=measured(elsewhere),
-        points=(pointed(runs), pointed(elsewhere)) if pointed(runs) else None,
+        points=(points, pointed(elsewhere)) if points else None,
         strikes=(struck(policy.model), struck(other)) if strikes(policy) else None,
         n_env_steps=policy.spec.env_steps,
         step_ms=float(np.median(np.concatenate([run.step_ms for run in runs]))),

@@ -28,7 +28,7 @@ def inspect_path(path: str, robot_name: str | None = None, **of_file: Any) -> di
     if place.is_dir():
         return _inspect_run(place, console)
     if place.suffix.lower() in ROBOT_SUFFIXES or (not place.exists() and not place.suffix):
-        return _inspect_robot(load_robot(path), console)
+        return inspect_robot(load_robot(path))
     from motions.formats import read_motion_file
 
     robot = load_robot(robot_name) if robot_name else None
@@ -97,8 +97,9 @@ def _inspect_skeleton(motion: SkeletonMotion, console: Console) -> dict[str, Any
     return _rows(f"captured motion {motion.name}", rows, console)
 
 
-def _inspect_robot(robot: Robot, console: Console) -> dict[str, Any]:
-    model = robot.model
+def inspect_robot(robot: Robot) -> dict[str, Any]:
+    """Print what is understood of a robot. Returns it, for JSON."""
+    model, console = robot.model, Console()
     facts = _rows(
         f"robot {robot.name}",
         [

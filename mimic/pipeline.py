@@ -21,7 +21,7 @@ from mimic.report.kept import of_roaming, of_rollouts, write_kept
 from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
 from mimic.runs import EVALUATION, POLICY, Run, git_commit, practised
-from mimic.switches import measure_switches
+from mimic.switches import measure_switches, spell_switches
 from mimic.tasks.symmetry import find_mirror
 from mimic.teacher import TaughtBy, at_nominal
 from motions.errors import InputError
@@ -134,7 +134,7 @@ def switch_run(run: Run, motions: Sequence[Motion] | None, count: int, say: Call
     policy = exported(run, say)
     with waiting(f"going over from clip to clip, {count} times"):
         found = measure_switches(policy, motions or run.asked, count)
-    say(f"{count} switches from one clip to another: {found['succeeded']:.0%} reach the other's end")
+    say(spell_switches(found))
     return found
 
 

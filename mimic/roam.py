@@ -118,7 +118,7 @@ def _loose(
 
 
 def stood(policy: Policy, run: KinematicState) -> np.ndarray:
-    """How many of the states (T + 1, B, ...) each robot stood before it fell; (B,)."""
+    """How many of the states (T + 1, B, ...) each robot stood before it fell; (B,). Of one robot's (T + 1, ...): ()."""
     spec = policy.spec
     lowest = np.array(spec.lowest)
     down = np.asarray(fallen(run, run, spec.anchor, spec.end_effector_indices, spec.termination, lowest=lowest))

@@ -26,7 +26,17 @@ def measure_switches(policy: Policy, motions: Sequence[Motion], count: int, *, s
     for before, after, time_s in drawn_switches(motions, count, seed):
         row = measure(policy, rollout(policy, switch(before, after, time_s, body, rest_s=REST_S, blend_s=BLEND_S)))
         rows.append({"from": before.name, "to": after.name, "at_s": time_s, "succeeded": bool(row["success_height"])})
+    return counted(rows)
+
+
+def counted(rows: list[Row]) -> Row:
+    """Of switches one by one: the share that succeeded, and they."""
     return {"succeeded": float(np.mean([row["succeeded"] for row in rows])), "switches": rows}
+
+
+def spell_switches(found: Row) -> str:
+    """What came of them, in words."""
+    return f"{len(found['switches'])} switches from one clip to another: {found['succeeded']:.0%} reach the other's end"
 
 
 def drawn_switches(motions: Sequence[Motion], count: int, seed: int) -> Iterator[tuple[Motion, Motion, float]]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from experiments.amp.run import CLIPS
-from experiments.rows import Row, bold, commit_of, main, markdown, trained
+from experiments.rows import Row, bold, commit_of, cycled, main, markdown, trained
 from experiments.tasks.run import UNPAID
 
 JUDGED = ["--style.judges", "difference", "--reward.style", "4"]
@@ -15,7 +15,7 @@ ENV_STEPS = "3000000"
 
 
 def measure(name: str, data: Path, out: Path) -> Row:
-    clip = ["--motion", str(data / f"deepmimic/motions/humanoid3d_{name}.txt"), "--cycles", str(CLIPS[name].cycles)]
+    clip = cycled(data, name, CLIPS[name].cycles)
     evaluation, record = trained(out / name, "humanoid", *clip, *JUDGED, *UNPAID, "--env-steps", ENV_STEPS)
     return record | evaluation
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.rows import Row, bold, commit_of, main, markdown, trained
+from experiments.rows import Row, bold, commit_of, cycled, main, markdown, trained
 
 
 class Clip(NamedTuple):
@@ -18,7 +18,7 @@ CLIPS = {"walk": Clip(16, 0.030), "run": Clip(25, 0.075), "jog": Clip(24, 0.056)
 
 
 def measure(name: str, data: Path, out: Path) -> Row:
-    clip = ["--motion", str(data / f"deepmimic/motions/humanoid3d_{name}.txt"), "--cycles", str(CLIPS[name].cycles)]
+    clip = cycled(data, name, CLIPS[name].cycles)
     evaluation, record = trained(out / name, "humanoid_style", *clip)
     return record | evaluation
 

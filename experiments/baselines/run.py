@@ -18,7 +18,7 @@ from brax.training.agents.sac import networks as sac_networks
 from brax.training.agents.sac import train as sac
 
 from experiments.deepmimic import run as ours
-from experiments.rows import Row, bold, commit_of, main, markdown, mimic
+from experiments.rows import Row, bold, commit_of, main, markdown, retargeted
 from mimic.bench_brax import device_put_replicated, ppo_sizes
 from mimic.config import Config
 from mimic.deploy.export import make_spec
@@ -145,11 +145,7 @@ def measured(learn: Callable[..., Acts], config: Config, robot: Robot, motions: 
 
 
 def measure(name: str, data: Path, out: Path) -> Row:
-    out.mkdir(parents=True, exist_ok=True)
-    clip = out / f"{CLIP}.npz"
-    if not clip.exists():
-        cycles, source = ours.SKILLS[CLIP].cycles, data / f"deepmimic/motions/humanoid3d_{CLIP}.txt"
-        mimic("retarget", str(source), "--robot", "humanoid", "--cycles", str(cycles), "--out", str(clip))
+    clip = retargeted(data, CLIP, ours.SKILLS[CLIP].cycles, out)
     config = replace(make_preset("humanoid"), env_steps=ours.ENV_STEPS)
     record = facts()
     found = measured(LEARNERS[name], config, load_robot(config.robot, sim=config.sim), [load_motion(clip)], config.env_steps)

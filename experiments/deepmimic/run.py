@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.rows import Row, bold, commit_of, main, markdown, mimic, trained
+from experiments.rows import Row, bold, commit_of, cycled, main, markdown, mimic, trained
 
 ENV_STEPS = 2_000_000
 
@@ -56,7 +56,7 @@ ROWS = [*SKILLS, *(name + PUSHED for name, skill in SKILLS.items() if skill.push
 
 def measure(row: str, data: Path, out: Path) -> Row:
     name = row.removesuffix(PUSHED)
-    clip = ["--motion", str(data / f"deepmimic/motions/humanoid3d_{name}.txt"), "--cycles", str(SKILLS[name].cycles)]
+    clip = cycled(data, name, SKILLS[name].cycles)
     touching = ["--sim.collisions", "all"] if name in ON_HANDS else []
     forces = FORCES if row != name else []
     evaluation, record = trained(out / row, "humanoid", *clip, *touching, *forces, "--env-steps", str(ENV_STEPS))

@@ -8,16 +8,13 @@ import sys
 from pathlib import Path
 
 from experiments.deepmimic import run as deepmimic
-from experiments.rows import Row, commit_of, main, markdown, trained
+from experiments.rows import Row, commit_of, cycled, main, markdown, trained
 
 WITHOUT_RSI = ["--sampling.from-start", "1"]
 RULES = ("anchor-height", "anchor-angle", "end-effector-height")
 WITHOUT_ET = [part for rule in RULES for part in (f"--termination.{rule}", "None")]
-KINDS: dict[str, list[str]] = {
-    "both": [],
-    "et": WITHOUT_RSI,
-    "rsi": WITHOUT_ET,
-}  # what is left, and how the other is switched off
+# what is left, and how the other is switched off
+KINDS: dict[str, list[str]] = {"both": [], "et": WITHOUT_RSI, "rsi": WITHOUT_ET}
 ENV_STEPS = 2_000_000
 PAPER = {"backflip": (0.791, 0.730, 0.379), "walk": (0.980, 0.981, 0.974)}  # NR with both, with ET alone, with RSI alone
 ROWS = [f"{skill}-{kind}" for skill in PAPER for kind in KINDS]
@@ -25,10 +22,8 @@ ROWS = [f"{skill}-{kind}" for skill in PAPER for kind in KINDS]
 
 def measure(name: str, data: Path, out: Path) -> Row:
     skill, kind = name.rsplit("-", 1)
-    clip = ["--motion", str(data / f"deepmimic/motions/humanoid3d_{skill}.txt")]
-    cycles = ["--cycles", str(deepmimic.SKILLS[skill].cycles)]
-    steps = ["--env-steps", str(ENV_STEPS)]
-    evaluation, record = trained(out / name, "humanoid", *clip, *cycles, *KINDS[kind], *steps)
+    clip = cycled(data, skill, deepmimic.SKILLS[skill].cycles)
+    evaluation, record = trained(out / name, "humanoid", *clip, *KINDS[kind], "--env-steps", str(ENV_STEPS))
     return record | evaluation
 
 

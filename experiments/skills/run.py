@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from experiments.deepmimic import run as alone
-from experiments.rows import Row, bold, commit_of, main, markdown, mimic, trained
+from experiments.rows import Row, bold, commit_of, main, markdown, mimic, retargeted, trained
 
 SKILLS = {"walk": 4, "run": 6, "jog": 6, "jump": 1, "spinkick": 1, "cartwheel": 1, "kick": 1, "punch": 1}  # cycles
 ENV_STEPS, SWITCHES = 8_000_000, 64
@@ -32,14 +32,7 @@ def _composite(name: str, data: Path, out: Path) -> Row:
 
 
 def _one_network(name: str, data: Path, out: Path) -> Row:
-    clips = []
-    for skill, cycles in SKILLS.items():
-        clip = out / f"{skill}.npz"
-        if not clip.exists():
-            out.mkdir(parents=True, exist_ok=True)
-            source = data / f"deepmimic/motions/humanoid3d_{skill}.txt"
-            mimic("retarget", str(source), "--robot", "humanoid", "--cycles", str(cycles), "--out", str(clip))
-        clips.append(str(clip))
+    clips = [str(retargeted(data, skill, cycles, out)) for skill, cycles in SKILLS.items()]
     evaluation, record = trained(out / name, "humanoid", "--motion", *clips, "--env-steps", str(ENV_STEPS), "--sampling.cap", "3")
     switched = out / f"{name}.switches.json"
     if not switched.exists():

@@ -8,10 +8,10 @@ target, for imitation alone, or for the target alone. The third follows DeepMimi
 import sys
 from pathlib import Path
 
-from experiments.rows import Row, bold, commit_of, main, markdown, trained
+from experiments.rows import Row, bold, commit_of, deepmimic_clip, main, markdown, trained
 from mimic.config import RewardConfig
 
-KICK = "deepmimic/motions/humanoid3d_spinkick.txt"
+KICK = "spinkick"
 HEADING_STEPS = ["--tracker-steps", "3500000", "--student-steps", "1500000", "--env-steps", "7000000"]
 TERMS = [f"--reward.{name.removeprefix('sigma_')}" for name in vars(RewardConfig()) if name.startswith("sigma_")]
 UNPAID = [part for term in TERMS for part in (term, "0")]
@@ -32,10 +32,10 @@ def measure(name: str, data: Path, out: Path) -> Row:
     if name in WALKS:
         evaluation, record = trained(out / name, "humanoid_steer", *HEADING_STEPS)
     elif name in RISES:
-        clips = [str(data / f"deepmimic/motions/humanoid3d_{clip}.txt") for clip in RISES[name]]
+        clips = [str(deepmimic_clip(data, clip)) for clip in RISES[name]]
         evaluation, record = trained(out / name, "humanoid_recover", "--motion", *clips)
     else:
-        asked = ["--motion", str(data / KICK), *STRIKE_STEPS, *STRIKES[name][0]]
+        asked = ["--motion", str(deepmimic_clip(data, KICK)), *STRIKE_STEPS, *STRIKES[name][0]]
         evaluation, record = trained(out / name, "humanoid_strike", *asked)
     return record | evaluation
 

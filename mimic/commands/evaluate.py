@@ -82,6 +82,7 @@ class Evaluate(FileOptions):
         """Several policies as one."""
         from mimic.composite import load_composite, print_alone
         from mimic.progress import waiting
+        from mimic.switches import spell_switches
 
         if self.motion or self.mirror or self.save_motion or self.falls:
             raise InputError("--motion, --mirror, --falls, --save-motion: for one run, and these are several")
@@ -93,7 +94,7 @@ class Evaluate(FileOptions):
         if self.switches:
             with waiting(f"going over from clip to clip, {self.switches} times"):
                 switched = composite.switches(self.switches)
-            say(f"{self.switches} switches from one clip to another: {switched['succeeded']:.0%} reach the other's end")
+            say(spell_switches(switched))
             measured["switches"] = switched
         write_json(self.json, measured)
         return 0

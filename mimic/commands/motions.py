@@ -199,8 +199,8 @@ def spell_split(rows: list[dict[str, Any]], out: Path) -> str | None:
 
 def spell_passed_over(folder: Path, out: Path, rows: list[dict[str, Any]]) -> str | None:
     """Which files below `folder` are in no row, those below `out` aside, in words; None: each is."""
-    taken = {row["file"] for row in rows}
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.resolve().is_relative_to(out.resolve()))
+    taken, ours = {row["file"] for row in rows}, out.resolve()
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.resolve().is_relative_to(ours))
     others = [name for path in files if (name := path.relative_to(folder).as_posix()) not in taken]
     return f"passed over, no motions of their own: {named(others)}" if others else None
 

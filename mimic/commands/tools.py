@@ -199,19 +199,27 @@ class Inspect:
 
     def run(self) -> int:
         from mimic.inspection import inspect_path
-        from mimic.runs import require_new_toml, require_writable_file
+        from mimic.runs import require_writable_file
 
         require_writable_file(self.json)
         if self.spec is not None:
-            require_new_toml(self.spec, "--spec")
+            return self.write_spec(self.spec)
         of_file = {"quat_order": self.quat_order, "fps": self.fps, "scale": self.scale, "clip": self.clip}
         write_json(self.json, inspect_path(self.path, self.robot, **of_file))
-        if self.spec is not None:
-            from mimic.robots import load_robot
-            from mimic.robots.spec_file import spec_to_toml
+        return 0
 
-            self.spec.write_text(spec_to_toml(load_robot(self.path), self.spec.parent), encoding="utf-8")
-            say(f"wrote {self.spec}: look at it and correct it; it is the robot from now on, --robot {self.spec}")
+    def write_spec(self, spec: Path) -> int:
+        """Of a robot."""
+        from mimic.inspection import inspect_robot
+        from mimic.robots import load_robot
+        from mimic.robots.spec_file import spec_to_toml
+        from mimic.runs import require_new_toml
+
+        require_new_toml(spec, "--spec")
+        robot = load_robot(self.path)
+        write_json(self.json, inspect_robot(robot))
+        spec.write_text(spec_to_toml(robot, spec.parent), encoding="utf-8")
+        say(f"wrote {spec}: look at it and correct it; it is the robot from now on, --robot {spec}")
         return 0
 
 

@@ -17,15 +17,8 @@ SPREAD = ("mass", "inertia", "armature", "kp", "kd", "effort")  # ranges drawn o
 COMMON = ("friction", *SPREAD)
 OF_THE_MODEL = (*COMMON, "com", "gravity_tilt", "joint_friction", "joint_damping")
 SHOWN = (*COMMON, "com", "gravity_tilt", "encoder_bias", "target_offset", "action_delay", "observation_delay")  # in `drawn`
-KINDS: tuple[str, ...] = (
-    *SHOWN,
-    "joint_friction",
-    "joint_damping",
-    "torque_noise",
-    "noise",
-    "push",
-    "throw",
-)  # an episode has some
+# an episode has some of these
+KINDS: tuple[str, ...] = (*SHOWN, "joint_friction", "joint_damping", "torque_noise", "noise", "push", "throw")
 
 
 class Extent(NamedTuple):

@@ -56,13 +56,14 @@ def update_curriculum(curriculum: Curriculum, notes: Notes, failed: Array, confi
     """
     blamed = notes.place if config.sampling.blame_start else notes.place[..., :1]
     failures = sampling.count_failures(bins, blamed, jnp.broadcast_to(failed[..., None], blamed.shape)) / len(failed)
-    extent, tally = _update_extent(curriculum, notes, failed, config)
+    falls_per_s = failed.mean() / config.sim.ctrl_dt
+    extent, tally = _update_extent(curriculum, notes, failed, falls_per_s, config)
     changes, tolerance, looseness = config.curriculum, curriculum.tolerance, curriculum.looseness
     if tolerance is not None and changes.tolerance_decay is not None:
         followed = update_tolerance(tolerance, notes.errors.mean(axis=1), changes.tolerance_decay)
         if changes.tolerance_falls is not None:
-            mastered = failed.mean() / config.sim.ctrl_dt < changes.tolerance_falls
-            followed = followed._replace(width_sq=jnp.where(mastered, followed.width_sq, tolerance.width_sq))
+            width_sq = jnp.where(falls_per_s < changes.tolerance_falls, followed.width_sq, tolerance.width_sq)
+            followed = followed._replace(width_sq=width_sq)
         tolerance = followed
     if looseness is not None:
         tightening = (changes.loose_bounds - 1.0) / max(changes.tighten_share * config.num_iterations, 1.0)
@@ -71,12 +72,13 @@ def update_curriculum(curriculum: Curriculum, notes: Notes, failed: Array, confi
     return Curriculum(sampler, extent, tally, tolerance, looseness)
 
 
-def _update_extent(curriculum: Curriculum, notes: Notes, failed: Array, config: Config) -> tuple[Extent, Tally | None]:
+def _update_extent(
+    curriculum: Curriculum, notes: Notes, failed: Array, falls_per_s: Array, config: Config
+) -> tuple[Extent, Tally | None]:
     """More of the randomization while falls are few, less while they are many; of its kinds, more of what robots fall with."""
     randomize, (level, kind_shares), tally = config.randomize, curriculum.extent, curriculum.tally
     fastest = (1.0 - randomize.start_level) / max(randomize.ramp_share * config.num_iterations, 1.0)
-    bearable = failed.mean() / config.sim.ctrl_dt < randomize.ramp_falls
-    level = jnp.clip(level + jnp.where(bearable, fastest, -fastest), randomize.start_level, 1.0)
+    level = jnp.clip(level + jnp.where(falls_per_s < randomize.ramp_falls, fastest, -fastest), randomize.start_level, 1.0)
     if tally is not None:
         tally = update_tally(tally, notes.varied, failed)
         kind_shares = shares(tally, used_kinds(randomize), randomize.varied_share, randomize.varied_by_falls)

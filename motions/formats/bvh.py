@@ -235,7 +235,7 @@ def write_bvh(motion: SkeletonMotion, path: str | Path, scale: float | None = No
     if sorted(rotation_order) != ["X", "Y", "Z"]:
         raise InputError(f"rotation order {rotation_order!r}, expected the letters X, Y, Z in some order")
     raw = RawAnimation(motion.skeleton, motion.root_pos, motion.local_quat, motion.translations)
-    raw = change_axes(raw, Y_UP_TO_Z_UP.T, 1.0 / (scale or motion.unit_m))
+    raw = change_axes(raw, Y_UP_TO_Z_UP.T, 1.0 / (motion.unit_m if scale is None else scale))
     skeleton = raw.skeleton
     children: dict[int, list[int]] = {j: [] for j in range(-1, len(skeleton.parents))}
     for j, parent in enumerate(skeleton.parents):

@@ -71,7 +71,7 @@ def body_height(raw: RawAnimation) -> tuple[float, str]:
 
 def unit_name(metres: float) -> str:
     """In words: the unit that is `metres` long."""
-    return next((f"{name}" for name, length in UNITS if abs(metres / length - 1.0) < 1e-3), f"a unit of {metres:.6g} m")
+    return next((name for name, length in UNITS if abs(metres / length - 1.0) < 1e-3), f"a unit of {metres:.6g} m")
 
 
 def guess_scale(raw: RawAnimation, path: object) -> tuple[float, str]:
