@@ -220,8 +220,9 @@ class CurriculumConfig:
     """Decay per control step of the running mean of each tracking error; a reward's width shrinks to it, as KungfuBot's
     does with .999. None: widths stay as configured."""
     tolerance_falls: float | None = None
-    """It shrinks only while robots fall less often than this [1/s]: what falls early is followed closely as long as it lasts, and
-    would make the widths narrow before there is anything to be precise about. None: always, as KungfuBot's does."""
+    """It shrinks only while robots fall less often than this [1/s], by a running mean of the same decay: what falls early is
+    followed closely as long as it lasts, and would make the widths narrow before there is anything to be precise about. None:
+    always, as KungfuBot's does."""
     loose_bounds: float = 1.0
     """Factor on the bounds of termination at the start of the training ..."""
     tighten_share: float = 0.5

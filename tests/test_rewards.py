@@ -151,7 +151,7 @@ def test_widths_shrink_to_the_running_error_and_never_grow():
     halves = [jnp.asarray(part, jnp.float32) for part in (errors[:150], errors[150:])]
     found = init_tolerance(config)
     for half in halves:
-        found = update_tolerance(found, half, 0.99)
+        found = update_tolerance(found, half, jnp.zeros(150), 0.99, None)
     np.testing.assert_allclose(found.width_sq, width, rtol=1e-4)
     np.testing.assert_allclose(found.mean_sq, mean, rtol=1e-4)
     assert float(found.width_sq[3]) == pytest.approx(config.sigma_body_ori**2)

@@ -12,13 +12,16 @@ from motions.kinematics import KinematicState
 from motions.rotations import Array, quat_angle
 
 TERMS = ("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel")  # E of them, in this order
+FALLS_AT_FIRST = 1.0  # [1/s], so that a lucky first rollout narrows nothing
 
 
 class Tolerance(NamedTuple):
-    """The terms' widths while they adapt: width_sq (E,), their sigma^2, and mean_sq (E,), running averages of the errors."""
+    """The terms' widths while they adapt: width_sq (E,), their sigma^2, and running averages of the errors, mean_sq (E,), and of
+    how often robots fall, falls [1/s]."""
 
     width_sq: Array
     mean_sq: Array
+    falls: Array
 
 
 def squared_errors(state: KinematicState, reference: KinematicState, *, anchor: int) -> dict[str, Array]:
@@ -54,21 +57,25 @@ def tracking_rewards(errors: dict[str, Array], width_sq: Array) -> dict[str, Arr
 
 def init_tolerance(config: RewardConfig) -> Tolerance:
     widths = jnp.asarray(squared_widths(config))
-    return Tolerance(widths, widths)
+    return Tolerance(widths, widths, jnp.asarray(FALLS_AT_FIRST))
 
 
-def update_tolerance(tolerance: Tolerance, errors: Array, decay: float) -> Tolerance:
-    """Let the widths follow what is reached, control step by control step: errors (T, E), each a mean over environments.
+def update_tolerance(tolerance: Tolerance, errors: Array, falls: Array, decay: float, most_falls: float | None) -> Tolerance:
+    """Let the widths follow what is reached, control step by control step: errors (T, E) and falls (T,) [1/s], means over
+    environments. Only while falls average less than `most_falls`, where that is given.
 
     ehat <- decay ehat + (1 - decay) e, sigma^2 <- min(sigma^2, ehat): wide while tracking is bad, never wider again.
     (KungfuBot, with the squared error for its x)
     """
 
-    def one_step(now: Tolerance, error: Array) -> tuple[Tolerance, None]:
-        mean_sq = decay * now.mean_sq + (1.0 - decay) * error
-        return Tolerance(jnp.minimum(now.width_sq, mean_sq), mean_sq), None
+    def one_step(now: Tolerance, seen: tuple[Array, Array]) -> tuple[Tolerance, None]:
+        mean_sq, mean_falls = (
+            decay * mean + (1.0 - decay) * value for mean, value in zip((now.mean_sq, now.falls), seen, strict=True)
+        )
+        few = True if most_falls is None else mean_falls < most_falls
+        return Tolerance(jnp.where(few, jnp.minimum(now.width_sq, mean_sq), now.width_sq), mean_sq, mean_falls), None
 
-    return jax.lax.scan(one_step, tolerance, errors)[0]
+    return jax.lax.scan(one_step, tolerance, (errors, falls))[0]
 
 
 def action_rate(action: Array, last_action: Array) -> Array:

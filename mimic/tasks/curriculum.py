@@ -60,11 +60,9 @@ def update_curriculum(curriculum: Curriculum, notes: Notes, failed: Array, confi
     extent, tally = _update_extent(curriculum, notes, failed, falls_per_s, config)
     changes, tolerance, looseness = config.curriculum, curriculum.tolerance, curriculum.looseness
     if tolerance is not None and changes.tolerance_decay is not None:
-        followed = update_tolerance(tolerance, notes.errors.mean(axis=1), changes.tolerance_decay)
-        if changes.tolerance_falls is not None:
-            width_sq = jnp.where(falls_per_s < changes.tolerance_falls, followed.width_sq, tolerance.width_sq)
-            followed = followed._replace(width_sq=width_sq)
-        tolerance = followed
+        falls = failed.mean(axis=1) / config.sim.ctrl_dt
+        errors = notes.errors.mean(axis=1)
+        tolerance = update_tolerance(tolerance, errors, falls, changes.tolerance_decay, changes.tolerance_falls)
     if looseness is not None:
         tightening = (changes.loose_bounds - 1.0) / max(changes.tighten_share * config.num_iterations, 1.0)
         looseness = jnp.maximum(looseness - tightening, 1.0)
