@@ -81,7 +81,7 @@ def test_short_truncated_and_non_finite_csv(tmp_path, stick):
     write_csv(stick_walk(), path)
     lines = path.read_text().splitlines()
     for content, message in (
-        (lines[:2], "w.csv: motion 'w': 2 frame"),
+        (lines[:3], "w.csv: motion 'w': 2 frame"),
         ([*lines[:5], lines[5][:40]], r"w.csv, line 6: \d+ values, expected 14 .*truncated"),
         ([*lines[:5], "nan" + lines[5][lines[5].index(",") :], *lines[6:]], "w.csv, line 6: value 1 is nan"),
         ([*lines[:5], "one" + lines[5][lines[5].index(",") :], *lines[6:]], "w.csv, line 6: value 1 is 'one'"),

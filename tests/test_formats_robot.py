@@ -1,6 +1,7 @@
 """Files that hold a robot's motion: CSV and its quaternion order, our npz, the whole_body_tracking npz."""
 
 import contextlib
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -25,10 +26,16 @@ def g1(shared_robots) -> Body:
     return Body("g1", model, ("left_ankle_roll_link", "right_ankle_roll_link"))
 
 
+def write_rows(motion: Motion, path: Path, order: str = "wxyz") -> None:
+    """A CSV as most are: numbers alone."""
+    write_csv(motion, path, order)
+    path.write_text(path.read_text().partition("\n")[2])
+
+
 @pytest.mark.parametrize("order", ["wxyz", "xyzw"])
 def test_csv_round_trip_with_the_order_given(stick, tmp_path, order):
     walk = stick_walk(yaw=0.4)
-    write_csv(walk, tmp_path / "walk.csv", order)
+    write_rows(walk, tmp_path / "walk.csv", order)
     result = read_motion_file(tmp_path / "walk.csv", robot=stick, quat_order=order)
     np.testing.assert_allclose(result.motion.qpos, walk.qpos, atol=1e-8)
     assert result.motion.joint_names == walk.joint_names
@@ -46,7 +53,7 @@ UNDECIDED = {f"wxyz {d}" for d in (100, 120, 240, 260)} | {f"xyzw {d}" for d in 
 def test_the_order_is_decided_rightly_or_not_at_all(stick, tmp_path, order, degrees):
     """A walk in any direction: what is decided is true."""
     walk = stick_walk(yaw=np.deg2rad(degrees))
-    write_csv(walk, tmp_path / "walk.csv", order)
+    write_rows(walk, tmp_path / "walk.csv", order)
     undecided = f"{order} {degrees}" in UNDECIDED
     with pytest.raises(InputError, match="--quat-order") if undecided else contextlib.nullcontext():
         result = read_motion_file(tmp_path / "walk.csv", robot=stick)
@@ -58,7 +65,7 @@ def test_the_order_is_decided_rightly_or_not_at_all(stick, tmp_path, order, degr
 
 def test_standing_still_along_x_tells_nothing_in_xyzw(stick, tmp_path):
     """(0, 0, 0, 1) is unturned in xyzw, and turned by 180 degrees in wxyz: both stand."""
-    write_csv(stick_walk(speed_m_s=0.0), tmp_path / "stand.csv", "xyzw")
+    write_rows(stick_walk(speed_m_s=0.0), tmp_path / "stand.csv", "xyzw")
     with pytest.raises(InputError, match=r"stand.csv.*--quat-order wxyz or xyzw"):
         read_motion_file(tmp_path / "stand.csv", robot=stick)
 
@@ -67,7 +74,7 @@ def test_a_tumbling_body_demands_the_order(stick, tmp_path):
     walk = stick_walk()
     qpos = walk.qpos.copy()
     qpos[:, 3:7] = 0.5
-    write_csv(Motion("lying", "stick", 30.0, qpos, walk.joint_names), tmp_path / "lying.csv")
+    write_rows(Motion("lying", "stick", 30.0, qpos, walk.joint_names), tmp_path / "lying.csv")
     with pytest.raises(InputError, match="--quat-order"):
         read_motion_file(tmp_path / "lying.csv", robot=stick)
 
@@ -83,7 +90,7 @@ def test_real_csv(shared_data, g1, name):
 
 def test_csv_header_lines(stick, tmp_path):
     walk = stick_walk(yaw=0.4)
-    write_csv(walk, tmp_path / "plain.csv")
+    write_rows(walk, tmp_path / "plain.csv")
     rows = (tmp_path / "plain.csv").read_text()
     root = "x,y,z,qw,qx,qy,qz,"
     (tmp_path / "named.csv").write_text(root + ",".join(walk.joint_names) + "\n" + rows)
@@ -95,6 +102,25 @@ def test_csv_header_lines(stick, tmp_path):
     (tmp_path / "other.csv").write_text("some words\n" + rows)
     other = read_motion_file(tmp_path / "other.csv", robot=stick, quat_order="wxyz")
     assert any("skipped" in note for note in other.notes)
+
+
+@pytest.mark.parametrize("order", ["wxyz", "xyzw"])
+def test_what_is_written_names_its_columns(stick, tmp_path, order):
+    """So that it comes back whatever the order of joints and quaternion, though it stands still, which alone tells no order;
+    and a reader that knows numbers only reads it, too."""
+    still = stick_walk(speed_m_s=0.0)
+    path = tmp_path / "named.csv"
+    write_csv(still, path, order)
+    assert path.read_text().startswith(f"# x,y,z,{','.join('q' + part for part in order)},{still.joint_names[0]}")
+    assert np.loadtxt(path, delimiter=",").shape == still.qpos.shape
+    table = [line.lstrip("# ").split(",") for line in path.read_text().splitlines()]
+    path.write_text("\n".join(",".join([*row[:7], *row[:6:-1]]) for row in table))
+    found = read_motion_file(path, robot=stick)
+    np.testing.assert_allclose(found.motion.qpos, still.qpos, atol=1e-8)
+    assert f"quaternion taken as {order}, as the header line names it" in found.notes
+    other = {"wxyz": "xyzw", "xyzw": "wxyz"}[order]
+    notes = read_motion_file(path, robot=stick, quat_order=other).notes
+    assert f"quaternion taken as {other}, as given, though the header line names it {order}" in notes
 
 
 def test_degrees_and_millimetres_are_refused_before_anything_is_made_of_them(g1, shared_data, tmp_path):
@@ -109,13 +135,13 @@ def test_degrees_and_millimetres_are_refused_before_anything_is_made_of_them(g1,
 
 
 def test_an_order_against_the_data_is_taken_and_said(stick, tmp_path):
-    write_csv(stick_walk(), tmp_path / "walk.csv", "wxyz")
+    write_rows(stick_walk(), tmp_path / "walk.csv", "wxyz")
     notes = read_motion_file(tmp_path / "walk.csv", robot=stick, quat_order="xyzw").notes
-    assert any("quaternion taken as xyzw, as given, but by the data it would be wxyz" in note for note in notes)
+    assert any("quaternion taken as xyzw, as said, but by the data it would be wxyz" in note for note in notes)
 
 
 def test_a_column_of_times_is_named(stick, tmp_path):
-    write_csv(stick_walk(), tmp_path / "plain.csv")
+    write_rows(stick_walk(), tmp_path / "plain.csv")
     rows = [f"{i / 30:.4f},{row}" for i, row in enumerate((tmp_path / "plain.csv").read_text().splitlines())]
     (tmp_path / "timed.csv").write_text("\n".join(["time,and,more", *rows]))
     with pytest.raises(InputError, match="the first column is named 'time': leave times out, --fps gives the rate"):
@@ -124,7 +150,7 @@ def test_a_column_of_times_is_named(stick, tmp_path):
 
 def test_csv_needs_a_robot_and_its_number_of_columns(stick, tmp_path):
     path = tmp_path / "walk.csv"
-    write_csv(stick_walk(), path)
+    write_rows(stick_walk(), path)
     with pytest.raises(InputError, match="give the robot"):
         read_motion_file(path)
     path.write_text("\n".join(line + ",0" for line in path.read_text().splitlines()))

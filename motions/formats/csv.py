@@ -1,7 +1,8 @@
-"""CSV of generalized positions: root xyz, root quaternion, one column per joint of a robot; no names, no rate.
+"""CSV of generalized positions: root xyz, root quaternion, one column per joint of a robot; names if a first line has them, no
+rate.
 
 Two families write the same columns with the quaternion in different orders (Unitree's retargeted LAFAN1: xyzw,
-Kimodo: wxyz), so the order must be given, or is decided where only one of the two readings can be true.
+Kimodo: wxyz), so the order must be named or given, or is decided where only one of the two readings can be true.
 """
 
 from contextlib import suppress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FPS = 30.0
 QUAT_ORDERS = ("wxyz", "xyzw")
+COMMENT = "#"  # leads the line of names that is written: who reads numbers only passes over it
 
 # What decides the order; see `decide_quat_order`.
 MIN_UP, FALLEN_FRACTION = 0.5, 0.3
@@ -30,12 +32,13 @@ MAX_SLIDE_M_S, MIN_WRONG_SLIDE_M_S, SLIDE_RATIO = 0.3, 0.5, 4.0
 def read_csv(path: str | Path, body: "Body | None", quat_order: str | None = None, fps: float | None = None) -> ReadResult:
     """Read 7 + J columns for the J hinges of `body`, in MuJoCo's joint order. z up, metres, radians.
 
-    A header line is skipped, or used to order the joints when it holds all their names. Raises `InputError` for
-    another number of columns, no robot, or a quaternion order that is neither given nor decidable.
+    A header line is skipped, or used to order the joints when it holds all their names; the quaternion's order is taken from
+    it, too. Raises `InputError` for another number of columns, no robot, or a quaternion order that is neither said nor
+    decidable.
     """
     path = Path(path)
     if body is None:
-        raise InputError(f"{path}: a CSV file holds no joint names; give the robot it was made for")
+        raise InputError(f"{path}: a CSV file does not name its robot; give the robot it was made for")
     if quat_order is not None and quat_order not in QUAT_ORDERS:
         raise unknown_name("quaternion order", quat_order, QUAT_ORDERS)
     notes: list[str] = []
@@ -45,13 +48,18 @@ def read_csv(path: str | Path, body: "Body | None", quat_order: str | None = Non
     order = list(range(len(joints)))
     expected = f"3 position, 4 quaternion, {len(joints)} joints of robot {body.name!r}"
     if not _is_number(rows[0][1][0]):
-        header = rows.pop(0)[1]
+        header = " ".join(rows.pop(0)[1]).lstrip(COMMENT).split()
         if len(header) == 7 + len(joints) and set(joints) == set(header[7:]):
             order = [header[7:].index(name) for name in joints]
             notes.append("joint columns ordered by the names in the header line")
+            if named := _named_quat_order(header[3:7]):
+                but = f"as given, though the header line names it {named}"
+                taken = quat_order or named
+                notes.append(f"quaternion taken as {taken}, {'as the header line names it' if taken == named else but}")
+                quat_order = taken
         else:
             notes.append(f"the first line is not numbers and was skipped; columns taken in the joint order of {body.name}")
-            if header[0].lower().startswith("time"):
+            if header and header[0].lower().startswith("time"):
                 expected += f"; the first column is named {header[0]!r}: leave times out, --fps gives the rate"
     if not rows:
         raise InputError(f"{path}: no line of numbers")
@@ -67,10 +75,16 @@ def read_csv(path: str | Path, body: "Body | None", quat_order: str | None = Non
         with suppress(InputError):  # not told by the data: as given
             found, sentence = decide_quat_order(qpos, body, fps, path)
             if found != quat_order:
-                notes.append(f"quaternion taken as {quat_order}, as given, but by the data it would be {found}: {sentence}")
+                notes.append(f"quaternion taken as {quat_order}, as said, but by the data it would be {found}: {sentence}")
     qpos = as_wxyz(qpos, quat_order)
     motion = build_motion(path, notes, name=path.stem, robot=body.name, fps=fps, qpos=qpos, joint_names=joints, source=path.name)
     return ReadResult(motion, tuple(notes))
+
+
+def _named_quat_order(names: list[str]) -> str | None:
+    """The order that the names of four columns end in, as qw, qx, qy, qz do; None for other names."""
+    order = "".join(name[-1].lower() for name in names)
+    return order if order in QUAT_ORDERS else None
 
 
 def _is_number(token: str) -> bool:
@@ -142,10 +156,11 @@ def _stance(qpos: np.ndarray, body: "Body", fps: float) -> tuple[float, float]:
 
 
 def write_csv(motion: Motion, path: str | Path, quat_order: str = "wxyz") -> None:
-    """Write the rows without a header; `quat_order` as the receiver expects it."""
+    """Write the rows, below a comment that names the columns; `quat_order` as the receiver expects it."""
     if quat_order not in QUAT_ORDERS:
         raise unknown_name("quaternion order", quat_order, QUAT_ORDERS)
     rows = motion.qpos.copy()
     if quat_order == "xyzw":
         rows[:, 3:7] = rows[:, [4, 5, 6, 3]]
-    np.savetxt(path, rows, delimiter=",", fmt="%.9g")
+    names = [*"xyz", *(f"q{part}" for part in quat_order), *motion.joint_names]
+    np.savetxt(path, rows, delimiter=",", fmt="%.9g", header=",".join(names), comments=f"{COMMENT} ", encoding="utf-8")
