@@ -51,7 +51,7 @@ def convert(
         body = _robot_of(motion, source).body
         robot = motion.robot
     if onto is not None:
-        motion = _baked(motion, body, source, onto, root_motion or "hips", say)
+        motion = _baked(motion, body, source, onto, scale, root_motion or "hips", say)
     elif isinstance(motion, Motion) and body is not None:
         motion, notes = match_joints(motion, body)
         for note in notes:
@@ -72,13 +72,19 @@ def _robot_of(motion: Motion, source: str) -> Robot:
 
 
 def _baked(
-    motion: Motion | SkeletonMotion, body: Body | None, source: str, onto: Path, root_motion: str, say: Say
+    motion: Motion | SkeletonMotion,
+    body: Body | None,
+    source: str,
+    onto: Path,
+    scale: float | None,
+    root_motion: str,
+    say: Say,
 ) -> SkeletonMotion:
     from retarget.bake import bake  # brings JAX
 
     if body is None or not isinstance(motion, Motion):
         raise InputError(f"{source} is the motion of a captured skeleton: --onto wants a robot's motion, retargeted or simulated")
-    target = read_motion_file(onto)
+    target = read_motion_file(onto, scale=scale)
     if not isinstance(target.motion, SkeletonMotion):
         raise InputError(f"--onto {onto}: a robot's motion, expected a captured skeleton (.bvh, .amc)")
     motion, notes = match_joints(motion, body)

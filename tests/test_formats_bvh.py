@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from motions.clips import demo_bvh
 from motions.errors import InputError
+from motions.formats import read_motion_file
 from motions.formats.bvh import read_bvh, write_bvh
 from motions.formats.units import Y_UP_TO_Z_UP
 from motions.rotations import quat_angle, quat_rotate
@@ -221,6 +223,13 @@ def test_an_unrecognised_unit_demands_a_scale(shared_data, tmp_path):
     assert read_bvh(path, scale=100.0).root_pos[0, 2] == pytest.approx(0.945, abs=0.001)
     chain = shared_data / "motions/bvh_parser_samples/fairmotion_sinusoidal.bvh"
     assert read_bvh(chain, scale=1.0).num_frames == 120
+
+
+def test_a_scale_that_makes_no_person_is_taken_and_said():
+    notes = {scale: read_motion_file(demo_bvh(), scale=scale).notes for scale in (0.01, 1.0)}
+    assert not any("as given" in note for note in notes[0.01])
+    assert any(note.startswith("scale 1 m per unit as given, by which the body measures 1") for note in notes[1.0])
+    assert any(note.endswith("from ankle to head: no person's size") for note in notes[1.0])
 
 
 @pytest.mark.parametrize("left_x", [10, -10])

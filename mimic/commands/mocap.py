@@ -79,13 +79,13 @@ class Convert:
     fps: float | None = None
     """Frame rate [Hz] of files that do not say."""
     scale: float | None = None
-    """Metres per unit of the file, where it cannot be recognised."""
+    """Metres per unit of the file, with --onto of that one, where it cannot be recognised."""
     format: Literal["whole_body_tracking"] | None = None
     """A format that shares its suffix with another."""
     out_quat_order: QuatOrder = "wxyz"
     """Quaternion order of a CSV that is written."""
     onto: Path | None = None
-    """Bake a robot's motion onto the skeleton of this file, with its joint names, offsets and rate."""
+    """Bake a robot's motion onto the skeleton of this file, with its joint names, offsets, unit and rate."""
     root_motion: Literal["hips", "root", "in_place"] | None = None
     """Of --onto: what carries the way through the world; default: hips."""
 

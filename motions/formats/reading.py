@@ -27,8 +27,9 @@ from motions.formats.positions import is_object_npy, read_positions, skeleton_fr
 from motions.formats.result import ReadResult, match_joints, require_si
 from motions.formats.robot_pickles import read_robot_pickle
 from motions.formats.text import check_file, read_json
+from motions.formats.units import given_scale_note
 from motions.formats.whole_body_tracking import read_wbt
-from motions.motion import Motion, load_motion, npz_keys
+from motions.motion import load_motion, npz_keys
 from motions.skeleton import SkeletonMotion
 
 if TYPE_CHECKING:
@@ -178,7 +179,9 @@ def read_motion_file(
         said = f"unknown suffix {suffix!r}" if suffix else "a name without suffix"
         raise InputError(f"{path}: {said}. Known motion files: {known}")
     result = FORMATS[suffix].read(path, Asked(robot, quat_order, fps, skeleton, scale, clip))
-    if robot is None or not isinstance(result.motion, Motion):
+    if isinstance(result.motion, SkeletonMotion):
+        return ReadResult(result.motion, (*result.notes, *(given_scale_note(result.motion, scale) if scale else ())))
+    if robot is None:
         return result
     motion, notes = match_joints(result.motion, robot)
     require_si(path, motion, robot)

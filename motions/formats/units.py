@@ -74,6 +74,14 @@ def unit_name(metres: float) -> str:
     return next((name for name, length in UNITS if abs(metres / length - 1.0) < 1e-3), f"a unit of {metres:.6g} m")
 
 
+def given_scale_note(motion: SkeletonMotion, scale: float) -> tuple[str, ...]:
+    """A sentence on a body that, with the `scale` that was given, has no person's height; none for one that has."""
+    height, how = body_height(RawAnimation(motion.skeleton, motion.root_pos, motion.local_quat, motion.translations))
+    if HEIGHT_M[0] <= height <= HEIGHT_M[1]:
+        return ()
+    return (f"scale {scale:g} m per unit as given, by which the body measures {height:.3g} m {how}: no person's size",)
+
+
 def guess_scale(raw: RawAnimation, path: object) -> tuple[float, str]:
     """Metres per file unit from the body's height, and a sentence that says so. Raises `InputError` if none fits."""
     height, how = body_height(raw)
