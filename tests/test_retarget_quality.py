@@ -1,6 +1,8 @@
 """The five percentages and the worst cases on motions made by hand, whose answers are known."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,7 +111,10 @@ def test_report_becomes_json_and_a_table(rig):
     assert report.to_dict()["name"] == "hand-made"
     table = quality_table([report, report]).splitlines()
     assert len(table) == 3
-    assert "fidelity" in table[0]
+    page = (Path(__file__).resolve().parents[1] / "docs" / "concepts" / "retargeting.md").read_text()
+    explained = [line.split("|")[1].strip().removesuffix(" %") for line in page.splitlines() if line.startswith("|")]
+    columns = [head.strip().removesuffix(" %") for head in re.split(r"  +", table[0].strip())]
+    assert [head for head in columns if head not in explained] == ["clip", "robot", "frames"]
 
 
 @pytest.mark.parametrize("name", shipped_clips())
