@@ -1,5 +1,6 @@
 """What the user names, found and read: robots, motion files of any format, shipped clips. Here motions are retargeted."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,7 @@ from retarget.curate import Tally, curate
 from retarget.mapping import load_map
 from retarget.propose import map_to_toml, propose_map
 
+FEW_ASSUMPTIONS = 2  # of a robot: said whole wherever it is used
 WORTH_SHARING = 1000  # files, a few seconds of reading: fewer are read by this process alone
 
 Say = Callable[[str], None]
@@ -271,8 +273,14 @@ def preset_clip(config: Config) -> str:
 
 
 def named_robot(name_or_path: str, say: Say) -> Robot:
-    """A robot by itself, where there is no training to configure; says what had to be assumed."""
-    return find_robot(replace(make_preset("g1"), robot=name_or_path), say)
+    """A robot by itself, where there is no training to configure; says what had to be assumed, or how much and who lists it."""
+    said: list[str] = []
+    robot = find_robot(replace(make_preset("g1"), robot=name_or_path), said.append)
+    if len(said) > FEW_ASSUMPTIONS:
+        said = [f"{robot.name}: {len(said)} things are assumed of it, mimic inspect {shlex.quote(name_or_path)} lists them"]
+    for line in said:
+        say(line)
+    return robot
 
 
 def robot_of_file(source: str | Path, name: str | None, say: Say) -> Robot:

@@ -20,6 +20,7 @@ import mimic.reporting
 from mimic.cli import COMMANDS
 from mimic.presets import PRESETS
 from mimic.progress import Progress
+from mimic.robots import load_robot
 from mimic.runs import open_run, read_metrics
 from mimic.stress import AXES
 from motions.clips import demo_bvh
@@ -234,6 +235,18 @@ def test_inspect_writes_a_spec_once(here: Path, tmp_path: Path, capsys: pytest.C
         assert call("inspect", path, "--spec", tmp_path / ("spec.json" if path.suffix == ".xml" else "new.toml")) == 2
         assert told in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["spec.toml"]
+
+
+def test_what_is_assumed_of_a_robot_is_listed_once_and_counted_later(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    robot = load_robot(str(here / "tiny.xml"))
+    save_motion(dataclasses.replace(tiny_motion(25), robot=robot.name), tmp_path / "sway.npz")
+    assert call("motions", "edit", tmp_path / "sway.npz", tmp_path / "cut.npz", "--robot", here / "tiny.xml") == 0
+    said = capsys.readouterr().err
+    assert f"tiny: {len(robot.assumptions)} things are assumed of it, mimic inspect {here / 'tiny.xml'} lists them" in said
+    assert robot.assumptions[1] not in said
+    line = refusal(capsys, "motions", "edit", tmp_path / "sway.npz", tmp_path / "again.npz", "--mirror")
+    assert "unknown robot 'tiny'" in line
+    assert "One of your own is given by its file: --robot FILE.toml" in line
 
 
 def test_retarget_copies_what_already_fits(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

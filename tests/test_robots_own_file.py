@@ -50,6 +50,7 @@ def test_derived_traits_of_a_plain_file(tmp_path: Path) -> None:
     assert np.all(robot.effort / robot.kp <= 1 + 1e-9)
     said = " ".join(robot.assumptions)
     for word in (
+        "named 'biped' after its file",
         "hinges are actuated",
         "without armature",
         "weight",

@@ -120,7 +120,9 @@ def _traits(source: Source, model: mujoco.MjModel) -> tuple[str, Traits]:
             traits = traits_from_toml(table, model, path.name)
             said = f"{source.mjcf.name} has the joints of the known robot {table['name']!r}, so {path.name} describes it"
             return table["name"], replace(traits, assumptions=(said, *traits.assumptions))
-    name = source.mjcf.stem
+    name, after = source.mjcf.stem, "file"
     if name in builtin_specs() or name.startswith("scene"):  # another robot's name, or a name that says nothing
-        name = f"{source.mjcf.resolve().parent.name}_{name}"
-    return name, derive_traits(model, source.mjcf)
+        name, after = f"{source.mjcf.resolve().parent.name}_{name}", "folder and file"
+    traits = derive_traits(model, source.mjcf)
+    said = f"named {name!r} after its {after}; in a spec it has a name of yours"
+    return name, replace(traits, assumptions=(said, *traits.assumptions))

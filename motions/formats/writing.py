@@ -40,8 +40,7 @@ def _own(motion: Motion, order: Order) -> Notes:
 
 def _csv(motion: Motion, order: Order) -> Notes:
     write_csv(motion, order.path, order.quat_order)
-    lost = f"{motion.fps:g} frames per second, joint names"
-    return (f"quaternions written {order.quat_order}; a CSV does not hold: {lost}",)
+    return (f"quaternions written {order.quat_order}; a CSV does not hold its rate, {motion.fps:g} Hz",)
 
 
 def _whole_body_tracking(motion: Motion, order: Order) -> Notes:
