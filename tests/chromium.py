@@ -44,7 +44,7 @@ class Browser:
         for option in (*OPTIONS, f"--user-data-dir={self._profile.name}", f"--window-size={size[0]},{size[1]}"):
             options.add_argument(option)
         self.downloads = Path(self._profile.name) / "downloads"
-        unasked = {"profile.default_content_setting_values.automatic_downloads": 1}  # a script's clicks are no hand's: it would ask
+        unasked = {"profile.default_content_setting_values.automatic_downloads": 1}  # of a script's clicks it would ask first
         options.add_experimental_option("prefs", unasked | {"download.default_directory": str(self.downloads)})
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         try:
