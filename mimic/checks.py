@@ -68,7 +68,7 @@ def _each(rule: Rule, *names: str) -> dict[str, Rule]:
 # Section to field to rule; "sigma_*" are all fields that begin so, unless a longer name fits. The value None fits every rule.
 RULES: dict[str, dict[str, Rule]] = {
     "": _each(COUNT, "cycles", "num_envs", "env_steps", "tracker_steps", "student_steps")
-    | {"weights": WEIGHTS, "evaluate_every_s": POSITIVE, "led_s": LED, "falls": NATURAL},
+    | {"weights": WEIGHTS, "evaluate_every_s": POSITIVE, "led_s": LED, "falls": NATURAL, "switches": NATURAL},
     "sim": _each(COUNT, "n_substeps", "iterations", "ls_iterations", "contacts_per_env", "constraints_per_env")
     | {"sim_dt": _least(1e-6), "friction": AMOUNT},
     "action": {"scale": POSITIVE},

@@ -22,7 +22,8 @@ from mimic.mdp.observations import observe
 from mimic.mdp.terminations import fallen
 from mimic.pipeline import exported
 from mimic.runs import Run, open_run
-from mimic.switches import BLEND_S, REST_S, counted, drawn_switches
+from mimic.switches import BLEND_S, REST_S, drawn_switches
+from mimic.switching import SEED, counted
 from motions.edit import switch
 from motions.errors import InputError
 from motions.kinematics import KinematicState, shifted, turned
@@ -127,8 +128,8 @@ class Composite:
             acted.append({"clip": member.motion.name, "at_s": done.steps * self.spec.ctrl_dt, "frame": begin, "promise": promise})
         return Alone(acted, (done.upright - 1) * self.spec.ctrl_dt, *done.whole())
 
-    def switches(self, count: int, *, seed: int = 0) -> dict[str, Any]:
-        """As `mimic.switches.measure_switches`: the same clips and moments, but the other clip's own policy takes over, where it
+    def switches(self, count: int, *, seed: int = SEED) -> dict[str, Any]:
+        """As `mimic.switching.measure_switches`: the same clips and moments, but the other clip's own policy takes over, where it
         promises most."""
         motions, rows = [member.motion for member in self.members], []
         for before, after, time_s in drawn_switches(motions, count, seed):

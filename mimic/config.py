@@ -220,9 +220,9 @@ class CurriculumConfig:
     """Decay per control step of the running mean of each tracking error; a reward's width shrinks to it, as KungfuBot's
     does with .999. None: widths stay as configured."""
     tolerance_falls: float | None = None
-    """It shrinks only while robots fall less often than this [1/s], by a running mean of the same decay: what falls early is
-    followed closely as long as it lasts, and would make the widths narrow before there is anything to be precise about. None:
-    always, as KungfuBot's does."""
+    """It shrinks only while robots fall less often than this [1/s], by a running mean over some hundred control steps: what falls
+    early is followed closely as long as it lasts, and would make the widths narrow before there is anything to be precise about.
+    None: always, as KungfuBot's does."""
     loose_bounds: float = 1.0
     """Factor on the bounds of termination at the start of the training ..."""
     tighten_share: float = 0.5
@@ -263,6 +263,9 @@ class Config:
     falls: int = 0
     """Beside the motions, so many clips that begin as the robot lies after a random fall and go on as the nearest of them:
     get-ups from wherever it lies. Needs sim.collisions all. 0: none."""
+    switches: int = 0
+    """Beside the motions, so many clips that go over from one of them to another, at moments drawn at random, as often practised
+    as all of these together: for a controller that is told which. 0: none."""
     poses: Literal["auto", "kept", "recomputed"] = "auto"
     """Body poses of the reference: kept for every frame, or recomputed from the joints at each look-up, which takes a third of
     the memory. auto: kept up to 256 MB, two hours of motion."""

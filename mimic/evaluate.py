@@ -24,6 +24,7 @@ from mimic.points import points_of, points_table
 from mimic.recovery import recovery_line
 from mimic.robots import Robot
 from mimic.strikes import measure_strikes, strikes
+from mimic.switches import spell_switches
 from motions.errors import InputError
 from motions.formats import write_motion_file
 from motions.motion import Motion, file_stem
@@ -51,6 +52,8 @@ class Evaluation:
     """Of a policy that reaches for points (`mimic.points`): as strikes."""
     recovery: Row | None = None
     """Of a policy that gets up (`mimic.recovery`)."""
+    switches: Row | None = None
+    """Of a policy that goes over from clip to clip (`mimic.switching`)."""
     n_env_steps: int | None = None
     """What the policy has learnt from, the runs it began with or learnt from included; None: not known."""
 
@@ -71,6 +74,8 @@ class Evaluation:
             report["points"], report["sim2sim"]["points"] = self.points
         if self.recovery is not None:
             report["recovery"] = self.recovery
+        if self.switches is not None:
+            report["switches"] = self.switches
         return report
 
 
@@ -171,6 +176,8 @@ def print_evaluation(evaluation: Evaluation, contacts: str, console: Console | N
         console.print(points_table(*evaluation.points))
     if evaluation.recovery is not None:
         console.print(recovery_line(evaluation.recovery))
+    if evaluation.switches is not None:
+        console.print(spell_switches(evaluation.switches))
     console.print(f"One control step of the policy takes {evaluation.step_ms:.2f} ms (median, one core, without the physics).")
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,8 @@ from mimic.report.kept import of_roaming, of_rollouts, write_kept
 from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
 from mimic.runs import EVALUATION, POLICY, Run, git_commit, practised
-from mimic.switches import measure_switches, spell_switches
+from mimic.switching import COUNT as SWITCHES
+from mimic.switching import measure_switches
 from mimic.tasks.symmetry import find_mirror
 from mimic.teacher import TaughtBy, at_nominal
 from motions.errors import InputError
@@ -109,10 +109,15 @@ def exported(run: Run, say: Callable[[str], None]) -> Policy:
 
 
 def evaluate_run(
-    run: Run, motions: Sequence[Motion] | None, say: Callable[[str], None], *, falls: int | None = None
+    run: Run,
+    motions: Sequence[Motion] | None,
+    say: Callable[[str], None],
+    *,
+    falls: int | None = None,
+    switches: int | None = None,
 ) -> Evaluation:
-    """Export the run's policy into its folder and measure that file by the whole-clip protocol; falls: how often it is also to
-    get up, None: only if it was trained to."""
+    """Export the run's policy into its folder and measure that file by the whole-clip protocol; falls, switches: how often it is
+    also to get up, and to go over from clip to clip, None: only if it was trained to."""
     policy, asked, all_collisions = exported(run, say), motions or run.asked, _all_collisions(run, say)
     if falls and all_collisions is None:
         raise InputError("falls are measured with all collisions on, and the robot's model is gone")
@@ -123,19 +128,14 @@ def evaluate_run(
         with waiting(f"letting it get up from {count} falls"):
             recovery = measure_recovery(policy, asked, all_collisions, count)
         evaluation = replace(evaluation, recovery=recovery)
+    count = (SWITCHES if run.config.switches and motions is None else 0) if switches is None else switches
+    if count:
+        with waiting(f"going over from clip to clip, {count} times"):
+            evaluation = replace(evaluation, switches=measure_switches(policy, asked, count))
     if motions is None:
         write_json(run.folder / EVALUATION, evaluation.to_json())
         write_kept(run.folder, of_rollouts(evaluation.clips, evaluation.rollouts))
     return evaluation
-
-
-def switch_run(run: Run, motions: Sequence[Motion] | None, count: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """`mimic.switches.measure_switches` of the run's policy; how many succeeded is said."""
-    policy = exported(run, say)
-    with waiting(f"going over from clip to clip, {count} times"):
-        found = measure_switches(policy, motions or run.asked, count)
-    say(spell_switches(found))
-    return found
 
 
 def made_physical(

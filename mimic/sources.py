@@ -13,6 +13,7 @@ from mimic.falls import with_falls
 from mimic.presets import make_preset
 from mimic.progress import waiting
 from mimic.robots import Robot, load_robot
+from mimic.switches import with_switches
 from motions.clips import demo_bvh
 from motions.cores import on_all_cores
 from motions.edit import led, repeat, repeat_captured
@@ -137,7 +138,20 @@ def motions_of(config: Config, robot: Robot, say: Say) -> tuple[Config, list[Mot
     if config.falls:
         config, risings = _fallen(config, motions, robot, say)
         motions, reports = motions + risings, reports + [None] * len(risings)
+    if config.switches:
+        config, ways = _switched(config, motions, robot, say)
+        motions, reports = motions + ways, reports + [None] * len(ways)
     return config, motions, reports
+
+
+def _switched(config: Config, motions: list[Motion], robot: Robot, say: Say) -> tuple[Config, list[Motion]]:
+    """The switches between the motions, as `config.switches` says, and `config` with weights: they have as much as the motions."""
+    ways = with_switches(motions, robot.body, config.switches, config.seed)
+    say(f"{len(ways)} switches from one clip to another, each a clip")
+    weights = config.weights or (1.0,) * len(motions)
+    theirs = sum(weight * motion.duration_s for weight, motion in zip(weights, motions, strict=True))
+    weight = theirs / sum(way.duration_s for way in ways)
+    return replace(config, weights=(*weights, *[weight] * len(ways))), ways
 
 
 def _fallen(config: Config, motions: list[Motion], robot: Robot, say: Say) -> tuple[Config, list[Motion]]:

@@ -15,8 +15,8 @@ from mimic.mdp.observations import IN_THE_WORLD
 from mimic.presets import PRESETS, make_preset
 
 SHARED = (
-    "robot", "motion", "weights", "led_s", "falls", "poses", "seed", "num_envs", "backend", "device", "devices", "save_every_s",
-    "evaluate_every_s", "sim", "log",
+    "robot", "motion", "weights", "led_s", "falls", "switches", "poses", "seed", "num_envs", "backend", "device", "devices",
+    "save_every_s", "evaluate_every_s", "sim", "log",
 )  # fmt: skip
 
 

@@ -9,9 +9,13 @@ from stick import stick_body, stick_walk
 from tiny import tiny_motion, tiny_robot
 from tiny_policy import CONFIG, still_policy
 
-from mimic.switches import measure_switches
+from mimic.presets import make_preset
+from mimic.sources import motions_of
+from mimic.switches import drawn_switches, with_switches
+from mimic.switching import SEED, measure_switches
 from motions.edit import switch
 from motions.errors import InputError
+from motions.motion import save_motion
 
 ROBOT = tiny_robot()
 
@@ -48,3 +52,36 @@ def test_switches_are_counted_by_their_end(tmp_path: Path):
     assert measure_switches(policy, [sway, up], 8) == found
     with pytest.raises(InputError, match="1 of 2 motions last"):
         measure_switches(policy, [sway, tiny_motion(31)], 2)
+
+
+def test_switches_are_clips_beside_those_asked_for(tmp_path: Path):
+    """Each has half a second of the one before, as it is, and from the blend on the pace of the other; together they weigh as
+    much as what was asked for."""
+    sway = tiny_motion(181)
+    other = replace(sway, name="other", qpos=sway.qpos[::-1].copy())
+    for motion in (sway, other):
+        save_motion(motion, tmp_path / f"{motion.name}.npz")
+    files = tuple(str(tmp_path / f"{motion.name}.npz") for motion in (sway, other))
+    config = replace(make_preset("humanoid"), motion=files, weights=(2.0, 1.0), switches=3, seed=3)
+    found, motions, reports = motions_of(config, ROBOT, lambda _: None)
+    drawn = list(drawn_switches(motions[:2], 3, 3))
+    assert [motion.name for motion in motions[2:]] == [f"{a.name}_to_{b.name}_{i}" for i, (a, b, _) in enumerate(drawn)]
+    assert len(reports) == len(found.weights) == 5
+    assert found.weights[:2] == (2.0, 1.0)
+    theirs = sum(weight * motion.duration_s for weight, motion in zip(found.weights[2:], motions[2:], strict=True))
+    assert theirs == pytest.approx(2.0 * sway.duration_s + other.duration_s)
+    for motion, (before, after, time_s) in zip(motions[2:], drawn, strict=True):
+        first = round(max(time_s - 0.5, 0.0) * before.fps)
+        until = round(time_s * before.fps) - first
+        np.testing.assert_allclose(motion.qpos[:until, 7:], before.qpos[first : first + until, 7:], atol=1e-9)
+        tail = motion.qpos[-60:, 7:]
+        assert min(np.abs(after.qpos[i : i + 60, 7:] - tail).max() for i in range(after.num_frames - 59)) < 1e-9
+        assert motion.duration_s <= 0.5 + 0.3 + 1.5 + 1e-6
+
+
+def test_what_is_measured_was_not_practised():
+    sway = tiny_motion(181)
+    other = replace(sway, name="other")
+    practised, measured = ([time_s for *_, time_s in drawn_switches([sway, other], 8, seed)] for seed in (0, SEED))
+    assert not set(practised) & set(measured)
+    assert len(with_switches([sway, other], ROBOT.body, 8, 0)) == 8

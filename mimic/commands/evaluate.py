@@ -29,8 +29,9 @@ class Evaluate(FileOptions):
     """Run each clip's left-right mirror image too, and say how far the errors are apart."""
     json: Path | None = None
     """Write the numbers to this file too."""
-    switches: int = 0
-    """Also go over from one clip to another so many times, at moments drawn at random."""
+    switches: int | None = None
+    """Also go over from one clip to another so many times, at moments drawn at random; by default 64 of a policy that was
+    trained with some, by its own clips."""
     falls: int | None = None
     """Also let it get up from so many random falls; by default 64 of a policy that was trained with some, by
     its own clips."""
@@ -64,16 +65,11 @@ class Evaluate(FileOptions):
         if self.mirror:
             motions = list(motions or run.asked)
             motions += [edit.mirror(motion, run.robot.body) for motion in motions]
-        evaluation = evaluate_run(run, motions, say, falls=self.falls)
+        evaluation = evaluate_run(run, motions, say, falls=self.falls, switches=self.switches)
         print_evaluation(evaluation, run.config.sim.collisions)
         if self.mirror:
             print_mirrored(evaluation)
-        switched = {}
-        if self.switches:
-            from mimic.pipeline import switch_run
-
-            switched = {"switches": switch_run(run, motions, self.switches, say)}
-        write_json(self.json, evaluation.to_json() | switched)
+        write_json(self.json, evaluation.to_json())
         if self.save_motion is not None:
             save_simulated(evaluation, run.robot, 1.0 / run.config.sim.ctrl_dt, self.save_motion, say)
         return 0

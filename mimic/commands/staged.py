@@ -81,7 +81,7 @@ def _require_same(stage: "Stage", found: Config) -> None:
     from mimic.runs import RESUMABLE_OF_SIM, differences
     from mimic.teacher import SHARED
 
-    identity = (*SHARED, "led_s", "falls", "seed", "num_envs", "observation", "network")
+    identity = (*SHARED, "led_s", "falls", "switches", "seed", "num_envs", "observation", "network")
     ours, theirs = ({name: to_dict(config)[name] for name in identity} for config in (stage.config, found))
     found_lines = differences(ours, theirs, whose=str(stage.folder))
     lines = [line for name, line in found_lines if name.removeprefix("sim.") not in RESUMABLE_OF_SIM]

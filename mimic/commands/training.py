@@ -181,7 +181,7 @@ class Train(Training):
             return create_run(folder, config, robot, motions, asked=asked, targets=targets, overwrite=self.overwrite), None
         config, motions, reports = motions_of(config, robot, say)
         require_all_shown(self.styles or config.goal.styles, [motion.name for motion in motions])
-        asked = tuple(motions[: len(motions) - config.falls])
+        asked = tuple(motions[: len(motions) - config.falls - config.switches])
         run = create_run(folder, config, robot, tuple(motions), asked=asked, overwrite=self.overwrite)
         return run, reports[0].to_dict() if reports[0] is not None else None
 

@@ -12,7 +12,7 @@ from motions.kinematics import KinematicState
 from motions.rotations import Array, quat_angle
 
 TERMS = ("anchor_pos", "anchor_ori", "body_pos", "body_ori", "body_linvel", "body_angvel")  # E of them, in this order
-FALLS_AT_FIRST = 1.0  # [1/s], so that a lucky first rollout narrows nothing
+FALLS_AT_FIRST, FALLS_DECAY = 1.0, 0.99  # [1/s] and per control step: a rollout or two without a fall are luck
 
 
 class Tolerance(NamedTuple):
@@ -62,16 +62,15 @@ def init_tolerance(config: RewardConfig) -> Tolerance:
 
 def update_tolerance(tolerance: Tolerance, errors: Array, falls: Array, decay: float, most_falls: float | None) -> Tolerance:
     """Let the widths follow what is reached, control step by control step: errors (T, E) and falls (T,) [1/s], means over
-    environments. Only while falls average less than `most_falls`, where that is given.
+    environments. Only while falls average less than `most_falls` over the last hundred or so, where that is given.
 
     ehat <- decay ehat + (1 - decay) e, sigma^2 <- min(sigma^2, ehat): wide while tracking is bad, never wider again.
     (KungfuBot, with the squared error for its x)
     """
 
     def one_step(now: Tolerance, seen: tuple[Array, Array]) -> tuple[Tolerance, None]:
-        mean_sq, mean_falls = (
-            decay * mean + (1.0 - decay) * value for mean, value in zip((now.mean_sq, now.falls), seen, strict=True)
-        )
+        mean_sq = decay * now.mean_sq + (1.0 - decay) * seen[0]
+        mean_falls = FALLS_DECAY * now.falls + (1.0 - FALLS_DECAY) * seen[1]
         few = True if most_falls is None else mean_falls < most_falls
         return Tolerance(jnp.where(few, jnp.minimum(now.width_sq, mean_sq), now.width_sq), mean_sq, mean_falls), None
 

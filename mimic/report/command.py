@@ -18,7 +18,7 @@ def command_of(config: Config, folder: Path) -> str:
     base = make_preset(config.preset) if config.preset in PRESETS else Config()
     if config.init_from == str(folder_of(folder, "student")):  # the last of three stages: the first command makes them all
         config = replace(config, begin="tracker", init_from=None)
-    if config.falls or config.led_s:  # each clip that was made of those asked for has one, too
+    if config.falls or config.led_s or config.switches:  # each clip that was made of those asked for has one, too
         config = replace(config, weights=())
     if config.teacher is not None:
         words = ["mimic", "distill", config.teacher, "--preset", config.preset]

@@ -74,6 +74,9 @@ def _tracks(report: RunReport) -> tuple[str, str, str]:
     if "recovery" in evaluation:
         recovery = evaluation["recovery"]
         lines.append(f"gets up from {percent(recovery['recovered'])} of {len(recovery['falls'])} random falls")
+    if "switches" in evaluation:
+        switches = evaluation["switches"]
+        lines.append(f"{percent(switches['succeeded'])} of {len(switches['switches'])} switches from one clip to another succeed")
     return "Does it track?", f"{done} of {len(rows)} clips completed", _lines(*lines)
 
 
