@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimic.arguments import paper
-from mimic.deepmimic import normalized_return
+from mimic.deepmimic import imitation_reward, normalized_return, released_reward
 from mimic.deploy.sim2sim import Policy, Rollout, rollout
 from mimic.deploy.simulation import OTHER_SIMULATOR, other_simulator
 from mimic.metrics import METRICS, SUCCESS_DISTANCE_M, clip_metrics, mean_metrics
@@ -27,6 +27,7 @@ from mimic.strikes import measure_strikes, strikes
 from mimic.switches import spell_switches
 from motions.errors import InputError
 from motions.formats import write_motion_file
+from motions.kinematics import KinematicState
 from motions.motion import Motion, file_stem
 
 Row = dict[str, Any]
@@ -84,9 +85,9 @@ def _summary(rows: list[Row]) -> dict[str, Any]:
 
 
 def evaluate_policy(
-    policy: Policy, motions: Sequence[Motion] | None = None, *, all_collisions: mujoco.MjModel | None = None
+    policy: Policy, motions: Sequence[Motion] | None = None, *, all_collisions: mujoco.MjModel | None = None, cycles: int = 1
 ) -> Evaluation:
-    """Run `policy` over `motions` (its own clip by default), as trained and in another simulator.
+    """Run `policy` over `motions` (its own clip by default) of so many cycles, as trained and in another simulator.
 
     `all_collisions`: the robot's model with all its contacts on, for the second set of results.
     """
@@ -100,7 +101,7 @@ def evaluate_policy(
         return [measure_strikes(policy, motion, model) for motion in motions]
 
     def measured(runs: list[Rollout]) -> list[Row]:
-        return [measure(policy, run) for run in runs]
+        return [measure(policy, run, cycles) for run in runs]
 
     def pointed(runs: list[Rollout]) -> list[Row]:
         return [row for run in runs if (row := points_of(policy, run))]
@@ -119,8 +120,8 @@ def evaluate_policy(
     )
 
 
-def measure(policy: Policy, run: Rollout) -> Row:
-    """The row of one run; nr, nr_in_place: DeepMimic's normalized return."""
+def measure(policy: Policy, run: Rollout, cycles: int = 1) -> Row:
+    """The row of one run, on a clip of so many cycles; nr, nr_released: DeepMimic's normalized return (`mimic.deepmimic`)."""
     spec = policy.spec
     row = clip_metrics(
         run.name,
@@ -131,9 +132,13 @@ def measure(policy: Policy, run: Rollout) -> Row:
         end_effectors=spec.end_effector_indices,
         termination=spec.termination,
     )
-    ended = run.frames, row["completed_frames"], run.states, run.reference, spec.end_effector_indices
-    returns = {"nr": False, "nr_in_place": True}
-    return row | {name: normalized_return(policy.body, *ended, in_place=in_place) for name, in_place in returns.items()}
+    done, aim = (KinematicState(*(column[: row["completed_frames"]] for column in part)) for part in (run.states, run.reference))
+    followed = policy.body, done, aim, spec.end_effector_indices
+    rewards = {
+        "nr": imitation_reward(*followed),
+        "nr_released": released_reward(*followed, dt=spec.ctrl_dt, cycle=run.frames / cycles),
+    }
+    return row | {name: normalized_return(reward, run.frames) for name, reward in rewards.items()}
 
 
 def simulated_motion(name: str, qpos: np.ndarray, robot: str, joint_names: tuple[str, ...], fps: float) -> Motion:

@@ -145,7 +145,7 @@ def motions_of(config: Config, robot: Robot, say: Say) -> tuple[Config, list[Mot
 
 
 def _switched(config: Config, motions: list[Motion], robot: Robot, say: Say) -> tuple[Config, list[Motion]]:
-    """The switches between the motions, as `config.switches` says, and `config` with weights: they have as much as the motions."""
+    """The switches between the motions, as `config.switches` says, and `config` with weights: theirs are as much."""
     ways = with_switches(motions, robot.body, config.switches, config.seed)
     say(f"{len(ways)} switches from one clip to another, each a clip")
     weights = config.weights or (1.0,) * len(motions)

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from tiny import tiny_motion, tiny_robot
 
 from mimic.config import HEIGHT_RULE
-from mimic.deepmimic import imitation_reward, normalized_return
+from mimic.deepmimic import imitation_reward, normalized_return, released_reward
 from mimic.metrics import clip_metrics
 from mimic.robots import load_robot
 from motions.kinematics import KinematicState, kinematic_state
@@ -55,43 +55,75 @@ def test_the_reward_is_the_papers_equation():
     np.testing.assert_allclose(imitation_reward(HUMANOID.body, theirs, theirs, ENDS), 1.0, atol=1e-6)
 
 
-def test_in_place_a_way_off_the_clip_costs_nothing_and_height_does():
-    ours, theirs = states(0, 0.05), states(1, 0.05)
+def released(state: KinematicState, reference: KinematicState, cycle: float = 100.0) -> np.ndarray:
+    return released_reward(HUMANOID.body, state, reference, ENDS, 0.02, cycle)
+
+
+def test_the_other_is_the_released_codes():
+    """By MuJoCo's own poses, term by term; the centre of mass flows by central differences."""
+    model, ours, theirs = HUMANOID.model, states(0, 0.05), states(1, 0.05)
+    found, centres, terms = released(ours, theirs), [], []
+    for f in range(4):
+        a, b = mujoco.MjData(model), mujoco.MjData(model)
+        seen = []
+        for data, state in ((a, ours), (b, theirs)):
+            data.qpos = state.qpos[f]
+            mujoco.mj_fwdPosition(model, data)
+            heading = Rotation.from_quat(data.xquat[1], scalar_first=True).as_matrix()[:2, 0]
+            back = Rotation.from_euler("z", -np.arctan2(heading[1], heading[0]))
+            seen.append([back.apply(state.xpos[f, e] - state.qpos[f, :3] * [1, 1, 0]) for e in ENDS])
+        centres.append((a.subtree_com[1].copy(), b.subtree_com[1].copy()))
+        pose = sum((relative(a, i).inv() * relative(b, i)).magnitude() ** 2 for i in range(1, model.nbody))
+        spin = np.sum((ours.qvel[f, 3:] - theirs.qvel[f, 3:]) ** 2)
+        place = ours.qpos[f, :3] - theirs.qpos[f, :3]
+        place[:2] -= (ours.qpos[0] - theirs.qpos[0])[:2]  # brought together in the first frame
+        spins = [Rotation.from_quat(x.qpos[f, 3:7], scalar_first=True).apply(x.qvel[f, 3:6]) for x in (ours, theirs)]
+        root = (
+            np.sum(place**2)
+            + 0.1 * (relative(a, 1).inv() * relative(b, 1)).magnitude() ** 2
+            + 0.01 * np.sum((ours.qvel[f, :3] - theirs.qvel[f, :3]) ** 2)
+            + 0.001 * np.sum((spins[0] - spins[1]) ** 2)
+        )
+        terms.append((2 / 15 * pose, 0.1 / 15 * spin, 10 * np.sum(np.subtract(*seen) ** 2), 5 * root))
+    flows = [np.gradient(np.array(one), 0.02, axis=0) for one in zip(*centres, strict=True)]
+    flow = np.sum((flows[0] - flows[1]) ** 2, axis=-1)
+    expected = [np.dot([0.5, 0.05, 0.15, 0.2, 0.1], np.exp(-np.array([*t, c]))) for t, c in zip(terms, flow, strict=True)]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert (found < 0.95).all()
+    np.testing.assert_allclose(released(theirs, theirs), 1.0, atol=1e-6)
+
+
+def test_a_way_over_the_ground_counts_within_a_cycle_only():
+    """Half a metre aside from the third frame on: all is as it was in a cycle that begins there; height always counts."""
+    ours = states(0, 0.05)
 
     def moved(shift: tuple[float, float, float]) -> KinematicState:
         qpos = ours.qpos.copy()
-        qpos[:, :3] += shift
-        return kinematic_state(HUMANOID.body, qpos, ours.qvel, TRACKED)
+        qpos[2:, :3] += shift
+        found = kinematic_state(HUMANOID.body, qpos, ours.qvel, TRACKED)
+        return found
 
-    def reward(state: KinematicState, in_place: bool = True) -> np.ndarray:
-        return imitation_reward(HUMANOID.body, state, theirs, ENDS, in_place=in_place)
+    def place(state: KinematicState, cycle: float) -> np.ndarray:
+        """What is earned but by the centre's flow, which feels the step."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mimic.deepmimic._centre_velocity", lambda body, state, dt: np.zeros((4, 3)))
+            return released(state, ours, cycle)
 
-    np.testing.assert_allclose(reward(moved((2.0, -1.0, 0.0))), reward(ours), atol=1e-6)
-    assert (reward(moved((2.0, -1.0, 0.0)), in_place=False) < reward(ours, in_place=False) - 0.05).all()
-    assert (reward(moved((0.0, 0.0, 0.2))) < reward(ours) - 0.01).all()
-
-
-def test_in_place_the_heading_is_each_ones_own():
-    """Turned on the spot, only the root's rotation is off."""
-    ours, turn = states(0, 0.05), Rotation.from_euler("z", 0.4)
-    qpos = ours.qpos.copy()
-    qpos[:, :3], qpos[:, 3:7] = (
-        turn.apply(qpos[:, :3]),
-        (turn * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)).as_quat(scalar_first=True),
-    )
-    turned = kinematic_state(HUMANOID.body, qpos, ours.qvel, TRACKED)
-    found = imitation_reward(HUMANOID.body, turned, ours, ENDS, in_place=True)
-    np.testing.assert_allclose(found, 0.65 * np.exp(-2 * 0.4**2) + 0.35, atol=1e-5)
+    aside, above = moved((0.3, -0.4, 0.0)), moved((0.0, 0.0, 0.5))
+    np.testing.assert_allclose(place(aside, 4), [1, 1, *[0.8 + 0.2 * np.exp(-5 * 0.25)] * 2], atol=1e-6)
+    np.testing.assert_allclose(place(aside, 2), 1.0, atol=1e-6)
+    np.testing.assert_allclose(place(aside, 4 / 3), 1.0, atol=1e-6)  # the second of three begins with the third frame
+    assert (place(above, 2)[2:] < 0.85).all()
 
 
 def test_nothing_is_earned_after_a_fall_nor_after_the_end():
     robot, motion = tiny_robot(), tiny_motion(51, 50.0)
     clip = kinematic_state(robot.body, motion.qpos, np.zeros((51, 10)), robot.body.body_ids(robot.tracked_bodies))
-    assert normalized_return(robot.body, 51, 51, clip, clip, (3, 4)) == pytest.approx(1.0)
-    assert normalized_return(robot.body, 102, 51, clip, clip, (3, 4)) == pytest.approx(0.5)
+    perfect = imitation_reward(robot.body, clip, clip, (3, 4))
+    assert normalized_return(perfect, 51) == pytest.approx(1.0)
+    assert normalized_return(perfect, 102) == pytest.approx(0.5)
     sunk = clip._replace(xpos=clip.xpos.copy())
     sunk.xpos[17:, 0, 2] -= 0.5
     whole = imitation_reward(robot.body, sunk, clip, (3, 4))
     row = clip_metrics("sunk", 51, sunk, clip, anchor=0, end_effectors=(3, 4), termination=HEIGHT_RULE)
-    found = normalized_return(robot.body, 51, row["completed_frames"], sunk, clip, (3, 4))
-    assert found == pytest.approx(whole[:17].sum() / 51)
+    assert normalized_return(whole[: row["completed_frames"]], 51) == pytest.approx(whole[:17].sum() / 51)

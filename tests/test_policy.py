@@ -115,7 +115,7 @@ def test_it_does_what_the_policy_does_in_simulation(history: int, tmp_path: Path
     np.testing.assert_allclose(asked, run.targets, atol=1e-4)
     expected = measure(policy, run)
     assert expected["success_height"] == 1
-    del expected["nr"], expected["nr_in_place"]  # a rehearsal has no use for them
+    del expected["nr"], expected["nr_released"]  # a rehearsal has no use for them
     assert robot.rows[0] == pytest.approx(expected, abs=0.05)
 
 

@@ -56,7 +56,7 @@ class Evaluate(FileOptions):
         if others:
             return self.composite()
         run = open_run(first)
-        motions = None
+        motions, cycles = None, self.cycles if self.motion else run.config.cycles
         if self.motion:
             files, _ = clips_of(self.motion, run.robot, say, split="held_out")
             motions, _ = read_motions(files, run.robot, say, **self.of_files)
@@ -65,7 +65,7 @@ class Evaluate(FileOptions):
         if self.mirror:
             motions = list(motions or run.asked)
             motions += [edit.mirror(motion, run.robot.body) for motion in motions]
-        evaluation = evaluate_run(run, motions, say, falls=self.falls, switches=self.switches)
+        evaluation = evaluate_run(run, motions, say, cycles=cycles, falls=self.falls, switches=self.switches)
         print_evaluation(evaluation, run.config.sim.collisions)
         if self.mirror:
             print_mirrored(evaluation)
