@@ -1,7 +1,8 @@
 """Rotations: unit quaternions **wxyz**, rotation vectors [rad], 6D rotations, headings about world z.
 
 Every function takes any leading batch axes and works on numpy and JAX arrays alike, returning the
-kind it was given. All rotations are active and map child-frame vectors to the parent frame.
+kind it was given. All rotations are active and map child-frame vectors to the parent frame. Where an array's own namespace has
+a function of the same name, that is taken (`mimic.deploy.recorded`: as few operators as can be).
 """
 
 from types import ModuleType
@@ -25,6 +26,8 @@ def namespace(*arrays: Array) -> ModuleType:
 def quat_mul(a: Array, b: Array) -> Array:
     """Hamilton product `a b` (first rotate by b, then by a); (..., 4)."""
     xp = namespace(a, b)
+    if hasattr(xp, "quat_mul"):
+        return xp.quat_mul(a, b)
     aw, ax, ay, az = (a[..., i] for i in range(4))
     bw, bx, by, bz = (b[..., i] for i in range(4))
     return xp.stack(
@@ -52,6 +55,8 @@ def quat_normalize(q: Array) -> Array:
 def quat_rotate(q: Array, v: Array) -> Array:
     """Rotate vectors `v` (..., 3) by `q` (..., 4): v + 2 w (u x v) + 2 u x (u x v)."""
     xp = namespace(q, v)
+    if hasattr(xp, "quat_rotate"):
+        return xp.quat_rotate(q, v)
     u, w = q[..., 1:], q[..., :1]
     t = 2.0 * xp.cross(u, v)
     return v + w * t + xp.cross(u, t)
@@ -105,6 +110,8 @@ def quat_from_axis_angle(axis: Array, angle: Array) -> Array:
 def quat_to_matrix(q: Array) -> Array:
     """Rotation matrix (..., 3, 3)."""
     xp = namespace(q)
+    if hasattr(xp, "quat_to_matrix"):
+        return xp.quat_to_matrix(q)
     w, x, y, z = (q[..., i] for i in range(4))
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],

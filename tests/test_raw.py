@@ -187,7 +187,8 @@ def test_file_suits_old_runtimes():
 
 ROTATIONS = {
     "quat_log": ((5, 4),), "quat_exp": ((5, 3),), "yaw_quat": ((5, 4),),
-    "quat_to_rot6d": ((2, 5, 4),), "quat_mul": ((4,), (3, 4)), "quat_rotate": ((1, 4), (6, 3)), "slerp": ((5, 4), (5, 4), (5,)),
+    "quat_to_rot6d": ((2, 5, 4),), "quat_mul": ((4,), (3, 4)), "quat_to_matrix": ((2, 4),),
+    "quat_rotate": ((1, 4), (6, 3)), "slerp": ((5, 4), (5, 4), (5,)),
 }  # fmt: skip
 
 
@@ -209,6 +210,15 @@ def run_recorded(function, *values: np.ndarray) -> np.ndarray:
     writer.write(result, "y")
     feed = dict(zip(inputs, values))
     return session_of(assemble(writer.graph, inputs, {"y": result}, {})).run(None, feed)[0]
+
+
+@pytest.mark.parametrize(("name", "most"), [("quat_mul", 6), ("quat_rotate", 10)])
+def test_a_rotation_is_few_operators(name: str, most: int):
+    """Each costs a small network's robot a microsecond: what is written out by components would have forty."""
+    sizes = {"quat_mul": 4, "quat_rotate": 3}
+    writer = recorded.GraphWriter()
+    writer.write(getattr(rotations, name)(recorded.argument("a", (4,)), recorded.argument("b", (sizes[name],))), "y")
+    assert 1 < len(writer.graph.node) <= most
 
 
 INDEXED = {

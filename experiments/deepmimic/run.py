@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from experiments.rows import Row, bold, commit_of, cycled, main, markdown, mimic, trained
 
-ENV_STEPS = 2_000_000
+ENV_STEPS = 6_000_000
 
 
 class Skill(NamedTuple):

@@ -88,7 +88,7 @@ class Controller:
         self._to_ours = self._to_robots = np.arange(len(self.joint_names))
         self.state, self.reason, self.frame, self._mode = State.WAIT, "no measurement yet", 0, State.BLEND  # HOLD returns to it
         self._now = self._seen_time = self._seen_received = math.nan
-        self._mode_s, self._held_s, self._told = 0.0, 0.0, State.WAIT  # told: the state of the last command
+        self._mode_s, self._held_s, self._told, self._sample = 0.0, 0.0, State.WAIT, None  # told: the state of the last command
         self._bound(f32(spec["default_joints"]))
         still = {name: f32(np.zeros(size or len(self._kp))) for name, (size, _) in FIELDS.items()}
         self._begin_policy(still)
@@ -120,7 +120,7 @@ class Controller:
     def step(self, now: float, sample: Mapping[str, Any] | None) -> Command:
         """The command of this control step. Raises nothing. now [s]: any monotonic clock. sample: the newest, seen before or not:
         the `FIELDS` it `needs`, joints in the robot's order; "time" [s] by the robot's clock, "received" [s] by that of `now`."""
-        gap = self.ctrl_dt if math.isnan(self._now) else now - self._now
+        gap, self._sample = self.ctrl_dt if math.isnan(self._now) else now - self._now, sample
         fault = "" if 0 < gap < math.inf else f"the runtime's clock went from {self._now:g} to {now:g} s"
         gap, longest = self.ctrl_dt if fault else gap, self.safety.hold_s + self.ctrl_dt
         if gap > longest and State.WAIT < self.state < State.DAMP:
@@ -141,13 +141,14 @@ class Controller:
                     self._change(State.HOLD, str(error))
                 elif self._held_s >= self.safety.hold_s:
                     self.stop(f"{error}; held for {self._held_s:.2f} s")
-        active, robots, self._told = State.WAIT < self.state < State.DAMP, self._to_robots, self.state
+        active, self._told = State.WAIT < self.state < State.DAMP, self.state
         parts = self._target, self._kp * active, self._kd * (active or self.state is State.DAMP), self._torque * active
-        return Command(self.state, self.reason, self.frame, *(part[robots] for part in parts))
+        return Command(self.state, self.reason, self.frame, *(part[self._to_robots] for part in parts))
 
     def warm(self) -> None:
         """Do the last step's work again, for nothing: a step right behind it finds code and weights in the processor's caches."""
         self._infer(self._last)
+        self._measured(self._now, self._sample, "")
 
     def stop(self, reason: str) -> None:
         """Damp, then no torque."""
@@ -188,8 +189,7 @@ class Controller:
 
     def _control(self, values: dict[str, np.ndarray]) -> None:
         joint_pos = values["joint_pos"]
-        beyond = np.maximum(self._lower - joint_pos, joint_pos - self._upper)
-        worst = int(np.argmax(beyond))
+        worst = int(np.argmax(beyond := np.maximum(self._lower - joint_pos, joint_pos - self._upper)))
         if beyond[worst] > self.safety.limit_margin:
             return self.stop(f"{self.joint_names[worst]} is at {joint_pos[worst]:.3f} rad, {beyond[worst]:.3f} beyond its limit")
         if self.state is State.WAIT:
@@ -250,8 +250,8 @@ class Controller:
         self._last, given = values, values | {"root_quat": multiply(self._turn, values["root_quat"])}
         given |= {name: rotate(self._turn, values[name]) for name in ESTIMATED if name in values}
         given |= {"root_pos": given["root_pos"] + self._shift} if "root_pos" in given else {}
-        given |= {"last_action": self._action, "history": self._history}
-        given |= {"first": np.array(self._first), "frame": np.array(self.frame, np.int64)}
+        given |= {"last_action": self._action, "history": self._history, "first": np.array(self._first)}
+        given["frame"] = np.array(self.frame, np.int64)
         return dict(zip(self._outputs, map(f32, self._session.run(None, {name: given[name] for name in self._inputs}))))
 
     def _anchor(self, values: dict[str, np.ndarray]) -> np.ndarray:
