@@ -32,7 +32,7 @@ from mimic.progress import waiting
 from mimic.robots import Robot
 from mimic.runs import Run, code, keep_config, truncate_metrics
 from mimic.sim.buffers import shortage
-from mimic.sim.physics import choose_backend, make_physics
+from mimic.sim.physics import choose_backend, doubt, make_physics
 from mimic.tasks.tracking import Tracking
 from mimic.teacher import load_teacher
 from mimic.warm_start import warm_start
@@ -143,8 +143,9 @@ def _train(run: Run, say: Callable[[str], None], stage: str) -> TrainResult:
     first = jax.local_devices(backend=mesh.devices.flat[0].platform)[0]
     with jax.default_device(first):
         task = make_task(config, run.robot, run.motions, backend, mesh.size, run.targets)
-    if task.goals is not None and task.goals.doubt:
-        say(task.goals.doubt)
+    for words in (doubt(backend, config.sim), None if task.goals is None else task.goals.doubt):
+        if words:
+            say(words)
 
     def learner(config: Config) -> Learner:
         with jax.default_device(first):

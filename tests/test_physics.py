@@ -8,7 +8,7 @@ from tiny import tiny_robot
 
 from mimic.config import SimConfig
 from mimic.sim.native import NativePhysics
-from mimic.sim.physics import choose_backend, make_physics
+from mimic.sim.physics import choose_backend, doubt, make_physics
 from motions.errors import InputError
 
 ON_CPU = pytest.mark.skipif(jax.default_backend() != "cpu", reason="this machine has an accelerator")
@@ -89,3 +89,9 @@ def test_engines_by_name():
     assert type(make_physics(robot, "mjx-jax", SimConfig(), 8)).__name__ == "MjxPhysics"
     with pytest.raises(InputError, match="unknown backend 'bullet'"):
         make_physics(robot, "bullet", SimConfig(), 8)
+
+
+def test_what_will_be_slow_is_said():
+    assert "sim.collisions is self" in (doubt("mjx-jax", SimConfig(collisions="self")) or "")
+    assert doubt("mjx-jax", SimConfig(collisions="feet")) is None
+    assert doubt("native", SimConfig(collisions="all")) is None

@@ -149,3 +149,13 @@ def choose_backend(backend: str | None, device: str) -> tuple[str, str]:
     if backend == "mjx-warp" and not has_warp:
         raise InputError("backend mjx-warp needs the package warp-lang: pip install 'mimic-mjx[cuda]', or use --backend mjx-jax")
     return backend, platform
+
+
+def doubt(backend: str, sim: SimConfig) -> str | None:
+    """What is said of a choice that will be slow; None of any other."""
+    if backend != "mjx-jax" or sim.collisions == "feet":
+        return None
+    return (
+        f"sim.collisions is {sim.collisions}, and mjx-jax makes room for every pair of geoms that may ever touch: "
+        "--sim.collisions feet is much faster there"
+    )
