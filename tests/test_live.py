@@ -14,8 +14,12 @@ from mimic.deploy.sim2sim import Policy, rollout
 from mimic.live.session import DOWN_S, Session
 from mimic.metrics import body_error
 from mimic.perturb import Perturbation
+from mimic.switches import BLEND_S, REST_S
+from motions.edit import switch
+from motions.motion import resample
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
+HISTORY = replace(FOLLOWING, observation=ObservationConfig(actor=("command", "joint_errors"), history=3))
 STRIKE = replace(
     FOLLOWING, goal=GoalConfig(kind="strike", distance=(0.1, 0.2), height=(0.2, 0.4)),
     observation=ObservationConfig(actor=("command", "joint_errors", "strike")),
@@ -35,6 +39,45 @@ def test_alone_it_does_what_a_rollout_does_and_begins_anew(tmp_path: Path):
     session.advance()
     assert session.frame == 0
     np.testing.assert_allclose(session.state.qpos[0], run.states.qpos[0], atol=1e-6)
+
+
+def test_told_to_it_goes_over_to_another_clip_as_a_rollout_of_both_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    policy, pasts, apart = still_policy(tmp_path, HISTORY), [], []
+    seen = Policy.observation
+    monkeypatch.setattr(Policy, "observation", lambda *given: pasts.append(given[5]) or seen(*given))
+    other = replace(tiny_motion(241), name="other", qpos=tiny_motion(241).qpos[::-1].copy())
+    session = Session(policy, clips=[MOTION, other])
+    for _ in range(20):
+        session.advance()
+    session.do("other")
+    over = switch(policy.motion, resample(other, 50.0), 0.4, policy.body, rest_s=REST_S, blend_s=BLEND_S)
+    run = rollout(policy, over)
+    pasts.clear()
+    for step in range(21, run.frames):
+        session.advance()
+        assert session.frame == step
+        np.testing.assert_allclose(session.reference.qpos[0], run.reference.qpos[step], atol=1e-6)
+        apart.append(float(np.abs(session.state.qpos[0] - run.states.qpos[step]).max()))
+    assert max(apart[:12]) < 1e-3, "but for the targets of the last steps, which look ahead"
+    assert all(past is not None for past in pasts), "it remembers what was before"
+    session.advance()
+    assert session.frame == 0
+    np.testing.assert_allclose(session.reference.qpos[0, 7:], other.qpos[0, 7:], atol=1e-6)  # it begins with that one now
+
+
+def test_too_near_its_end_it_goes_over_when_it_begins_anew(tmp_path: Path):
+    policy = still_policy(tmp_path, FOLLOWING)
+    other = replace(tiny_motion(241), name="other", qpos=tiny_motion(241).qpos[::-1].copy())
+    session = Session(policy, clips=[MOTION, other])
+    last = len(session.clip.qpos) - 1
+    for _ in range(last - 5):
+        session.advance()
+    session.do("other")
+    for _ in range(5):
+        session.advance()
+    assert session.frame == last
+    session.advance()
+    np.testing.assert_allclose(session.reference.qpos[0, 7:], other.qpos[0, 7:], atol=1e-6)
 
 
 def test_a_push_changes_the_velocity_as_the_robot_faces(tmp_path: Path):

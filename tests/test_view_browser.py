@@ -261,3 +261,16 @@ def test_a_policy_that_is_told_styles_has_a_button_for_each(window: Window, tmp_
     view.obey(Pad([], {0: -1.0, 1: 0.5}))
     view.session.take()
     np.testing.assert_array_equal(view.session.goal, [0, 1])
+
+
+def test_a_tracker_of_several_clips_goes_over_to_the_one_that_is_chosen(window: Window, tmp_path: Path):
+    other = replace(MOTION, name="other", qpos=MOTION.qpos[::-1].copy())
+    view = LiveView(window, still_policy(tmp_path, FOLLOWING), clips=[MOTION, other])
+    assert view.clips is not None
+    assert view.clips.options == (MOTION.name, "other")
+    for _ in range(10):
+        view.session.advance()
+    view.clips.value = "other"
+    view.session.advance()
+    assert view.session.motion.name == f"{view.session.policy.motion.name}+other"
+    assert LiveView(window, view.session.policy).clips is None

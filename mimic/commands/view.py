@@ -101,13 +101,14 @@ class View(FileOptions):
 
 @dataclass(frozen=True)
 class Found:
-    """A policy, what is asked for newer ones, the model that is drawn where it is not the policy's own, and the clips by which it
-    gets up, if it was trained to."""
+    """A policy, what is asked for newer ones, the model that is drawn where it is not the policy's own, the clips by which it
+    gets up, if it was trained to, and those it can go over to, where there are several."""
 
     policy: "Policy"
     newer: "Callable[[], Policy | None]"
     model: "mujoco.MjModel | None"
     ways: "tuple[Motion, ...]" = ()
+    clips: "tuple[Motion, ...]" = ()
 
 
 def _open(path: Path) -> Found | None:
@@ -134,13 +135,15 @@ def _open_run(path: Path) -> Found:
     policy = newer()
     if policy is None:
         raise InputError(f"{path}: no checkpoint yet: look again when one is saved (save_every_s)")
-    return Found(policy, newer, robot_for(run).model, run.asked if run.config.falls else ())
+    ways = run.asked if run.config.falls else ()
+    clips = run.asked if run.config.follow and len(run.asked) > 1 and not ways else ()
+    return Found(policy, newer, robot_for(run).model, ways, clips)
 
 
 def _live(found: Found, window: "Window") -> Shown:
     from mimic.live.view import LiveView
 
-    return LiveView(window, found.policy, newer=found.newer, model=found.model, ways=found.ways)
+    return LiveView(window, found.policy, newer=found.newer, model=found.model, ways=found.ways, clips=found.clips)
 
 
 def _time_line(takes: "list[Take]", window: "Window") -> Shown:

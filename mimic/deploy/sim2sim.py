@@ -208,7 +208,8 @@ class ControlStep(NamedTuple):
     """One control step of B robots, all at the same frame of the clip.
 
     What the policy saw (B, N), its action (B, J), the target (B, J) [rad] made of it, the state (B, ...) this led to, the wall
-    time without the physics [ms], and what the robots were told (B, G), if anything.
+    time without the physics [ms], what the robots were told (B, G), if anything, and what is remembered for the next step
+    (B, H, P).
     """
 
     observation: np.ndarray
@@ -217,6 +218,7 @@ class ControlStep(NamedTuple):
     state: KinematicState
     policy_ms: float
     goal: np.ndarray | None
+    history: np.ndarray
 
 
 def track(
@@ -227,13 +229,16 @@ def track(
     tell: Callable[[KinematicState], np.ndarray] | None = None,
     priors: np.ndarray | None = None,
     first: int = 0,
+    after: ControlStep | None = None,
 ) -> Iterator[ControlStep]:
     """Run `policy` along `clip` from its frame `first` for `steps` control steps; the robots are where the link's simulation
     has put them. The caller may stop some of them between the steps. tell: what robots at a state (B, ...) are told, (B, G).
-    priors: `Policy.priors` of the clip, where they are known."""
+    priors: `Policy.priors` of the clip, where they are known. after: the step before, where robots went another way."""
     simulation, priors = link.simulation, policy.priors(clip) if priors is None else priors
     state = simulation.state()
     action, history = np.zeros((simulation.count, len(policy.spec.joint_names)), np.float32), None
+    if after is not None:
+        action, history = after.action, after.history
     for frame in range(first, first + steps):
         seen = link.sense(state)
         begin = time.perf_counter()
@@ -244,7 +249,7 @@ def track(
         policy_ms = 1e3 * (time.perf_counter() - begin)
         link.drive(target)
         state = simulation.state()
-        yield ControlStep(observation, action, target, state, policy_ms, goal)
+        yield ControlStep(observation, action, target, state, policy_ms, goal, history)
 
 
 class Once:

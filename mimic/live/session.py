@@ -17,13 +17,14 @@ from mimic.mdp.goals import KINDS
 from mimic.mdp.terminations import fallen
 from mimic.metrics import body_errors
 from mimic.perturb import Perturbation, perturbed_link
+from mimic.switches import BLEND_S, REST_S
 from mimic.view.acting import Acting, acting
 from mimic.view.take import Traces
-from motions.edit import reset_origin
+from motions.edit import reset_origin, switch
 from motions.edit.travel import heading, turn_level
 from motions.errors import InputError
 from motions.kinematics import KinematicState
-from motions.motion import Motion
+from motions.motion import Motion, resample
 
 ENDLESS = 1 << 40  # control steps of a policy that follows no clip
 TRAIL_S = 6.0  # of which the curves tell
@@ -32,18 +33,20 @@ DOWN_S = 1.0  # how long one that has fallen is shown lying
 
 class Session:
     """One robot of `policy`, and a box to be thrown. It begins anew at the end of its clip, and a second after a fall: or
-    gets up then, where there are `ways` up, and stands.
+    gets up then, where there are `ways` up, and stands. It goes over to another of `clips` when it is told to.
 
     frame: of the clip. state: (1, ...) as it is now. errors (K,) [mm]: distances of the bodies from the clip's re-anchored, None
     of a policy that follows none. falls: how often it fell. goal (G,): what it is told, None where it cannot be told anything.
-    hands: those of who looks on. traces: of the last `TRAIL_S`. `push`, `tell` and `ask` may be called by other threads than that
-    of `advance`: they take effect at its next call.
+    hands: those of who looks on. traces: of the last `TRAIL_S`. Threads other than that of `advance` may call `push`, `tell`,
+    `do` and `ask`: these take effect at its next call.
     """
 
-    def __init__(self, policy: Policy, setting: Perturbation | None = None, ways: Sequence[Motion] = ()) -> None:
-        self.policy, self.ways = policy, ways
-        self._own = self.clip = policy.reference(policy.motion if policy.spec.follow else reset_origin(policy.motion))
-        self._priors = policy.priors(self._own)  # half a second's work, of a long clip
+    def __init__(
+        self, policy: Policy, setting: Perturbation | None = None, ways: Sequence[Motion] = (), clips: Sequence[Motion] = ()
+    ) -> None:
+        self.policy, self.ways, self.clips = policy, ways, clips
+        self._begin_with(policy.motion if policy.spec.follow else reset_origin(policy.motion))
+        self.motion, self.clip = self._begins
         self.setting = setting or Perturbation(start_rad=0.0)
         self.world = world_with_box(policy.mjcf)
         self.falls = 0
@@ -75,9 +78,14 @@ class Session:
         to_go, near = self.to_go_m, None if self.goal is None else self.kind.near_m
         return to_go is not None and near is not None and to_go < near
 
+    def _begin_with(self, motion: Motion) -> None:
+        """Let this be what it begins with."""
+        self._begins = motion, self.policy.reference(motion)
+        self._priors = self.policy.priors(self._begins[1])  # half a second's work, of a long clip
+
     def begin(self) -> None:
         """Put it at the beginning of its clip."""
-        self.clip = self._own
+        self.motion, self.clip = self._begins
         self.link = perturbed_link(self.policy, self.clip, self.setting, 1, world=self.world)
         self.hands = Hands(self.link.simulation)
         self._torques, self._data = self.link.simulation.batch.bind("actuator_force"), mujoco.MjData(self.hands.model)
@@ -92,7 +100,22 @@ class Session:
         """Follow the clip from its first frame on, from where it is now; beyond its end the last frame."""
         tell = None if self.goal is None else self._tell
         self._steps: Iterator[ControlStep] = track(self.policy, self.clip, self.link, steps, tell, priors)
-        self.frame, self._down = 0, 0
+        self.frame, self._down, self._last = 0, 0, None
+
+    def _goes_over(self, motion: Motion) -> None:
+        """Follow `motion` from where it is most alike, blended into; begin with it from now on. Where the clip is at its end, or
+        lost, that is when it goes over."""
+        self._begin_with(resample(motion, 1.0 / self.policy.spec.ctrl_dt))
+        try:
+            now_s = self.frame * self.policy.spec.ctrl_dt
+            joined = switch(self.motion, self._begins[0], now_s, self.policy.body, rest_s=REST_S, blend_s=BLEND_S)
+        except InputError:
+            return
+        if self._down or self._last is None:
+            return
+        self.motion, self.clip = joined, self.policy.reference(joined)
+        steps = len(self.clip.qpos) - 1 - self.frame
+        self._steps = track(self.policy, self.clip, self.link, steps, first=self.frame, after=self._last)
 
     def _gets_up(self) -> bool:
         """Show it the way up from where it lies, if there is one."""
@@ -123,6 +146,10 @@ class Session:
         """Tell it `goal` (G,)."""
         self._asked.put(lambda: setattr(self, "goal", np.array(goal, np.float32)))
 
+    def do(self, name: str) -> None:
+        """Go over to the clip `name`, and begin with it from then on."""
+        self._asked.put(lambda: self._goes_over(next(clip for clip in self.clips if clip.name == name)))
+
     def take(self) -> None:
         """Do what was asked for."""
         while not self._asked.empty():
@@ -136,7 +163,7 @@ class Session:
         if step is None:
             self.begin()
             return
-        self.state, self.frame = step.state, self.frame + 1
+        self.state, self.frame, self._last = step.state, self.frame + 1, step
         spec, reference = self.policy.spec, self.reference
         self._remember(step.target[0])
         lowest = np.array(spec.lowest) if spec.lowest else None

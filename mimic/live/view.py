@@ -32,7 +32,7 @@ Newer = Callable[[], Policy | None]
 
 class LiveView:
     """`policy` in `window`. newer: asked every second for a policy that takes its place. model: what to draw, by default what
-    the policy was exported with. ways: clips to get up by."""
+    the policy was exported with. ways: clips to get up by. clips: those it can be told to go over to."""
 
     def __init__(
         self,
@@ -42,9 +42,10 @@ class LiveView:
         newer: Newer = lambda: None,
         model: mujoco.MjModel | None = None,
         ways: Sequence[Motion] = (),
+        clips: Sequence[Motion] = (),
     ) -> None:
         self.window, self.newer = window, newer
-        self.session = Session(policy, ways=ways)
+        self.session = Session(policy, ways=ways, clips=clips)
         scene, self.drawn = window.server.scene, model or policy.model
         self.robot = Figure(scene, "robot", self.drawn)
         self.ghost = Figure(scene, "ghost", self.drawn, ghost=True) if policy.spec.follow else None
@@ -128,7 +129,7 @@ class LiveView:
     def _swap(self) -> None:
         policy = self.newer()
         if policy is not None:
-            session = Session(policy, self.session.setting, self.session.ways)
+            session = Session(policy, self.session.setting, self.session.ways, self.session.clips)
             session.falls, self.swaps = self.session.falls, self.swaps + 1
             if session.goal is not None and self.session.goal is not None:
                 goal = self.session.goal
@@ -188,11 +189,15 @@ class LiveView:
 
     def _goal_controls(self) -> None:
         """Speed and direction by sliders, styles by buttons; places, points and targets by a handle in the scene."""
-        self.target = self.styles = None
+        self.target = self.styles = self.clips = None
         told = self.session.policy.spec.goal
-        if told is None:
-            return
         gui, scene = self.window.server.gui, self.window.server.scene
+        if told is None:
+            if self.session.clips:
+                with gui.add_folder("Told"):
+                    self.clips = clips = gui.add_dropdown("Go over to", [clip.name for clip in self.session.clips])
+                clips.on_update(lambda _: self.session.do(clips.value))
+            return
         if self.session.kind.velocity:
             with gui.add_folder("Told"):
                 high = float(np.ceil(10 * told.speed[1]) / 10)
