@@ -24,7 +24,7 @@ from mimic.pipeline import exported
 from mimic.runs import Run, open_run
 from mimic.switches import BLEND_S, REST_S, drawn_switches
 from mimic.switching import SEED, counted
-from motions.edit import switch
+from motions.edit import Seam, switch
 from motions.errors import InputError
 from motions.kinematics import KinematicState, shifted, turned
 from motions.motion import Motion, resample
@@ -202,8 +202,8 @@ def _begin(member: Member, model: Any) -> Link:
 def _entered(motion: Motion, frame: int, member: Member, begin: int) -> Motion:
     """What goes on from `motion` at `frame`, which is frame 1 of it, into the member's clip from its frame `begin`."""
     left = Motion(motion.name, motion.robot, motion.fps, motion.qpos[frame - 1 :], motion.joint_names)
-    moment, body = 1.0 / motion.fps, member.policy.body
-    return switch(left, member.motion, moment, body, rest_s=REST_S, blend_s=BLEND_S, begin=begin)
+    moment = 1.0 / motion.fps
+    return switch(left, member.motion, Seam(moment, begin, BLEND_S))
 
 
 def _placed(state: KinematicState, frame: KinematicState) -> KinematicState:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.evaluate import measure
-from mimic.switches import BLEND_S, REST_S, Row, drawn_switches
+from mimic.switches import Row, drawn_switches, seam_of
 from motions.edit import switch
 from motions.motion import Motion
 
@@ -14,15 +14,15 @@ COUNT, SEED = 64, 1 << 16  # of the switches that are measured, others than thos
 
 
 def measure_switches(policy: Policy, motions: Sequence[Motion], count: int, *, seed: int = SEED) -> Row:
-    """`count` times from one of `motions` to another, both and the moment drawn evenly: the reference goes over, blended within
-    `BLEND_S`, to where the other clip is most alike, and on to its end.
+    """`count` times from one of `motions` to another, both and the moment drawn evenly: within `WAIT_S` of it the reference goes
+    over to where the other clip is most alike, and on to its end.
 
     succeeded: share of those that reach that end by the height rule. switches: each one's clips and whether it did. Raises
     `InputError` for fewer than two motions that are long enough.
     """
     rows = []
     for before, after, time_s in drawn_switches(motions, count, seed):
-        way = switch(before, after, time_s, policy.body, rest_s=REST_S, blend_s=BLEND_S)
+        way = switch(before, after, seam_of(before, after, time_s, policy.body))
         row = measure(policy, rollout(policy, way))
         rows.append({"from": before.name, "to": after.name, "at_s": time_s, "succeeded": bool(row["success_height"])})
     return counted(rows)

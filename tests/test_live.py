@@ -14,7 +14,7 @@ from mimic.deploy.sim2sim import Policy, rollout
 from mimic.live.session import DOWN_S, Session
 from mimic.metrics import body_error
 from mimic.perturb import Perturbation
-from mimic.switches import BLEND_S, REST_S
+from mimic.switches import seam_of
 from motions.edit import switch
 from motions.motion import resample
 
@@ -50,7 +50,8 @@ def test_told_to_it_goes_over_to_another_clip_as_a_rollout_of_both_does(tmp_path
     for _ in range(20):
         session.advance()
     session.do("other")
-    over = switch(policy.motion, resample(other, 50.0), 0.4, policy.body, rest_s=REST_S, blend_s=BLEND_S)
+    second = resample(other, 50.0)
+    over = switch(policy.motion, second, seam_of(policy.motion, second, 0.4, policy.body))
     run = rollout(policy, over)
     pasts.clear()
     for step in range(21, run.frames):
@@ -65,18 +66,15 @@ def test_told_to_it_goes_over_to_another_clip_as_a_rollout_of_both_does(tmp_path
     np.testing.assert_allclose(session.reference.qpos[0, 7:], other.qpos[0, 7:], atol=1e-6)  # it begins with that one now
 
 
-def test_too_near_its_end_it_goes_over_when_it_begins_anew(tmp_path: Path):
-    policy = still_policy(tmp_path, FOLLOWING)
+def test_who_has_fallen_begins_with_what_it_is_told_to_do(tmp_path: Path):
     other = replace(tiny_motion(241), name="other", qpos=tiny_motion(241).qpos[::-1].copy())
-    session = Session(policy, clips=[MOTION, other])
-    last = len(session.clip.qpos) - 1
-    for _ in range(last - 5):
-        session.advance()
-    session.do("other")
-    for _ in range(5):
-        session.advance()
-    assert session.frame == last
+    session = Session(still_policy(tmp_path, FOLLOWING), clips=[MOTION, other])
+    session.link.simulation.batch.qpos[0, 2] -= 5.0
     session.advance()
+    session.do("other")
+    for _ in range(round(DOWN_S * 50)):
+        session.advance()
+    assert (session.falls, session.frame) == (1, 0)
     np.testing.assert_allclose(session.reference.qpos[0, 7:], other.qpos[0, 7:], atol=1e-6)
 
 

@@ -11,11 +11,11 @@ from tiny_policy import CONFIG, still_policy
 
 from mimic.presets import make_preset
 from mimic.sources import motions_of
-from mimic.switches import drawn_switches, with_switches
+from mimic.switches import drawn_switches, seam_of, with_switches
 from mimic.switching import SEED, measure_switches
-from motions.edit import switch
+from motions.edit import find_seam, switch
 from motions.errors import InputError
-from motions.motion import save_motion
+from motions.motion import Motion, save_motion
 
 ROBOT = tiny_robot()
 
@@ -24,7 +24,9 @@ def test_a_walk_is_gone_on_with_in_step():
     """The same walk with another beginning is taken up where it is in the same phase: the walk goes on as it was."""
     walk, body = stick_walk(frames=120), stick_body()  # 30 Hz, a period of 30 frames
     late = replace(walk, name="late", qpos=walk.qpos[7:])
-    joined = switch(walk, late, 1.5, body, rest_s=1.0)
+    seam = find_seam(walk, late, 1.5, body, rest_s=1.0)
+    assert (seam.leave_s, seam.blend_s) == (1.5, 0.3)
+    joined = switch(walk, late, seam)
     expected = walk.qpos[: joined.num_frames]
     np.testing.assert_allclose(joined.qpos[:, 7:], expected[:, 7:], atol=1e-6)
     np.testing.assert_allclose(joined.qpos[:, :3], expected[:, :3], atol=1e-6)
@@ -32,10 +34,49 @@ def test_a_walk_is_gone_on_with_in_step():
     assert joined.name == f"{walk.name}+late"
 
 
-@pytest.mark.parametrize(("time_s", "rest_s", "said"), [(3.9, 1.0, "no switch at"), (1.0, 9.0, "less than the 9 s")])
-def test_what_is_too_short_is_refused(time_s: float, rest_s: float, said: str):
-    with pytest.raises(InputError, match=said):
-        switch(stick_walk(frames=120), stick_walk(frames=120), time_s, stick_body(), rest_s=rest_s)
+def test_it_waits_for_where_both_are_alike_and_no_longer():
+    """Of a pose that is held, like the walk at its frame 40 only: told to at frame 15, it leaves there and not a period later."""
+    walk, body = stick_walk(frames=150), stick_body()
+    still = replace(walk, name="still", qpos=np.repeat(walk.qpos[40:41], 90, axis=0))
+    slow = replace(walk, qpos=np.concatenate([walk.qpos[:40], np.repeat(walk.qpos[40:41], 60, axis=0), walk.qpos[40:]]))
+    seam = find_seam(slow, still, 0.5, body, rest_s=0.5, wait_s=3.0)
+    assert 40 <= round(seam.leave_s * 30) <= 44
+    assert find_seam(slow, still, 0.5, body, rest_s=0.5).leave_s == 0.5
+
+
+def test_who_is_to_run_is_sped_up_within_reason():
+    """By 2 m/s within a second, as the change of speed is smooth: at most 3 m/s^2, and nowhere a jump of the root."""
+    walk, body = stick_walk(frames=150), stick_body()
+
+    def at(speed: float, name: str) -> Motion:
+        qpos = walk.qpos.copy()
+        qpos[:, 0] = speed * np.arange(150) / 30.0
+        return replace(walk, name=name, qpos=qpos)
+
+    seam = find_seam(at(1.0, "slow"), at(3.0, "fast"), 1.0, body, rest_s=1.0)
+    assert seam.blend_s == pytest.approx(1.0, abs=0.04)
+    speeds = np.diff(switch(at(1.0, "slow"), at(3.0, "fast"), seam).qpos[:, 0]) * 30.0
+    assert speeds[:25] == pytest.approx(1.0)
+    assert speeds[-25:] == pytest.approx(3.0)
+    assert np.diff(speeds).min() >= 0.0
+    assert np.diff(speeds).max() * 30.0 < 3.2
+
+
+def test_beyond_its_end_a_clip_holds_its_last_pose():
+    walk, body = stick_walk(frames=60), stick_body()
+    seam = find_seam(walk, walk, walk.duration_s, body, rest_s=0.5)
+    joined = switch(walk, walk, seam)
+    assert seam.leave_s == pytest.approx(walk.duration_s)
+    np.testing.assert_allclose(joined.qpos[:60], walk.qpos, atol=1e-9)
+    assert joined.num_frames == 60 + 60 - 1 - seam.enter
+
+
+def test_what_is_too_short_is_refused():
+    walk, body = stick_walk(frames=120), stick_body()
+    with pytest.raises(InputError, match="no switch at 4.1 s"):
+        find_seam(walk, walk, 4.1, body)
+    with pytest.raises(InputError, match="too short for a switch of 0.3 s"):
+        find_seam(walk, walk.trimmed(0.0, 0.2), 1.0, body)
 
 
 def test_switches_are_counted_by_their_end(tmp_path: Path):
@@ -71,12 +112,14 @@ def test_switches_are_clips_beside_those_asked_for(tmp_path: Path):
     theirs = sum(weight * motion.duration_s for weight, motion in zip(found.weights[2:], motions[2:], strict=True))
     assert theirs == pytest.approx(2.0 * sway.duration_s + other.duration_s)
     for motion, (before, after, time_s) in zip(motions[2:], drawn, strict=True):
-        first = round(max(time_s - 0.5, 0.0) * before.fps)
-        until = round(time_s * before.fps) - first
+        seam = seam_of(before, after, time_s, ROBOT.body)
+        assert time_s - 0.02 <= seam.leave_s <= time_s + 2.02
+        first = round(max(seam.leave_s - 0.5, 0.0) * before.fps)
+        until = round(seam.leave_s * before.fps) - first
         np.testing.assert_allclose(motion.qpos[:until, 7:], before.qpos[first : first + until, 7:], atol=1e-9)
-        tail = motion.qpos[-60:, 7:]
-        assert min(np.abs(after.qpos[i : i + 60, 7:] - tail).max() for i in range(after.num_frames - 59)) < 1e-9
-        assert motion.duration_s <= 0.5 + 0.3 + 1.5 + 1e-6
+        tail = motion.qpos[-30:, 7:]
+        assert min(np.abs(after.qpos[i : i + 30, 7:] - tail).max() for i in range(after.num_frames - 29)) < 1e-9
+        assert motion.duration_s <= 0.5 + seam.blend_s + 1.5 + 1e-6
 
 
 def test_what_is_measured_was_not_practised():

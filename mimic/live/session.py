@@ -17,7 +17,7 @@ from mimic.mdp.goals import KINDS
 from mimic.mdp.terminations import fallen
 from mimic.metrics import body_errors
 from mimic.perturb import Perturbation, perturbed_link
-from mimic.switches import BLEND_S, REST_S
+from mimic.switches import seam_of
 from mimic.view.acting import Acting, acting
 from mimic.view.take import Traces
 from motions.edit import reset_origin, switch
@@ -103,17 +103,17 @@ class Session:
         self.frame, self._down, self._last = 0, 0, None
 
     def _goes_over(self, motion: Motion) -> None:
-        """Follow `motion` from where it is most alike, blended into; begin with it from now on. Where the clip is at its end, or
-        lost, that is when it goes over."""
+        """Go over to `motion` within two seconds, where both are most alike; begin with it from now on. Whoever has fallen, or is
+        told to do what is too short for that, begins anew first."""
         self._begin_with(resample(motion, 1.0 / self.policy.spec.ctrl_dt))
         try:
-            now_s = self.frame * self.policy.spec.ctrl_dt
-            joined = switch(self.motion, self._begins[0], now_s, self.policy.body, rest_s=REST_S, blend_s=BLEND_S)
+            seam = seam_of(self.motion, self._begins[0], self.frame * self.policy.spec.ctrl_dt, self.policy.body)
         except InputError:
             return
         if self._down or self._last is None:
             return
-        self.motion, self.clip = joined, self.policy.reference(joined)
+        self.motion = switch(self.motion, self._begins[0], seam)
+        self.clip = self.policy.reference(self.motion)
         steps = len(self.clip.qpos) - 1 - self.frame
         self._steps = track(self.policy, self.clip, self.link, steps, first=self.frame, after=self._last)
 

@@ -8,7 +8,7 @@ from motions.edit.captured import cut_captured, mirror_captured, repeat_captured
 from motions.edit.cuts import Cut, find_cuts, split_at_cuts
 from motions.edit.cycle import Cycle, close_cycle, find_cycle, loop, repeat
 from motions.edit.enter import enter
-from motions.edit.join import concatenate, switch
+from motions.edit.join import Seam, concatenate, find_seam, switch
 from motions.edit.mirror import MirrorMap, mirror, mirror_map
 from motions.edit.timing import smooth, speed, trim
 from motions.edit.travel import Travel, move, reset_origin, travel_between
@@ -18,6 +18,7 @@ __all__ = [
     "Cut",
     "Cycle",
     "MirrorMap",
+    "Seam",
     "Travel",
     "close_cycle",
     "concatenate",
@@ -25,6 +26,7 @@ __all__ = [
     "enter",
     "find_cuts",
     "find_cycle",
+    "find_seam",
     "led",
     "loop",
     "mirror",

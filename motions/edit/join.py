@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from motions.kinematics import Body
 from motions.motion import MIN_FRAMES, Motion, resample
 from motions.rotations import quat_normalize, slerp
 
+SPEEDS_UP = 3.0  # [m/s^2] of the root where one clip goes over into another: half of what feet hold on the ground
+AS_GOOD = 1.2  # a seam that costs so many times the best is as good, if it comes sooner
+
 
 def concatenate(motions: Sequence[Motion], *, blend_s: float = 0.3) -> Motion:
     """The clips one after another, at the first one's rate.
 
-    Each is moved over the ground so that in the middle of the blend it stands where the one before it stands, in the
-    same heading. Over `blend_s` [s] the last frames of one run together with the first of the next, weighted by
+    Each is moved over the ground so that it goes on where the one before it is, in the middle of the blend in the same
+    heading. Over `blend_s` [s] the last frames of one run together with the first of the next, weighted by
     3 u^2 - 2 u^3; so the result is that much shorter at every seam. Feet may slide in a blend. Raises `InputError` for
     clips of other joints, or shorter than their blends.
     """
@@ -45,49 +49,91 @@ def concatenate(motions: Sequence[Motion], *, blend_s: float = 0.3) -> Motion:
     return replace(first, name=name, qpos=total, loop=first.loop and len(motions) == 1, **joined)
 
 
-def switch(
-    before: Motion,
-    after: Motion,
-    time_s: float,
-    body: Body,
-    *,
-    rest_s: float = 1.5,
-    blend_s: float = 0.3,
-    begin: int | None = None,
-) -> Motion:
-    """`before` until `time_s` [s], then `after` from its frame `begin`, at the rate of `before`; None: from where its pose and
-    velocities are most alike (as `find_cycle` compares them), of those frames that leave `rest_s` [s] of it. Blended as
-    `concatenate` does.
+class Seam(NamedTuple):
+    """Where one clip goes over into another: left at `leave_s` [s], the other entered at its frame `enter`, within `blend_s`."""
 
-    Raises `InputError` where `before` ends sooner than the blend, or `after` is shorter than `rest_s` and the blend.
+    leave_s: float
+    enter: int
+    blend_s: float
+
+
+def find_seam(
+    before: Motion, after: Motion, time_s: float, body: Body, *, rest_s: float = 1.5, blend_s: float = 0.3, wait_s: float = 0.0
+) -> Seam:
+    """Where `before` is left for `after`, from `time_s` [s] on and within `wait_s`: soon, and where through the blend the poses
+    and velocities of both are most alike (as `find_cycle` compares them, weighted by 3 u^2 - 2 u^3 and what is left of it;
+    motion graphs, Kovar et al. 2002), with `rest_s` of `after` left behind it, or as much as it has.
+
+    The blend takes at least `blend_s`, and so long that the root is not sped up or slowed down by more than `SPEEDS_UP`. Beyond
+    its end `before` holds its last pose, which counts as if the blend missed by the speed that is lost there. Raises
+    `InputError` where `before` has no such time, or `after` is too short.
     """
     after = resample(after, before.fps)
-    blend, rest = round(blend_s * before.fps), round((rest_s + blend_s) * before.fps)
-    frame, last = round(time_s * before.fps), after.num_frames - 1 - rest
-    if not 1 <= frame <= before.num_frames - 1 - blend:
+    if not 0.0 <= time_s <= before.duration_s:
+        raise InputError(f"motion {before.name!r} lasts {before.duration_s:.2f} s: no switch at {time_s:g} s")
+    first = round(time_s * before.fps)
+    leaves = np.arange(first, min(round((time_s + wait_s) * before.fps), before.num_frames - 1) + 1)
+    blend = round(max(blend_s, 1.5 * _change(before, after, leaves) / SPEEDS_UP) * before.fps)
+    if after.num_frames < blend + 2:
         raise InputError(
-            f"motion {before.name!r} lasts {before.duration_s:.2f} s: no switch at {time_s:g} s, blended over {blend_s:g} s"
+            f"motion {after.name!r} lasts {after.duration_s:.2f} s: too short for a switch of {blend / before.fps:.2g} s"
         )
-    if begin is None:
-        if last < 0:
-            raise InputError(
-                f"motion {after.name!r} lasts {after.duration_s:.2f} s, less than the {rest_s:g} s that are to follow a switch"
-            )
-        there, here = pose_features(after, body)[: last + 1], pose_features(before, body)[frame]
-        begin = int(np.linalg.norm(there - here, axis=1).argmin())
-    parts = [replace(before, qpos=before.qpos[: frame + blend + 1]), replace(after, qpos=after.qpos[begin:])]
-    return concatenate([replace(part, loop=False) for part in parts], blend_s=blend_s)
+    enters = np.arange(max(after.num_frames - blend - round(rest_s * before.fps), 1))
+    here, there = (pose_features(motion, body) for motion in (_held(before, leaves[-1] + blend + 1), after))
+    weights = _smooth(blend) * (1.0 - _smooth(blend))
+    cost = sum(weights[k] * _distances_sq(here[leaves + k], there[enters + k]) for k in range(1, blend))
+    stopped = pose_features(before, body)[-1] - here[-1]  # alike but for the velocities
+    cost = cost + (np.sum(stopped**2) * weights.sum() * (leaves + blend > before.num_frames - 1))[:, None]
+    best = cost.min(axis=1)
+    leave = int(np.argmax(best <= AS_GOOD * best.min()))
+    return Seam(float(leaves[leave]) / before.fps, int(enters[cost[leave].argmin()]), blend / before.fps)
+
+
+def switch(before: Motion, after: Motion, seam: Seam) -> Motion:
+    """`before` up to the seam, then `after` from there, at the rate of `before`; blended as `concatenate` does."""
+    after, leave, blend = resample(after, before.fps), round(seam.leave_s * before.fps), round(seam.blend_s * before.fps)
+    left = _held(before, leave + blend)
+    parts = [replace(left, qpos=left.qpos[: leave + blend + 1]), replace(after, qpos=after.qpos[seam.enter :])]
+    return concatenate([replace(part, loop=False) for part in parts], blend_s=seam.blend_s)
+
+
+def _held(motion: Motion, last: int) -> Motion:
+    """With its last pose held until frame `last`."""
+    beyond = max(last + 1 - motion.num_frames, 0)
+    return replace(motion, qpos=np.concatenate([motion.qpos, np.repeat(motion.qpos[-1:], beyond, axis=0)]))
+
+
+def _change(before: Motion, after: Motion, leaves: np.ndarray) -> float:
+    """By how much the root's horizontal speed changes [m/s], from where `before` may be left to all of `after`."""
+    left = _held(before, leaves[-1] + 1).qpos[leaves[0] : leaves[-1] + 2]
+    here, there = (np.linalg.norm(np.diff(qpos[:, :2], axis=0), axis=1).mean() * before.fps for qpos in (left, after.qpos))
+    return abs(float(there - here))
+
+
+def _distances_sq(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Between all rows of a (N, n) and of b (M, n); (N, M)."""
+    return np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2.0 * a @ b.T
+
+
+def _smooth(steps: int) -> np.ndarray:
+    """3 u^2 - 2 u^3 at `steps` + 1 moments."""
+    u = np.linspace(0.0, 1.0, steps + 1)
+    return u * u * (3.0 - 2.0 * u)
 
 
 def _joined(before: np.ndarray, after: np.ndarray, blend: int) -> np.ndarray:
-    """Two clips (F, nq) that share `blend` + 1 frames."""
+    """Two clips (F, nq) that share `blend` + 1 frames. Over the ground it is the velocities that are blended, not the places: of
+    a run and a stop these are apart by more and more."""
     middle = blend // 2
     after = move_qpos(after, travel_between(after[middle], before[len(before) - 1 - blend + middle]))
-    head, tail, rest = before[: -blend - 1], before[-blend - 1 :], after[blend + 1 :]
-    u = np.linspace(0.0, 1.0, blend + 1)
-    weight = u * u * (3.0 - 2.0 * u)
-    mixed = (1.0 - weight)[:, None] * tail + weight[:, None] * after[: blend + 1]
-    mixed[:, 3:7] = quat_normalize(slerp(tail[:, 3:7], after[: blend + 1, 3:7], weight))
+    head, tail, into, rest = before[: -blend - 1], before[-blend - 1 :], after[: blend + 1], after[blend + 1 :].copy()
+    weight = _smooth(blend)[:, None]
+    mixed = (1.0 - weight) * tail + weight * into
+    mixed[:, 3:7] = quat_normalize(slerp(tail[:, 3:7], into[:, 3:7], weight[:, 0]))
+    between = 0.5 * (weight[1:] + weight[:-1])
+    steps = (1.0 - between) * np.diff(tail[:, :2], axis=0) + between * np.diff(into[:, :2], axis=0)
+    mixed[:, :2] = tail[0, :2] + np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
+    rest[:, :2] += mixed[-1, :2] - into[-1, :2]
     return np.concatenate([head, mixed, rest])
 
 
