@@ -72,7 +72,7 @@ def test_who_has_fallen_begins_with_what_it_is_told_to_do(tmp_path: Path):
     session.link.simulation.batch.qpos[0, 2] -= 5.0
     session.advance()
     session.do("other")
-    for _ in range(round(DOWN_S * 50)):
+    for _ in range(round(DOWN_S * 50) - 1):
         session.advance()
     assert (session.falls, session.frame) == (1, 0)
     np.testing.assert_allclose(session.reference.qpos[0, 7:], other.qpos[0, 7:], atol=1e-6)
