@@ -16,7 +16,7 @@ from mimic.arguments import paper
 from mimic.config import HEIGHT_RULE, Config, CurriculumConfig
 from mimic.deploy.export import export_policy
 from mimic.deploy.sim2sim import Policy
-from mimic.evaluate import Evaluation, evaluate_policy
+from mimic.evaluation.whole_clips import Evaluation, evaluate_policy
 from mimic.learning.distill import Lesson, Taught
 from mimic.learning.ppo import TrainState
 from mimic.learning.rollout import collect
@@ -24,8 +24,8 @@ from mimic.robots import Robot
 from mimic.runs import POLICY, Run
 from mimic.sim.buffers import shortage
 from mimic.sim.physics import choose_backend
-from mimic.teacher import FOLDER, TaughtBy, at_nominal, load_teacher
-from mimic.train import learner_of, make_task, restore_state
+from mimic.training.teacher import FOLDER, TaughtBy, at_nominal, load_teacher
+from mimic.training.train import learner_of, make_task, restore_state
 from motions.errors import InputError
 from motions.motion import Motion
 

@@ -17,13 +17,13 @@ from mimic.config import Collisions
 from mimic.deploy.export import numpy_policy
 from mimic.deploy.sim2sim import Link, Policy, frame_of, track
 from mimic.deploy.simulation import Simulation, substeps
+from mimic.evaluation.switching import SEED, counted
 from mimic.learning.networks import Layers, layers_of
 from mimic.mdp.observations import observe
 from mimic.mdp.terminations import fallen
 from mimic.pipeline import exported
 from mimic.runs import Run, open_run
 from mimic.switches import BLEND_S, REST_S, drawn_switches
-from mimic.switching import SEED, counted
 from motions.edit import Seam, switch
 from motions.errors import InputError
 from motions.kinematics import KinematicState, shifted, turned
@@ -129,8 +129,8 @@ class Composite:
         return Alone(acted, (done.upright - 1) * self.spec.ctrl_dt, *done.whole())
 
     def switches(self, count: int, *, seed: int = SEED) -> dict[str, Any]:
-        """As `mimic.switching.measure_switches`: the same clips and moments, but the other clip's own policy takes over, where it
-        promises most."""
+        """As `mimic.evaluation.switching.measure_switches`: the same clips and moments, but the other clip's own policy takes
+        over, where it promises most."""
         motions, rows = [member.motion for member in self.members], []
         for before, after, time_s in drawn_switches(motions, count, seed):
             here, there = (next(m for m in self.members if m.motion is motion) for motion in (before, after))

@@ -306,7 +306,7 @@ class Config:
     how to move (`reward.style`), and an episode ends with its time."""
     begin: Literal["scratch", "tracker"] = "scratch"
     """tracker: before this run a tracker of its clips is trained, and a student of that which follows no clip; it goes on from
-    the student, in folders beside its own (`mimic.stages`)."""
+    the student, in folders beside its own (`mimic.training.stages`)."""
     tracker_steps: int = 2_500_000
     """Env-steps of that tracker ..."""
     student_steps: int = 2_000_000

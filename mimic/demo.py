@@ -11,13 +11,13 @@ from typing import Any
 from rich.table import Table
 
 from mimic.arguments import paper
-from mimic.evaluate import print_evaluation
+from mimic.evaluation.whole_clips import print_evaluation
 from mimic.help_text import program
 from mimic.pipeline import evaluate_run
 from mimic.progress import waiting
 from mimic.reporting import report_run
 from mimic.runs import POLICY, REPORT, Run
-from mimic.train import TrainResult, peak_memory_mb, train
+from mimic.training.train import TrainResult, peak_memory_mb, train
 
 
 class Stopwatch:

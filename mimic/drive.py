@@ -11,9 +11,9 @@ import numpy as np
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import Simulation, substeps
 from mimic.deploy.spec import GoalInfo
+from mimic.evaluation.roam import stood
 from mimic.mdp.goals import KINDS
 from mimic.mdp.styles import style_names, told_style
-from mimic.roam import stood
 from motions.edit import reset_origin
 from motions.errors import InputError
 from motions.kinematics import KinematicState

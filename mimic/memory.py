@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Var
 from jax.sharding import Mesh
 
 from mimic.config import Config
-from mimic.iteration import LARGE
+from mimic.training.iteration import LARGE
 
 MB = 2**20  # [bytes]
 ERRS = 1.3  # what an estimate may be of what is needed; nothing is refused that may fit

@@ -12,18 +12,18 @@ from mimic.deploy.bundle import require_bundle_folder, write_bundle
 from mimic.deploy.export import export_policy, export_ros_contract, ros_obstacle
 from mimic.deploy.shown import Shown, shown_by
 from mimic.deploy.sim2sim import Policy, rollout
-from mimic.evaluate import Evaluation, evaluate_policy, measure, simulated_motion
+from mimic.evaluation.recovery import FALLS, measure_recovery
+from mimic.evaluation.roam import Roaming, roam
+from mimic.evaluation.switching import COUNT as SWITCHES
+from mimic.evaluation.switching import measure_switches
+from mimic.evaluation.whole_clips import Evaluation, evaluate_policy, measure, simulated_motion
 from mimic.learning.networks import Layers, Params, actor_layers, symmetric_layers
 from mimic.progress import waiting
-from mimic.recovery import FALLS, measure_recovery
 from mimic.report.kept import of_roaming, of_rollouts, write_kept
-from mimic.roam import Roaming, roam
 from mimic.robots import Robot, load_robot
 from mimic.runs import EVALUATION, POLICY, Run, git_commit, practised
-from mimic.switching import COUNT as SWITCHES
-from mimic.switching import measure_switches
 from mimic.tasks.symmetry import find_mirror
-from mimic.teacher import TaughtBy, at_nominal
+from mimic.training.teacher import TaughtBy, at_nominal
 from motions.errors import InputError
 from motions.files import write_json
 from motions.motion import Motion

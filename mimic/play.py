@@ -13,11 +13,11 @@ from mimic.arguments import paper
 from mimic.deploy.sim2sim import Policy
 from mimic.deploy.spec import GoalInfo
 from mimic.drive import beyond_training, drive, read_script, responses
-from mimic.evaluate import Evaluation, evaluate_policy, print_evaluation, simulated_motion
+from mimic.evaluation.roam import Roaming, print_roaming, roam
+from mimic.evaluation.whole_clips import Evaluation, evaluate_policy, print_evaluation, simulated_motion
 from mimic.mdp.goals import KINDS
 from mimic.mdp.observations import OF_REFERENCES
 from mimic.progress import waiting
-from mimic.roam import Roaming, print_roaming, roam
 from motions.errors import InputError
 from motions.formats import write_motion_file
 

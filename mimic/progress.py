@@ -33,7 +33,7 @@ CURVES = {
     "evaluation/success_height": ("clips whole", "{:.0%}"),
     "evaluation/e_mpbpe_mm": ("their E_mpbpe", "{:.1f} mm"),
     "evaluation/stood": ("let loose, stood", "{:.0%}"),
-}  # the same and more, as curves; of whole clips those of `mimic.interim`
+}  # the same and more, as curves; of whole clips those of `mimic.training.interim`
 SMOOTHING = 0.8  # of the shown falls and errors, which jump from rollout to rollout
 LINES = 12  # of the panel at most, its frame, the bar and the rate among them
 AROUND, LEAST_WIDTH = 4, 40  # lines beside the curves; below so many columns the frame is left out

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from mimic.evaluate import Evaluation
+from mimic.evaluation.roam import Roaming
+from mimic.evaluation.whole_clips import Evaluation
 from mimic.metrics import frame_errors
 from mimic.pipeline import robot_for
 from mimic.report.gather import report_of
 from mimic.report.kept import of_roaming, of_rollouts
 from mimic.report.page import write_page
-from mimic.roam import Roaming
 from mimic.runs import POLICY, QUALITY, REPORT, Run, read_metrics
 from mimic.view.plots import plot_errors, plot_joints, plot_learning
 from mimic.view.video import contact_sheet, write_video

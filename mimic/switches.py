@@ -49,5 +49,5 @@ def with_switches(motions: Sequence[Motion], body: Body, count: int, seed: int) 
 
 
 def spell_switches(found: Row) -> str:
-    """What came of switches (`mimic.switching`), in words."""
+    """What came of switches (`mimic.evaluation.switching`), in words."""
     return f"{len(found['switches'])} switches from one clip to another: {found['succeeded']:.0%} reach the other's end"

@@ -56,10 +56,10 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_program() -> Iterator[None]:
     """Trainings that differ in nothing but seeds and files share a learner and so its program: a callback is in it, so that no
     cache on disk keeps it, and compiling it takes most of a small training's time."""
-    import mimic.train
+    import mimic.training.train
 
     made: dict[Any, Any] = {}
-    learner_of = mimic.train.learner_of
+    learner_of = mimic.training.train.learner_of
 
     def shared(run: Any, task: Any) -> Any:
         same = replace(run.config, seed=0, save_every_s=0.0, evaluate_every_s=None, init_from=None, motion=())
@@ -69,5 +69,5 @@ def one_program() -> Iterator[None]:
         return made[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mimic.train, "learner_of", shared)
+        patch.setattr(mimic.training.train, "learner_of", shared)
         yield

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import motions.clips
-from mimic.alignment import _distances, aligned_error
+from mimic.evaluation.alignment import _distances, aligned_error
 from mimic.robots import load_robot
 from motions.kinematics import KinematicState, in_heading_frame, shifted, turned
 from motions.library import pack

@@ -12,10 +12,11 @@ import pytest
 from commands import call, refusal
 from tiny import tiny_motion, tiny_robot
 
-from mimic import bench, bench_brax
+from mimic.bench import brax, learn
+from mimic.bench import speed as bench
 from mimic.config import Config, NetworkConfig, PPOConfig
 from mimic.learning.ppo import make_learner
-from mimic.train import TrainResult, make_task
+from mimic.training.train import TrainResult, make_task
 from mimic.view.plots import plot_speed
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
@@ -82,7 +83,7 @@ def test_speed_fits_together(quick: None, capsys: pytest.CaptureFixture):
 
 @pytest.mark.slow
 def test_speed_of_mjx_and_of_brax(quick: None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bench_brax, "ITERATIONS", 1)
+    monkeypatch.setattr(brax, "ITERATIONS", 1)
     speed = bench.bench_speed(dataclasses.replace(CONFIG, backend="mjx-jax"), ROBOT, (MOTION,), brax=True)
     assert speed.backend == "mjx-jax"
     assert speed.ratio == pytest.approx(speed.train_steps_per_s / (speed.physics_steps_per_s / 4))
@@ -127,7 +128,7 @@ def test_a_plot_of_speeds(tmp_path: Path):
 
 @pytest.mark.slow
 def test_learn_trains_and_measures_each_seed(tmp_path: Path):
-    rows = bench.bench_learn(CONFIG, ROBOT, (MOTION,), (3,), tmp_path, lambda _: None)
+    rows = learn.bench_learn(CONFIG, ROBOT, (MOTION,), (3,), tmp_path, lambda _: None)
     assert [(row["seed"], row["env_steps"]) for row in rows] == [(3, 3 * 128)]
     assert rows[0]["frames"] == 101
     assert rows[0].keys() >= {"success_height", "e_mpbpe_mm", "e_g_mpbpe_mm", "e_mpjpe_rad", "wall_s"}
@@ -136,9 +137,9 @@ def test_learn_trains_and_measures_each_seed(tmp_path: Path):
 
 def test_ctrl_c_ends_all_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     stopped = TrainResult(128, 1.0, 1.0, 128.0, 1.0, signal.SIGINT)
-    monkeypatch.setattr(bench, "train", lambda run, say: stopped)
+    monkeypatch.setattr(learn, "train", lambda run, say: stopped)
     with pytest.raises(KeyboardInterrupt):
-        bench.bench_learn(CONFIG, ROBOT, (MOTION,), (0, 1), tmp_path, lambda _: None)
+        learn.bench_learn(CONFIG, ROBOT, (MOTION,), (0, 1), tmp_path, lambda _: None)
     assert not (tmp_path / "seed1").exists()
 
 
@@ -159,7 +160,7 @@ def row(seed: int, success: int, e_mpbpe_mm: float) -> dict:
     ],
 )
 def test_verdict(rows: list[dict], verdict: str, capsys: pytest.CaptureFixture):
-    bench.print_learn(rows, 20.0)
+    learn.print_learn(rows, 20.0)
     assert verdict in capsys.readouterr().out
 
 

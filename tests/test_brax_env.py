@@ -11,7 +11,7 @@ from brax.training.agents.ppo import networks as ppo_networks
 from brax.training.agents.ppo import train as ppo
 from tiny import tiny_motion, tiny_robot
 
-from mimic.bench_brax import device_put_replicated
+from mimic.bench.brax import device_put_replicated
 from mimic.config import Config, CurriculumConfig, RandomizeConfig, SamplingConfig
 from mimic.sim.native import NativePhysics
 from mimic.tasks.brax_env import BraxTracking

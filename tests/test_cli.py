@@ -18,11 +18,11 @@ from tiny import tiny_motion
 
 import mimic.reporting
 from mimic.cli import COMMANDS
+from mimic.evaluation.stress import AXES
 from mimic.presets import PRESETS
 from mimic.progress import Progress
 from mimic.robots import load_robot
 from mimic.runs import open_run, read_metrics
-from mimic.stress import AXES
 from motions.clips import demo_bvh
 from motions.motion import save_motion
 
@@ -132,7 +132,7 @@ def test_stress_takes_a_run_and_other_motions(trained: Path, tmp_path: Path):
 def test_a_whole_stress_sweep_is_kept_for_the_report(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
-    monkeypatch.setattr("mimic.stress.AXES", {"torque": AXES["torque"]})
+    monkeypatch.setattr("mimic.evaluation.stress.AXES", {"torque": AXES["torque"]})
     assert call("stress", folder, "--seeds", "2") == 0
     assert json.loads((folder / "stress.json").read_text())["clip"] == "sway"
     assert call("report", folder, "--json", tmp_path / "r.json") == 0

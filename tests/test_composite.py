@@ -13,8 +13,8 @@ from mimic import composite
 from mimic.composite import Composite, Critic, Member, load_composite
 from mimic.config import Config, ObservationConfig
 from mimic.deploy.sim2sim import Policy, frame_of
+from mimic.evaluation.switching import measure_switches
 from mimic.runs import Run, create_run
-from mimic.switching import measure_switches
 from motions.errors import InputError
 from motions.kinematics import KinematicState, shifted, turned
 from motions.motion import Motion

@@ -9,7 +9,7 @@ from commands import call, refusal, write_tiny
 from tiny import tiny_motion
 
 from mimic.deploy.sim2sim import Rollout
-from mimic.evaluate import Evaluation, save_simulated, simulated_motion
+from mimic.evaluation.whole_clips import Evaluation, save_simulated, simulated_motion
 from mimic.robots import Robot, load_robot
 from motions.clips import demo_bvh, shipped_clips
 from motions.errors import InputError

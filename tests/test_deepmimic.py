@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from tiny import tiny_motion, tiny_robot
 
 from mimic.config import HEIGHT_RULE
-from mimic.deepmimic import imitation_reward, normalized_return, released_reward
+from mimic.evaluation.deepmimic import imitation_reward, normalized_return, released_reward
 from mimic.metrics import clip_metrics
 from mimic.robots import load_robot
 from motions.kinematics import KinematicState, kinematic_state
@@ -106,7 +106,7 @@ def test_a_way_over_the_ground_counts_within_a_cycle_only():
     def place(state: KinematicState, cycle: float) -> np.ndarray:
         """What is earned but by the centre's flow, which feels the step."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mimic.deepmimic._centre_velocity", lambda body, state, dt: np.zeros((4, 3)))
+            patch.setattr("mimic.evaluation.deepmimic._centre_velocity", lambda body, state, dt: np.zeros((4, 3)))
             return released(state, ours, cycle)
 
     aside, above = moved((0.3, -0.4, 0.0)), moved((0.0, 0.0, 0.5))

@@ -14,7 +14,7 @@ from mimic.config import Config, NetworkConfig, PPOConfig, PushConfig, Randomize
 from mimic.devices import describe, make_mesh, on_each_device, spread
 from mimic.runs import create_run, open_run, read_metrics, resume_run
 from mimic.sim.mjx import MjxPhysics
-from mimic.train import make_task, train
+from mimic.training.train import make_task, train
 from motions.errors import InputError
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()

@@ -39,8 +39,8 @@ from mimic.learning.normalizer import normalize
 from mimic.learning.ppo import TrainState
 from mimic.presets import make_preset
 from mimic.runs import create_run, open_run, read_metrics
-from mimic.teacher import TaughtBy, check_student, load_teacher, save_teacher, student_config, unknowable, unlike_teacher
-from mimic.train import make_task
+from mimic.training.teacher import TaughtBy, check_student, load_teacher, save_teacher, student_config, unknowable, unlike_teacher
+from mimic.training.train import make_task
 from motions.errors import InputError
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()

@@ -15,7 +15,7 @@ from mimic.config import Config
 from mimic.deploy.export import export_policy, make_spec
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.simulation import other_simulator, substeps
-from mimic.evaluate import evaluate_policy, print_evaluation
+from mimic.evaluation.whole_clips import evaluate_policy, print_evaluation
 from mimic.play import Kept, play
 from motions.errors import InputError
 

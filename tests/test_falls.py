@@ -12,10 +12,10 @@ from tiny import tiny_motion, tiny_robot
 from tiny_policy import CONFIG, still_policy
 
 from mimic.checks import check_config
-from mimic.evaluate import evaluate_policy, print_evaluation
+from mimic.evaluation.recovery import WITHIN_S, measure_recovery
+from mimic.evaluation.whole_clips import evaluate_policy, print_evaluation
 from mimic.falls import drawn_falls, rising, with_falls
 from mimic.presets import make_preset
-from mimic.recovery import WITHIN_S, measure_recovery
 from mimic.sources import motions_of
 from motions.edit import enter
 from motions.edit.travel import Travel, move, move_qpos
@@ -109,7 +109,7 @@ def test_a_policy_has_got_up_when_it_stands_at_the_clips_end(
     spread = SWAY.qpos[0].copy()
     spread[2], spread[7:] = 0.2, [0.9, 0.9, -0.9, -0.9]
     on_its_back = np.array([0, 0, 0.06, 0, 1, 0, 0, 0.1, 0.1, -0.1, -0.1])
-    monkeypatch.setattr("mimic.recovery.drawn_falls", lambda *_: np.stack([spread, on_its_back, spread]))
+    monkeypatch.setattr("mimic.evaluation.recovery.drawn_falls", lambda *_: np.stack([spread, on_its_back, spread]))
     row = measure_recovery(policy, [SWAY], model, 3)
     assert [seconds is not None for seconds in row["falls"]] == [True, False, True]
     assert row["recovered"] == pytest.approx(2 / 3)
@@ -124,7 +124,7 @@ def test_who_lies_as_in_no_clip_has_not_got_up(tmp_path: Path, monkeypatch: pyte
     def far(*_):
         raise InputError("far")
 
-    monkeypatch.setattr("mimic.recovery.rising", far)
+    monkeypatch.setattr("mimic.evaluation.recovery.rising", far)
     row = measure_recovery(still_policy(tmp_path, CONFIG), [SWAY], touching_robot().model, 2)
     assert row == {"recovered": 0.0, "median_s": None, "falls": [None, None]}
 

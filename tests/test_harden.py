@@ -16,7 +16,7 @@ from mimic.config import Config, NetworkConfig, PPOConfig, PushConfig, Randomize
 from mimic.learning.harden import SHORTEST, Examples, Practice, falls_of, make_hardener, remember, stands_on
 from mimic.learning.search import Falls, advance, empty_library, empty_search, hats, refill
 from mimic.runs import create_run, open_run, read_metrics
-from mimic.train import train
+from mimic.training.train import train
 
 # A walker on a ridge, in a wind of its own, which it sees: it falls off one step in forty, unless it leans against the wind.
 

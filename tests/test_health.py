@@ -2,7 +2,7 @@
 
 import pytest
 
-from mimic.health import LOOKED_AT, Watch
+from mimic.training.health import LOOKED_AT, Watch
 
 
 def iteration(coverage: float = 0.9, falls: float = 0.0, accuracy: float = 0.8, reward: float = 0.4) -> dict[str, float]:

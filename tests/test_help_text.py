@@ -79,7 +79,7 @@ def test_every_example_is_taken(line: str, place: Path, monkeypatch: pytest.Monk
     """All but what the command does: that is replaced."""
     for kind in {*KINDS.values(), Training} - {motions.Motions, sweep.Sweep}:
         monkeypatch.setattr(kind, "run", lambda self: 0, raising=False)
-    monkeypatch.setattr("mimic.sweep.run_members", lambda *_: 0)
+    monkeypatch.setattr("mimic.training.sweep.run_members", lambda *_: 0)
     monkeypatch.chdir(place)
     program, *argv = shlex.split(line.removeprefix('eval "$(').removesuffix(')"').partition(" > ")[0])
     assert program == "mimic"

@@ -14,18 +14,18 @@ import pytest
 from commands import SMALL, call, refusal, write_tiny
 from test_devices import CONFIG, MOTION, ROBOT, assert_same_numbers, rows
 
-from mimic.hosts import any_of, is_first, refuse_idle_gpus, require_same, told
 from mimic.runs import create_run, open_run, read_metrics
+from mimic.training.hosts import any_of, is_first, refuse_idle_gpus, require_same, told
 from motions.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = """
 import sys
 from pathlib import Path
-from mimic.hosts import join, part
+from mimic.training.hosts import join, part
 join(sys.argv[1], 2, int(sys.argv[2]))
 from mimic.runs import open_run
-from mimic.train import train
+from mimic.training.train import train
 run = open_run(Path(sys.argv[3]))
 if len(sys.argv) > 4 and sys.argv[2] == "1":
     from dataclasses import replace

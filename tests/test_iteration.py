@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mimic.devices import everywhere, make_mesh
-from mimic.iteration import LARGE, compile_iteration
+from mimic.training.iteration import LARGE, compile_iteration
 
 SMALL = np.arange(4, dtype=np.float32)
 TABLE = jnp.arange(LARGE // 4, dtype=jnp.float32)

@@ -11,9 +11,9 @@ from tiny_policy import FREE, still_policy
 
 from mimic.config import GoalConfig, ObservationConfig
 from mimic.deploy.sim2sim import Policy, rollout
+from mimic.evaluation.perturb import Perturbation
 from mimic.live.session import DOWN_S, Session
 from mimic.metrics import body_error
-from mimic.perturb import Perturbation
 from mimic.switches import seam_of
 from motions.edit import switch
 from motions.motion import resample

@@ -19,10 +19,10 @@ from tiny import tiny_motion, tiny_robot
 from tiny_run import new_run
 
 from mimic.config_log import LogConfig
-from mimic.hosts import is_first
-from mimic.journal import Journal, titled
-from mimic.loggers import FILM, LAYOUT
 from mimic.runs import open_run, resume_run
+from mimic.training.hosts import is_first
+from mimic.training.journal import Journal, titled
+from mimic.training.loggers import FILM, LAYOUT
 from mimic.view.film import SIZE, film
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()

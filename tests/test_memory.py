@@ -17,10 +17,10 @@ from mimic.devices import make_mesh
 from mimic.learning.ppo import make_learner
 from mimic.memory import Need, advice, host_available, most_live
 from mimic.presets import make_preset
-from mimic.program import TrainingError, fitting_program, make_program
 from mimic.runs import create_run
 from mimic.sources import find_robot, preset_clip, read_motions
-from mimic.train import make_task, train
+from mimic.training.program import TrainingError, fitting_program, make_program
+from mimic.training.train import make_task, train
 from motions.errors import InputError
 
 CONFIG = dataclasses.replace(toy_config(num_envs=64), device="cpu")

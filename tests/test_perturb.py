@@ -13,7 +13,7 @@ from mimic.config import Config
 from mimic.deploy.export import export_policy, make_spec
 from mimic.deploy.sim2sim import Policy, track
 from mimic.deploy.simulation import read_state
-from mimic.perturb import Perturbation, PerturbedLink, perturbed_link, perturbed_model
+from mimic.evaluation.perturb import Perturbation, PerturbedLink, perturbed_link, perturbed_model
 from motions.errors import InputError
 from motions.kinematics import kinematic_state
 

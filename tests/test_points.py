@@ -15,13 +15,13 @@ from tiny_policy import FREE, still_policy
 from mimic.config import GoalConfig, ObservationConfig
 from mimic.deploy.spec import read_spec
 from mimic.drive import drive, read_script, responses
-from mimic.evaluate import evaluate_policy, print_evaluation
+from mimic.evaluation.points import points_row
+from mimic.evaluation.roam import roam
+from mimic.evaluation.whole_clips import evaluate_policy, print_evaluation
 from mimic.live.session import Session
 from mimic.mdp.goals import REACHED_M
-from mimic.points import points_row
 from mimic.report.gather import RunReport
 from mimic.report.sections import clip_tables
-from mimic.roam import roam
 from motions.kinematics import KinematicState
 
 ROBOT, MOTION = tiny_robot(), tiny_motion(181)

@@ -27,7 +27,7 @@ from mimic.deploy.chain import chain_to
 from mimic.deploy.policy import BundleError, Controller, Safety, State
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.sim_robot import SimRobot
-from mimic.evaluate import measure
+from mimic.evaluation.whole_clips import measure
 
 DT = CONFIG.sim.ctrl_dt
 SOON = Safety(blend_s=DT)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
-from mimic.profile import Operation, meanings, operations, parts, print_profile, trace
+from mimic.bench.profile import Operation, meanings, operations, parts, print_profile, trace
 from motions.errors import InputError
 
 PROGRAM = """

@@ -17,7 +17,8 @@ from tiny import tiny_motion, tiny_robot
 from tiny_report import EVIL, evil_motion, tiny_free_run, tiny_report_run
 
 from mimic.commands.training import parse_train
-from mimic.evaluate import Evaluation
+from mimic.evaluation.roam import Roaming
+from mimic.evaluation.whole_clips import Evaluation
 from mimic.metrics import body_error, frame_errors
 from mimic.presets import PRESETS, make_preset
 from mimic.report.clip import FULL, Clip, contact_agreement, feet_on_floor, joint_use, with_moments
@@ -28,7 +29,6 @@ from mimic.report.kept import LYING, MOST, of_roaming, of_rollouts, read_kept, w
 from mimic.report.page import make_page
 from mimic.report.scene import INT16, MOST_TRIANGLES, geometry, track
 from mimic.report.summary import summary
-from mimic.roam import Roaming
 from mimic.runs import EVALUATION, METRICS, STRESS
 from motions.errors import InputError
 from motions.kinematics import Body, KinematicState, forward_kinematics

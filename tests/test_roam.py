@@ -11,13 +11,13 @@ from tiny_policy import FREE as CONFIG
 from tiny_policy import exported, still_policy
 from tiny_report import tiny_free_run
 
-from mimic import roam as roaming
 from mimic.cli import main
 from mimic.config import GoalConfig, ObservationConfig, TerminationConfig
 from mimic.deploy.sim2sim import Policy, rollout
 from mimic.deploy.spec import read_spec
-from mimic.roam import ROBOTS, measure, roam
-from mimic.stress import sweep
+from mimic.evaluation import roam as roaming
+from mimic.evaluation.roam import ROBOTS, measure, roam
+from mimic.evaluation.stress import sweep
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.rotations import quat_conj, quat_rotate, yaw_quat

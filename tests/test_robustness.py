@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mimic.evaluation.stress import AXES
 from mimic.presets import make_preset
-from mimic.stress import AXES
 
 PATH = Path(__file__).resolve().parents[1] / "experiments" / "robustness" / "run.py"
 SPEC = importlib.util.spec_from_file_location("robustness", PATH)

@@ -17,8 +17,8 @@ from mimic.commands.training import Train, Training
 from mimic.config import Config, ObservationConfig, RewardConfig
 from mimic.deploy.sim2sim import rollout
 from mimic.presets import make_preset
-from mimic.stages import begun, stages_before
-from mimic.teacher import check_student
+from mimic.training.stages import begun, stages_before
+from mimic.training.teacher import check_student
 from motions.errors import InputError
 from motions.library import pack
 

@@ -16,9 +16,9 @@ from tiny import tiny_motion, tiny_robot
 from mimic.config import Config
 from mimic.deploy.export import export_policy, make_spec
 from mimic.deploy.sim2sim import Policy
-from mimic.evaluate import evaluate_policy
-from mimic.perturb import Perturbation
-from mimic.stress import AXES, Row, Side, Stress, margin, measure, print_stress, sweep
+from mimic.evaluation.perturb import Perturbation
+from mimic.evaluation.stress import AXES, Row, Side, Stress, margin, measure, print_stress, sweep
+from mimic.evaluation.whole_clips import evaluate_policy
 from motions.errors import InputError
 
 ROBOT, MOTION, CONFIG = tiny_robot(), tiny_motion(), Config(preset="tiny", robot="tiny")
@@ -132,7 +132,9 @@ def test_command_writes_numbers_and_plot(path: Path, tmp_path: Path, capsys: pyt
 
 def test_what_fails_on_the_nominal_robot_ends_at_once_unless_axes_are_named(policy: Policy, monkeypatch: pytest.MonkeyPatch):
     tried = []
-    monkeypatch.setattr("mimic.stress.measure", lambda policy, clips, setting, seeds: (tried.append(setting) or 0.0, 9.0))
+    monkeypatch.setattr(
+        "mimic.evaluation.stress.measure", lambda policy, clips, setting, seeds: (tried.append(setting) or 0.0, 9.0)
+    )
     with pytest.raises(InputError, match=r"0 of 6 runs complete on the nominal robot.*train more.*--axes"):
         sweep(policy, "p", [tiny_motion(31)] * 2, seeds=3)
     assert tried == [Perturbation()]

@@ -13,10 +13,10 @@ from tiny_policy import still_policy
 from mimic.config import GoalConfig, ObservationConfig
 from mimic.deploy.sim2sim import Once
 from mimic.deploy.spec import read_spec
-from mimic.evaluate import evaluate_policy, print_evaluation
+from mimic.evaluation.strikes import TARGETS, measure_strikes, strikes
+from mimic.evaluation.whole_clips import evaluate_policy, print_evaluation
 from mimic.mdp.goals import HIT_M
 from mimic.mdp.striking import strike_moment
-from mimic.strikes import TARGETS, measure_strikes, strikes
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
 GOAL = GoalConfig(kind="strike", distance=(0.05, 0.3), height=(0.1, 0.6), turn=3.1)

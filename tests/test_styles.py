@@ -18,10 +18,10 @@ from mimic.deploy.bundle import write_bundle
 from mimic.deploy.check import check_bundle
 from mimic.deploy.sim2sim import rollout
 from mimic.drive import drive, read_script, responses
+from mimic.evaluation.roam import measure, roam
 from mimic.live.session import Session
 from mimic.mdp.styles import require_all_shown, style_names, style_of, told_style
 from mimic.presets import make_preset
-from mimic.roam import measure, roam
 from mimic.tasks.aim import Aim
 from mimic.tasks.goals import Goals
 from mimic.tasks.style import StyleView

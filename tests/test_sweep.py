@@ -13,9 +13,20 @@ from pathlib import Path
 import pytest
 from commands import SMALL, STEPS, call, refusal, write_tiny
 
-from mimic import sweep as module
 from mimic.commands.sweep import checked_plan, parse_sweep
-from mimic.sweep import Member, Plan, check_plan, command_of, keep_plan, members, outcomes, print_sweep, rows_of, run_members
+from mimic.training import sweep as module
+from mimic.training.sweep import (
+    Member,
+    Plan,
+    check_plan,
+    command_of,
+    keep_plan,
+    members,
+    outcomes,
+    print_sweep,
+    rows_of,
+    run_members,
+)
 from mimic.view.plots import plot_sweep
 from motions.errors import InputError
 

@@ -9,10 +9,10 @@ from stick import stick_body, stick_walk
 from tiny import tiny_motion, tiny_robot
 from tiny_policy import CONFIG, still_policy
 
+from mimic.evaluation.switching import SEED, measure_switches
 from mimic.presets import make_preset
 from mimic.sources import motions_of
 from mimic.switches import drawn_switches, seam_of, with_switches
-from mimic.switching import SEED, measure_switches
 from motions.edit import find_seam, switch
 from motions.errors import InputError
 from motions.motion import Motion, save_motion

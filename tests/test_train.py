@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from tiny_run import CONFIG, LAST, PER_ITERATION, final_state, leaves, new_run
 
-import mimic.interim
+import mimic.training.interim
 from mimic.checkpoint import Checkpoints
-from mimic.interim import Interim
 from mimic.learning.networks import actor_layers
 from mimic.learning.ppo import TrainState
 from mimic.pipeline import evaluate_run, trained_policy
 from mimic.progress import Progress
 from mimic.runs import Run, open_run, read_metrics, resume_run
-from mimic.train import train
+from mimic.training.interim import Interim
+from mimic.training.train import train
 from motions.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_program")
@@ -93,7 +93,7 @@ def test_a_policy_is_measured_beside_the_training_as_it_is_after(whole: Run):
 
 
 def test_a_film_that_cannot_be_made_is_said_once_and_ends_nothing(whole: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(mimic.interim, "film", MagicMock(side_effect=ValueError("no room to draw")))
+    monkeypatch.setattr(mimic.training.interim, "film", MagicMock(side_effect=ValueError("no room to draw")))
     state, said = final_state(whole), []
     with Interim(whole) as interim:
         for env_steps in (77, 88):

@@ -17,12 +17,12 @@ import optax
 import pytest
 from tiny_run import LAST, PER_ITERATION, ROBOT, final_state, leaves, new_run
 
-import mimic.train
+import mimic.training.train
 from mimic.checkpoint import Checkpoints
 from mimic.config import SimConfig
 from mimic.runs import open_run, read_metrics, resume_run
 from mimic.sim import native
-from mimic.train import RECOVERIES, TrainingError, train
+from mimic.training.train import RECOVERIES, TrainingError, train
 
 pytestmark = pytest.mark.usefixtures("one_program")
 
@@ -87,7 +87,7 @@ def spoiling(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool], **spo
             values |= {name: np.float32(value) for name, value in spoilt.items()} if when(calls[0]) else {}
         return values
 
-    monkeypatch.setattr(mimic.train, "jax", SimpleNamespace(**{**vars(jax), "device_get": spoiled}))
+    monkeypatch.setattr(mimic.training.train, "jax", SimpleNamespace(**{**vars(jax), "device_get": spoiled}))
 
 
 def diverging(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]) -> None:
@@ -186,7 +186,7 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path, monkeypatch: 
         calls[0] += 1
         return np.nan if calls[0] == 3 else norm(params)
 
-    monkeypatch.setattr(mimic.train, "optax", SimpleNamespace(tree=SimpleNamespace(norm=spoiled)))
+    monkeypatch.setattr(mimic.training.train, "optax", SimpleNamespace(tree=SimpleNamespace(norm=spoiled)))
     said: list[str] = []
     train(run, said.append)
     assert any("weights not finite" in line for line in said)

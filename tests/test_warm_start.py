@@ -12,8 +12,8 @@ from tiny import LEGS, tiny_motion, tiny_robot
 from mimic.config import Config, NetworkConfig, ObservationConfig, PPOConfig
 from mimic.learning.ppo import Learner, TrainState
 from mimic.runs import Run, create_run
-from mimic.train import learner_of, make_task, restore_state, train
-from mimic.warm_start import INHERITED, _without_critic, check_warm_start, warm_start
+from mimic.training.train import learner_of, make_task, restore_state, train
+from mimic.training.warm_start import INHERITED, _without_critic, check_warm_start, warm_start
 from motions.errors import InputError
 from motions.kinematics import Body
 

@@ -9,9 +9,9 @@ import numpy as np
 from tiny import tiny_motion, tiny_robot
 from tiny_policy import CONFIG, FREE, still_policy
 
-from mimic.evaluate import Evaluation, evaluate_policy
+from mimic.evaluation.roam import roam
+from mimic.evaluation.whole_clips import Evaluation, evaluate_policy
 from mimic.report.kept import of_roaming, of_rollouts, write_kept
-from mimic.roam import roam
 from mimic.runs import EVALUATION, METRICS, STRESS, create_run
 from motions.files import write_json
 from motions.motion import Motion

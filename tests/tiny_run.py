@@ -21,7 +21,7 @@ from mimic.config import (
 )
 from mimic.learning.ppo import TrainState, make_learner
 from mimic.runs import Run, create_run, open_run
-from mimic.train import make_task, restore_state
+from mimic.training.train import make_task, restore_state
 
 ROBOT, MOTION = tiny_robot(), tiny_motion()
 PER_ITERATION, LAST = 16 * 8, 10

@@ -19,18 +19,18 @@ from brax.training.agents.sac import train as sac
 
 from experiments.deepmimic import run as ours
 from experiments.rows import Row, bold, commit_of, main, markdown, retargeted
-from mimic.bench_brax import device_put_replicated, ppo_sizes
+from mimic.bench.brax import device_put_replicated, ppo_sizes
 from mimic.config import Config
 from mimic.deploy.export import make_spec
 from mimic.deploy.sim2sim import Policy
-from mimic.evaluate import evaluate_policy
+from mimic.evaluation.whole_clips import evaluate_policy
 from mimic.presets import make_preset
 from mimic.robots import Robot, load_robot
 from mimic.runs import facts
 from mimic.sim.physics import choose_backend
 from mimic.tasks.brax_env import BraxTracking
 from mimic.tasks.tracking import Tracking
-from mimic.train import make_task
+from mimic.training.train import make_task
 from motions.motion import Motion, load_motion
 from motions.rotations import Array
 

@@ -56,7 +56,7 @@ def jobs_of(command: list[str], processes: int) -> list[Job]:
     """One job of a training, by so many processes together; of a sweep one for each training."""
     if command[:1] == ["sweep"]:
         from mimic.commands.sweep import checked_plan, parse_sweep
-        from mimic.sweep import members
+        from mimic.training.sweep import members
 
         return [Job([*command, "--task", str(number)]) for number in range(len(members(checked_plan(*parse_sweep(command[1:])))))]
     return [Job([*command, "--resume", *(["--cluster.join"] if processes > 1 else [])])]

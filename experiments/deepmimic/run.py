@@ -1,7 +1,7 @@
 """DeepMimic's skills on our humanoid, tracked: its table (Peng et al. 2018) and the tracking column of AMP's (Peng et al. 2021).
 
-Each clip is run once, whole, from its first frame; what loops is repeated for 20 s. NR is `mimic.deepmimic`'s, by the paper's
-reward and by that of the authors' released code: what is lost by a fall is lost to the end of the clip.
+Each clip is run once, whole, from its first frame; what loops is repeated for 20 s. NR is `mimic.evaluation.deepmimic`'s, by the
+paper's reward and by that of the authors' released code: what is lost by a fall is lost to the end of the clip.
 """
 
 import json

@@ -41,8 +41,8 @@ class Distill(Training):
         from mimic.checks import check_fits
         from mimic.pipeline import trained_policy
         from mimic.runs import create_run, open_run, refuse_occupied, require_writable
-        from mimic.teacher import check_student, save_teacher, unknowable, unlike_teacher
-        from mimic.warm_start import check_warm_start
+        from mimic.training.teacher import check_student, save_teacher, unknowable, unlike_teacher
+        from mimic.training.warm_start import check_warm_start
 
         config, folder = self.config, self.folder
         if folder.resolve() == self.source.resolve():
@@ -82,7 +82,7 @@ def parse_distill(argv: list[str]) -> Distill:
         return parse_options(argv, "distill", Distill.__doc__, defaults, str(default))
 
     from mimic.runs import open_run
-    from mimic.teacher import student_config
+    from mimic.training.teacher import student_config
 
     parsed = parse(make_preset(DEPLOYABLE))  # for --preset, --run-dir and --resume, whatever else is said
     preset, folder = make_preset(parsed.config.preset), parsed.run_dir or default

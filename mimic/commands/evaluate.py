@@ -39,7 +39,7 @@ class Evaluate(FileOptions):
     """Write the simulated motion, as .npz; of several clips into this folder. `mimic convert` takes it from there."""
 
     def run(self) -> int:
-        from mimic.evaluate import print_evaluation, print_mirrored, save_simulated
+        from mimic.evaluation.whole_clips import print_evaluation, print_mirrored, save_simulated
         from mimic.pipeline import evaluate_run
         from mimic.runs import open_run, require_writable_file
         from mimic.sources import clips_of, read_motions
@@ -97,8 +97,8 @@ class Evaluate(FileOptions):
 
     def roam(self, run: "Run", motions: "list[Motion] | None") -> int:
         """A policy that follows no clip."""
+        from mimic.evaluation.roam import print_roaming
         from mimic.pipeline import roam_run
-        from mimic.roam import print_roaming
 
         given = {"mirror": self.mirror, "switches": self.switches, "falls": self.falls}
         if any(given.values()):

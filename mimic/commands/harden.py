@@ -38,7 +38,7 @@ class Harden(Training):
 
     def create(self) -> tuple["Run", None]:
         from mimic.runs import create_run, open_run
-        from mimic.warm_start import check_warm_start
+        from mimic.training.warm_start import check_warm_start
 
         config, folder = self.config, self.folder
         if folder.resolve() == self.source.resolve():

@@ -124,7 +124,7 @@ class SimRobot(RobotOptions):
         from mimic.deploy.radio import RobotProcess
         from mimic.deploy.sim2sim import Policy
         from mimic.deploy.sim_robot import SimRobot as Body
-        from mimic.evaluate import metrics_table
+        from mimic.evaluation.whole_clips import metrics_table
         from mimic.runs import POLICY, require_writable_file
 
         for file in (self.json, self.log):

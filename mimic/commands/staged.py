@@ -10,15 +10,15 @@ from motions.errors import InputError
 
 if TYPE_CHECKING:
     from mimic.runs import Run
-    from mimic.stages import Stage
+    from mimic.training.stages import Stage
 
 
 def check_stages(config: Config, folder: Path) -> None:
     """Raise `InputError` for what a later stage would refuse, after hours of those before it."""
     from mimic.checks import check_config, check_fits
     from mimic.sources import find_robot
-    from mimic.stages import begun, stages_before
-    from mimic.teacher import check_student
+    from mimic.training.stages import begun, stages_before
+    from mimic.training.teacher import check_student
 
     if config.init_from is not None:
         raise InputError("begin is tracker and init_from is a run: it begins with one or the other (--begin scratch)")
@@ -37,7 +37,7 @@ def check_stages(config: Config, folder: Path) -> None:
 def clear_stages(config: Config, folder: Path) -> None:
     """Give up what is in the folders of a run and its stages, all at once: what is stopped then can be gone on with."""
     from mimic.runs import CONFIG, clear
-    from mimic.stages import stages_before
+    from mimic.training.stages import stages_before
 
     for own in (folder, *(stage.folder for stage in stages_before(config, folder))):
         if (own / CONFIG).exists():
@@ -46,7 +46,7 @@ def clear_stages(config: Config, folder: Path) -> None:
 
 def run_stages(config: Config, folder: Path) -> int:
     """Run what must come before the run of `config` in `folder`. The exit code of the first that did not end well, else 0."""
-    from mimic.stages import STAGES, stages_before
+    from mimic.training.stages import STAGES, stages_before
 
     stages = stages_before(config, folder)
     for number, stage in enumerate(stages, start=1):
@@ -79,7 +79,7 @@ def _run_stage(stage: "Stage", title: str, styles: tuple[str, ...]) -> int:
 def _require_same(stage: "Stage", found: Config) -> None:
     """Raise `InputError` where the folder holds the stage of another run."""
     from mimic.runs import RESUMABLE_OF_SIM, differences
-    from mimic.teacher import SHARED
+    from mimic.training.teacher import SHARED
 
     identity = (*SHARED, "led_s", "falls", "switches", "seed", "num_envs", "observation", "network")
     ours, theirs = ({name: to_dict(config)[name] for name in identity} for config in (stage.config, found))

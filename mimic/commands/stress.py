@@ -36,11 +36,11 @@ class Stress(FileOptions):
 
     def run(self) -> int:
         from mimic.deploy.sim2sim import Policy
+        from mimic.evaluation.stress import AXES, print_stress, sweep
         from mimic.progress import waiting
         from mimic.robots import load_robot
         from mimic.runs import STRESS, require_picture_file, require_writable_file
         from mimic.sources import read_motions
-        from mimic.stress import AXES, print_stress, sweep
 
         if self.seeds < 1:
             raise InputError(f"--seeds {self.seeds}: expected 1 or more")

@@ -11,7 +11,7 @@ from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
 
 if TYPE_CHECKING:
-    from mimic.sweep import Plan
+    from mimic.training.sweep import Plan
 
 OWN = ("--seed", "--run-dir", "--resume", "--overwrite")  # options of `mimic train` that a sweep gives to its members itself
 
@@ -48,7 +48,7 @@ class Sweep:
 def run_sweep(argv: list[str]) -> int:
     """Parse and run `mimic sweep`; its exit code."""
     from mimic.runs import require_picture_file, require_writable_file
-    from mimic.sweep import check_plan, keep_plan, members, outcomes, print_sweep, rows_of, run_members
+    from mimic.training.sweep import check_plan, keep_plan, members, outcomes, print_sweep, rows_of, run_members
 
     preset, sweep, options = parse_sweep(argv)
     folder = sweep.run_dir or Path("runs") / f"{preset}-sweep"
@@ -99,7 +99,7 @@ def checked_plan(preset: str, sweep: Sweep, options: tuple[str, ...]) -> "Plan":
     Raises `InputError`, or exits with a hint, for what `mimic train` would refuse of the options and variants.
     """
     from mimic.checks import check_config
-    from mimic.sweep import Plan
+    from mimic.training.sweep import Plan
 
     whole = {"--list": sweep.list, "--collect": sweep.collect, "--json": sweep.json, "--plot": sweep.plot}
     for option, given in whole.items():

@@ -10,7 +10,7 @@ from mimic.presets import PRESETS, make_preset
 from motions.errors import InputError
 
 if TYPE_CHECKING:
-    from mimic.bench import Speed
+    from mimic.bench.speed import Speed
     from mimic.config import Config
     from mimic.robots import Robot
 
@@ -67,7 +67,7 @@ class Bench(FileOptions):
         if len(self.files) != (2 if self.what == "compare" else 0):
             raise InputError(f"mimic bench {self.what}: expected {'two files' if self.what == 'compare' else 'no files'}")
         if self.what == "compare":
-            from mimic.bench_compare import compare_speeds
+            from mimic.bench.compare import compare_speeds
             from mimic.runs import require_writable_file
 
             require_writable_file(self.json)
@@ -107,7 +107,7 @@ class Bench(FileOptions):
         if len(wanted) == 1:
             speeds = [measured_speed(self)]
         else:
-            from mimic.program import TrainingError
+            from mimic.training.program import TrainingError
 
             speeds = []
             for number, one in enumerate(wanted, start=1):
@@ -119,7 +119,7 @@ class Bench(FileOptions):
                         say(f"not measured: {error}")
         if not speeds:
             return EXIT_FAILED
-        from mimic.bench import print_speeds
+        from mimic.bench.speed import print_speeds
 
         print_speeds(speeds)
         rows = [speed._asdict() for speed in speeds]
@@ -139,10 +139,10 @@ class Bench(FileOptions):
             write_json(self.json, bench_retargeting(config.motion, robot, say, **self.of_config))
             return 0
         config, motions, _ = motions_of(config, robot, say)
-        from mimic import bench
+        from mimic.bench.learn import bench_learn, print_learn
 
-        rows = bench.bench_learn(config, robot, tuple(motions), self.seeds, self.run_dir, say)
-        bench.print_learn(rows, self.target_mm)
+        rows = bench_learn(config, robot, tuple(motions), self.seeds, self.run_dir, say)
+        print_learn(rows, self.target_mm)
         write_json(self.json, {"target_mm": self.target_mm, "seeds": rows})
         return 0
 
@@ -168,7 +168,7 @@ class Bench(FileOptions):
 
 def measured_speed(bench: Bench) -> "Speed":
     """Of one number of environments, on one number of devices."""
-    from mimic.bench import bench_speed
+    from mimic.bench.speed import bench_speed
     from mimic.sources import motions_of
 
     config, robot = bench.prepared()

@@ -26,7 +26,7 @@ from motions.errors import InputError
 
 if TYPE_CHECKING:
     from mimic.runs import Run
-    from mimic.train import TrainResult
+    from mimic.training.train import TrainResult
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class Training:
 
     def run(self) -> int:
         from mimic.checks import check_config
-        from mimic.hosts import is_first, join, part
-        from mimic.loggers import require_loggers
         from mimic.sim.physics import choose_backend
-        from mimic.train import train
+        from mimic.training.hosts import is_first, join, part
+        from mimic.training.loggers import require_loggers
+        from mimic.training.train import train
 
         together = self.cluster.join
         if together:
@@ -130,7 +130,7 @@ class Train(Training):
 
     def run(self) -> int:
         from mimic.runs import refuse_occupied, require_writable
-        from mimic.stages import STAGES, begun, folder_of
+        from mimic.training.stages import STAGES, begun, folder_of
 
         if self.config.begin == "scratch" or self.resume:
             return super().run()
@@ -163,7 +163,7 @@ class Train(Training):
         from mimic.mdp.styles import require_all_shown
         from mimic.runs import create_run, open_run, refuse_occupied, require_writable
         from mimic.sources import find_robot, motions_of
-        from mimic.warm_start import check_warm_start
+        from mimic.training.warm_start import check_warm_start
 
         config, folder = self.config, self.folder
         refuse_occupied(folder, config, overwrite=self.overwrite)
@@ -195,8 +195,8 @@ def exit_code(result: "TrainResult") -> int:
 
 def agreed(begin: Callable[[], Begun], folder: Path) -> Begun:
     """What the first process begins in `folder`, opened by all. Raises its `InputError` on all, too."""
-    from mimic.hosts import is_first, told
     from mimic.runs import open_run
+    from mimic.training.hosts import is_first, told
 
     found, problem = None, None
     if is_first():
@@ -218,11 +218,11 @@ def agreed(begin: Callable[[], Begun], folder: Path) -> Begun:
 def measure(run: "Run", result: "TrainResult", quality: dict[str, Any] | None) -> int:
     """Print what the controller can do; video, plots and report go to the run folder."""
     from mimic.compare import compare, print_comparison
-    from mimic.evaluate import print_evaluation
+    from mimic.evaluation.roam import print_roaming
+    from mimic.evaluation.whole_clips import print_evaluation
     from mimic.pipeline import evaluate_run, roam_run
     from mimic.progress import waiting
     from mimic.reporting import report_roaming, report_run
-    from mimic.roam import print_roaming
     from mimic.runs import POLICY, REPORT
 
     say(

@@ -189,7 +189,7 @@ class Rollout:
 
 
 class Link:
-    """What lies between a policy and its robots: nothing here. `mimic.perturb` has delays, noise and the like."""
+    """What lies between a policy and its robots: nothing here. `mimic.evaluation.perturb` has delays, noise and the like."""
 
     def __init__(self, simulation: Simulation, n_substeps: int) -> None:
         self.simulation = simulation

@@ -11,12 +11,12 @@ import mujoco
 import numpy as np
 
 from mimic.deploy.sim2sim import ControlStep, Once, Policy, frame_of, shown_style, track
+from mimic.evaluation.perturb import Perturbation, perturbed_link
 from mimic.falls import rising
 from mimic.live.hands import Hands, world_with_box
 from mimic.mdp.goals import KINDS
 from mimic.mdp.terminations import fallen
 from mimic.metrics import body_errors
-from mimic.perturb import Perturbation, perturbed_link
 from mimic.switches import seam_of
 from mimic.view.acting import Acting, acting
 from mimic.view.take import Traces

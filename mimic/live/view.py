@@ -9,11 +9,11 @@ import mujoco
 import numpy as np
 
 from mimic.deploy.sim2sim import Policy
+from mimic.evaluation.perturb import Perturbation
 from mimic.live.gamepad import Gamepad, first_gamepad
 from mimic.live.hands import BOX_M
 from mimic.live.session import Session
 from mimic.mdp.styles import style_names, told_style
-from mimic.perturb import Perturbation
 from mimic.view.browser import WORLD, Figure, Window, hide_control, on_click, on_key
 from mimic.view.capture import Capture
 from mimic.view.charts import Charts

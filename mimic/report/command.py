@@ -8,7 +8,7 @@ from typing import Any
 from mimic.config import Config, to_dict
 from mimic.presets import PRESETS, make_preset
 from mimic.runs import differences
-from mimic.stages import folder_of
+from mimic.training.stages import folder_of
 
 SET_BY_COMMAND = {"preset", "teacher", "learner"}
 

@@ -198,9 +198,9 @@ def _clips(run: Run, evaluation: dict[str, Any] | None, kept: Sequence[Kept]) ->
 def _measured(run: Run, say: Say) -> tuple[dict[str, Any], list[Kept]]:
     """By the newest checkpoint. Raises `InputError` where none can be read."""
     from mimic.deploy.sim2sim import Policy
-    from mimic.evaluate import evaluate_policy
+    from mimic.evaluation.roam import roam
+    from mimic.evaluation.whole_clips import evaluate_policy
     from mimic.pipeline import trained_policy, write_policy
-    from mimic.roam import roam
 
     trained = trained_policy(run, say)
     say(f"{run.folder}: not evaluated since its newest checkpoint, or by an older version: this is done now")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mimic.deploy.sim2sim import Rollout
-from mimic.roam import Roaming
+from mimic.evaluation.roam import Roaming
 from motions.errors import InputError
 from motions.files import whole
 

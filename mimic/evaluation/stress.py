@@ -16,9 +16,9 @@ from rich.table import Table
 
 from mimic.arguments import paper
 from mimic.deploy.sim2sim import Policy, frame_of, track
+from mimic.evaluation.perturb import START_RAD, Perturbation, perturbed_link
 from mimic.mdp.terminations import fallen
 from mimic.metrics import body_error
-from mimic.perturb import START_RAD, Perturbation, perturbed_link
 from motions.errors import InputError, unknown_name
 from motions.kinematics import KinematicState
 from motions.motion import Motion

@@ -1,14 +1,14 @@
-"""What a training leaves of its iterations, by the first process: metrics.jsonl, what `mimic.loggers` write, a panel."""
+"""What a training leaves of its iterations, by the first process: metrics.jsonl, what `mimic.training.loggers` write, a panel."""
 
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from mimic.hosts import is_first
-from mimic.loggers import loggers_of
 from mimic.progress import Progress
 from mimic.runs import Run
+from mimic.training.hosts import is_first
+from mimic.training.loggers import loggers_of
 
 
 def titled(run: Run, stage: str) -> str:

@@ -10,9 +10,9 @@ from jax.sharding import Mesh
 
 from mimic.config import Config
 from mimic.devices import everywhere, placed, shardings
-from mimic.iteration import Iteration, compile_iteration
 from mimic.learning.ppo import Learner, TrainState
 from mimic.memory import Need, advice, need_of
+from mimic.training.iteration import Iteration, compile_iteration
 from motions.errors import InputError
 
 # how XLA, CUDA, callbacks and C++ say it

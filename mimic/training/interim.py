@@ -12,12 +12,12 @@ import jax
 import numpy as np
 
 from mimic.deploy.sim2sim import Policy, rollout
-from mimic.evaluate import measure
+from mimic.evaluation.roam import roam
+from mimic.evaluation.whole_clips import measure
 from mimic.learning.ppo import TrainState
 from mimic.mdp.goals import KINDS
 from mimic.metrics import mean_metrics
 from mimic.pipeline import policy_of, write_policy
-from mimic.roam import roam
 from mimic.runs import POLICY, Run
 from mimic.view.film import film
 from motions.errors import InputError

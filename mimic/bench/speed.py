@@ -1,6 +1,5 @@
-"""`mimic bench`: speed (against raw physics), learn (env-steps to a target), retarget (speed and quality)."""
+"""The speed of a training on this machine, beside its raw physics and, where it is asked for, brax's own PPO."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,21 +12,19 @@ from mujoco.batch import Batch
 from rich.table import Table
 
 from mimic.arguments import paper
+from mimic.bench.profile import meanings, operations, print_profile, trace
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config
 from mimic.devices import make_mesh, on_each_device
 from mimic.learning.ppo import Learner, TrainState, make_learner
 from mimic.learning.rollout import collect
 from mimic.memory import MB, device_peak_mb
-from mimic.pipeline import evaluate_run
-from mimic.profile import meanings, operations, print_profile, trace
-from mimic.program import fitting_program
 from mimic.robots import Robot
-from mimic.runs import create_run
 from mimic.sim.physics import Drive, choose_backend
 from mimic.tasks.curriculum import Curriculum
 from mimic.tasks.tracking import Chances, EnvState, Tracking
-from mimic.train import make_task, train
+from mimic.training.program import fitting_program
+from mimic.training.train import make_task
 from motions.motion import Motion
 from motions.rotations import Array
 
@@ -103,7 +100,7 @@ def bench_speed(
     rates = physics_rate, count / median["rollout"], train_rate, ratio
     brax_rate = None
     if brax:
-        from mimic.bench_brax import brax_steps_per_s
+        from mimic.bench.brax import brax_steps_per_s
 
         brax_rate = brax_steps_per_s(config, task, mesh.devices.flat[0])
     return Speed(backend, config.num_envs, mesh.size, *rates, *memory_mb, compile_s, brax_rate)
@@ -180,23 +177,6 @@ def _mjx_replay(task: Tracking, states: Array, controls: Array) -> Callable[[], 
     return lambda: jax.block_until_ready(run(states, controls))
 
 
-def bench_learn(
-    config: Config, robot: Robot, motions: tuple[Motion, ...], seeds: tuple[int, ...], folder: Path, say: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    """Train once per seed and measure each policy by the whole-clip protocol."""
-    rows = []
-    for seed in seeds:
-        run = create_run(folder / f"seed{seed}", dataclasses.replace(config, seed=seed), robot, motions, overwrite=True)
-        result = train(run, say)
-        if result.stopped_by:
-            raise KeyboardInterrupt
-        mean = evaluate_run(run, None, say).mean
-        rows.append({"seed": seed, "env_steps": result.env_steps, "wall_s": result.wall_s, **mean})
-        done = f"{mean['completed_frames']:.0f} of {mean['frames']:.0f} frames, E_mpbpe {mean['e_mpbpe_mm']:.1f} mm"
-        say(f"seed {seed}: {done} after {result.env_steps / 1e6:.2f} M env-steps; in {run.folder}")
-    return rows
-
-
 def print_speeds(speeds: Sequence[Speed]) -> None:
     """A row for each quantity, a column for each measurement."""
     table = Table("quantity", *(f"{speed.num_envs} x {speed.devices}" for speed in speeds), title="environments x devices")
@@ -210,16 +190,3 @@ def _shown(value: Any) -> str:
     if value is None or isinstance(value, str | int):
         return str(value or "")
     return f"{value:,.3f}" if value < 10 else f"{value:,.0f}"
-
-
-def print_learn(rows: list[dict[str, Any]], target_mm: float) -> None:
-    """A row per seed, then the median and whether the target is met by all."""
-    names = ("seed", "env_steps", "wall_s", "success_height", "completed_frames", "e_mpbpe_mm", "e_g_mpbpe_mm", "e_mpjpe_rad")
-    table = Table(*names)
-    for row in rows:
-        table.add_row(*(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names))
-    paper().print(table)
-    median = float(np.median([row["e_mpbpe_mm"] for row in rows]))
-    complete = all(row["success_height"] == 1 for row in rows)
-    verdict = "reached" if complete and median <= target_mm else "not reached"
-    print(f"median E_mpbpe {median:.1f} mm, {'all' if complete else 'not all'} seeds complete: {target_mm:g} mm {verdict}")

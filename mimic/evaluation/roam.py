@@ -12,10 +12,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from mimic.alignment import aligned_error
 from mimic.arguments import paper
 from mimic.deploy.sim2sim import Link, Policy, track
 from mimic.deploy.simulation import OTHER_SIMULATOR, Simulation, other_simulator, substeps
+from mimic.evaluation.alignment import aligned_error
+from mimic.evaluation.points import points_row
 from mimic.mdp.goals import KINDS
 from mimic.mdp.style import (
     SETTLING_S,
@@ -31,7 +32,6 @@ from mimic.mdp.style import (
 )
 from mimic.mdp.styles import style_names, style_of
 from mimic.mdp.terminations import fallen
-from mimic.points import points_row
 from motions.errors import InputError
 from motions.kinematics import KinematicState
 from motions.motion import Motion
@@ -54,7 +54,7 @@ class Roaming:
     upright: np.ndarray = field(repr=False)
     """How many states (B,) each of them stood."""
     n_env_steps: int | None = None
-    """As `mimic.evaluate` gives it."""
+    """As `mimic.evaluation.whole_clips` gives it."""
 
     def to_json(self) -> Row:
         again = {} if self.sim2sim is None else {"sim2sim": {"simulator": OTHER_SIMULATOR, "free": self.sim2sim}}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mimic.deploy.sim2sim import Policy, rollout
-from mimic.evaluate import measure
+from mimic.evaluation.whole_clips import measure
 from mimic.switches import Row, drawn_switches, seam_of
 from motions.edit import switch
 from motions.motion import Motion

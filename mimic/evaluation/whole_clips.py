@@ -16,14 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mimic.arguments import paper
-from mimic.deepmimic import imitation_reward, normalized_return, released_reward
 from mimic.deploy.sim2sim import Policy, Rollout, rollout
 from mimic.deploy.simulation import OTHER_SIMULATOR, other_simulator
+from mimic.evaluation.deepmimic import imitation_reward, normalized_return, released_reward
+from mimic.evaluation.points import points_of, points_table
+from mimic.evaluation.recovery import recovery_line
+from mimic.evaluation.strikes import measure_strikes, strikes
 from mimic.metrics import METRICS, SUCCESS_DISTANCE_M, clip_metrics, mean_metrics
-from mimic.points import points_of, points_table
-from mimic.recovery import recovery_line
 from mimic.robots import Robot
-from mimic.strikes import measure_strikes, strikes
 from mimic.switches import spell_switches
 from motions.errors import InputError
 from motions.formats import write_motion_file
@@ -48,13 +48,13 @@ class Evaluation:
     """Median wall time of a control step without the physics [ms]."""
     rollouts: list[Rollout] = field(repr=False)
     strikes: tuple[list[Row], list[Row]] | None = None
-    """Of a policy that strikes (`mimic.strikes`): a row per clip, as trained and in the other simulator."""
+    """Of a policy that strikes (`mimic.evaluation.strikes`): a row per clip, as trained and in the other simulator."""
     points: tuple[list[Row], list[Row]] | None = None
-    """Of a policy that reaches for points (`mimic.points`): as strikes."""
+    """Of a policy that reaches for points (`mimic.evaluation.points`): as strikes."""
     recovery: Row | None = None
-    """Of a policy that gets up (`mimic.recovery`)."""
+    """Of a policy that gets up (`mimic.evaluation.recovery`)."""
     switches: Row | None = None
-    """Of a policy that goes over from clip to clip (`mimic.switching`)."""
+    """Of a policy that goes over from clip to clip (`mimic.evaluation.switching`)."""
     n_env_steps: int | None = None
     """What the policy has learnt from, the runs it began with or learnt from included; None: not known."""
 
@@ -121,7 +121,7 @@ def evaluate_policy(
 
 
 def measure(policy: Policy, run: Rollout, cycles: int = 1) -> Row:
-    """The row of one run, on a clip of so many cycles; nr, nr_released: DeepMimic's normalized return (`mimic.deepmimic`)."""
+    """The row of one run, on a clip of so many cycles; nr, nr_released: `mimic.evaluation.deepmimic`'s normalized return."""
     spec = policy.spec
     row = clip_metrics(
         run.name,

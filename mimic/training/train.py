@@ -19,23 +19,23 @@ from mimic.checks import check_config, worst_draw_warning
 from mimic.compile_cache import enable_compile_cache
 from mimic.config import Config, to_dict
 from mimic.devices import describe, make_mesh
-from mimic.health import Watch
-from mimic.hosts import any_of, is_first, require_same
-from mimic.interim import Interim, sentence
-from mimic.journal import Journal
 from mimic.learning.distill import make_student
 from mimic.learning.harden import make_hardener
 from mimic.learning.ppo import Learner, TrainState, make_learner
 from mimic.memory import peak_memory_mb
-from mimic.program import Program, TrainingError, fitting_program
 from mimic.progress import waiting
 from mimic.robots import Robot
 from mimic.runs import Run, code, keep_config, truncate_metrics
 from mimic.sim.buffers import shortage
 from mimic.sim.physics import choose_backend, doubt, make_physics
 from mimic.tasks.tracking import Tracking
-from mimic.teacher import load_teacher
-from mimic.warm_start import warm_start
+from mimic.training.health import Watch
+from mimic.training.hosts import any_of, is_first, require_same
+from mimic.training.interim import Interim, sentence
+from mimic.training.journal import Journal
+from mimic.training.program import Program, TrainingError, fitting_program
+from mimic.training.teacher import load_teacher
+from mimic.training.warm_start import warm_start
 from motions.errors import InputError
 from motions.library import pack
 from motions.motion import Motion
