@@ -49,7 +49,11 @@ SKILLS = {
 
 
 PUSHED = "-pushed"  # of a row's name: trained with forces, as the paper's were not
-FORCES = ["--randomize.push.force", "300", "--randomize.push.interval-s", "3"]
+# pushed, begun off its motion, and acting with noise to the end: each alone leaves it in a world that hardly moves
+FORCES = [
+    "--randomize.push.force", "300", "--randomize.push.interval-s", "3", "--ppo.min-std", "0.25",
+    "--reset.linvel", "0.5", "0.5", "0.2", "--reset.angvel", "0.5", "0.5", "0.5", "--reset.tilt", "0.1", "0.1", "0.1",
+]  # fmt: skip
 ROWS = [*SKILLS, *(name + PUSHED for name, skill in SKILLS.items() if skill.pushes)]
 
 
