@@ -273,4 +273,7 @@ def test_a_tracker_of_several_clips_goes_over_to_the_one_that_is_chosen(window: 
     view.clips.value = "other"
     view.session.advance()
     assert view.session.motion.name == f"{view.session.policy.motion.name}+other"
+    view.newer = lambda: still_policy(tmp_path, FOLLOWING)
+    view._swap()
+    assert view.session.motion.name == "other", "a newer policy goes on with what was chosen"
     assert LiveView(window, view.session.policy).clips is None

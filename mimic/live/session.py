@@ -33,7 +33,8 @@ DOWN_S = 1.0  # how long one that has fallen is shown lying
 
 class Session:
     """One robot of `policy`, and a box to be thrown. It begins anew at the end of its clip, and a second after a fall: or
-    gets up then, where there are `ways` up, and stands. It goes over to another of `clips` when it is told to.
+    gets up then, where there are `ways` up, and stands. It goes over to another of `clips` when it is told to, which is the
+    `chosen` one from then on.
 
     frame: of the clip. state: (1, ...) as it is now. errors (K,) [mm]: distances of the bodies from the clip's re-anchored, None
     of a policy that follows none. falls: how often it fell. goal (G,): what it is told, None where it cannot be told anything.
@@ -42,10 +43,15 @@ class Session:
     """
 
     def __init__(
-        self, policy: Policy, setting: Perturbation | None = None, ways: Sequence[Motion] = (), clips: Sequence[Motion] = ()
+        self,
+        policy: Policy,
+        setting: Perturbation | None = None,
+        ways: Sequence[Motion] = (),
+        clips: Sequence[Motion] = (),
+        chosen: Motion | None = None,
     ) -> None:
-        self.policy, self.ways, self.clips = policy, ways, clips
-        self._begin_with(policy.motion if policy.spec.follow else reset_origin(policy.motion))
+        self.policy, self.ways, self.clips, self.chosen = policy, ways, clips, chosen
+        self._begin_with(chosen or (policy.motion if policy.spec.follow else reset_origin(policy.motion)))
         self.motion, self.clip = self._begins
         self.setting = setting or Perturbation(start_rad=0.0)
         self.world = world_with_box(policy.mjcf)
@@ -105,14 +111,15 @@ class Session:
     def _goes_over(self, motion: Motion) -> None:
         """Go over to `motion` within two seconds, where both are most alike; begin with it from now on. Whoever has fallen, or is
         told to do what is too short for that, begins anew first."""
-        self._begin_with(resample(motion, 1.0 / self.policy.spec.ctrl_dt))
+        self.chosen = resample(motion, 1.0 / self.policy.spec.ctrl_dt)
+        self._begin_with(self.chosen)
         try:
-            seam = seam_of(self.motion, self._begins[0], self.frame * self.policy.spec.ctrl_dt, self.policy.body)
+            seam = seam_of(self.motion, self.chosen, self.frame * self.policy.spec.ctrl_dt, self.policy.body)
         except InputError:
             return
         if self._down or self._last is None:
             return
-        self.motion = switch(self.motion, self._begins[0], seam)
+        self.motion = switch(self.motion, self.chosen, seam)
         self.clip = self.policy.reference(self.motion)
         steps = len(self.clip.qpos) - 1 - self.frame
         self._steps = track(self.policy, self.clip, self.link, steps, first=self.frame, after=self._last)

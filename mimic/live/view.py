@@ -129,7 +129,8 @@ class LiveView:
     def _swap(self) -> None:
         policy = self.newer()
         if policy is not None:
-            session = Session(policy, self.session.setting, self.session.ways, self.session.clips)
+            session = self.session
+            session = Session(policy, session.setting, session.ways, session.clips, session.chosen)
             session.falls, self.swaps = self.session.falls, self.swaps + 1
             if session.goal is not None and self.session.goal is not None:
                 goal = self.session.goal
