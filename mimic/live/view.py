@@ -129,12 +129,11 @@ class LiveView:
     def _swap(self) -> None:
         policy = self.newer()
         if policy is not None:
-            session = self.session
-            session = Session(policy, session.setting, session.ways, session.clips, session.chosen)
-            session.falls, self.swaps = self.session.falls, self.swaps + 1
-            if session.goal is not None and self.session.goal is not None:
-                goal = self.session.goal
-                session.goal = np.array([*goal[:-1], 0.0], np.float32) if session.told_once else goal
+            old = self.session
+            session = Session(policy, old.setting, old.ways, old.clips, old.chosen)
+            session.falls, self.swaps = old.falls, self.swaps + 1
+            if session.goal is not None and old.goal is not None:
+                session.goal = np.array([*old.goal[:-1], 0.0], np.float32) if session.told_once else old.goal
             self.session = session
 
     def _controls(self) -> None:
