@@ -28,7 +28,7 @@ FIELDS = {"joint_pos": (0, 100.0), "joint_vel": (0, 100.0), "root_quat": (4, 1.1
           "root_pos": (3, 1e4), "root_linvel": (3, 50.0)}  # fmt: skip
 ESTIMATED = ("root_pos", "root_linvel")  # no sensor measures these, and only some policies need them
 f32 = partial(np.asarray, dtype=np.float32)
-UP, CONJUGATE = f32([0, 0, 1]), f32([1, -1, -1, -1])
+CONJUGATE = f32([1, -1, -1, -1])
 
 
 class BundleError(ValueError):
@@ -82,8 +82,7 @@ class Controller:
         self._inputs, self._outputs = {i.name: i.shape for i in session.get_inputs()}, [o.name for o in session.get_outputs()]
         self.needs = [name for name in FIELDS if name not in ESTIMATED or name in self._inputs]
         self._kp, self._kd, self._effort = (f32(spec[key]) for key in ("kp", "kd", "effort"))
-        # 1e-6: rounding to float32 must not lead out of the limits
-        self._lower, self._upper = f32(spec["joint_lower"]) + f32(1e-6), f32(spec["joint_upper"]) - f32(1e-6)
+        self._lower, self._upper = f32(spec["joint_lower"]) + f32(1e-6), f32(spec["joint_upper"]) - f32(1e-6)  # rounding
         self._reference, self._start = clip["xquat"][:, clip["body_names"].tolist().index(spec["anchor_body"])], clip["qpos"][0]
         self._to_ours = self._to_robots = np.arange(len(self.joint_names))
         self.state, self.reason, self.frame, self._mode = State.WAIT, "no measurement yet", 0, State.BLEND  # HOLD returns to it
@@ -235,8 +234,9 @@ class Controller:
             self._mode_s -= frames * self.ctrl_dt
             self._begin_policy(values)
         self.frame = min(round(self._mode_s / self.ctrl_dt), frames - 1)
-        up, wanted = (rotate(quat * CONJUGATE, UP) for quat in (self._anchor(values), self._reference[self.frame]))
-        tilt = math.acos(min(max(float(up @ wanted), -1.0), 1.0))
+        (w, x, y, z), (p, q, r, s) = self._anchor(values).tolist(), self._reference[self.frame].tolist()
+        level = 4 * (x * z - w * y) * (q * s - p * r) + 4 * (y * z + w * x) * (r * s + p * q)  # up, as each of the two has it
+        tilt = math.acos(min(max(level + (1 - 2 * (x * x + y * y)) * (1 - 2 * (q * q + r * r)), -1.0), 1.0))
         if tilt > self.spec["termination"]["anchor_angle"]:
             return self.stop(f"fallen: {self.spec['anchor_body']} leans {tilt:.2f} rad away from the clip's frame {self.frame}")
         outputs = self._infer(values)
@@ -264,8 +264,8 @@ class Controller:
 
     def _bound(self, target: np.ndarray) -> None:
         """Keep the target within the joint limits; the torque that is lost by it, up to the joint's effort, is sent as such."""
-        self._target = np.clip(target, self._lower, self._upper)
-        self._torque = np.clip(self._kp * (target - self._target), -self._effort, self._effort)
+        self._target = np.minimum(np.maximum(target, self._lower), self._upper)  # np.clip takes longer
+        self._torque = np.minimum(np.maximum(self._kp * (target - self._target), -self._effort), self._effort)
 
 
 def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
