@@ -113,19 +113,18 @@ def evaluate_run(
     motions: Sequence[Motion] | None,
     say: Callable[[str], None],
     *,
-    cycles: int = 1,
+    cycles: int | None = None,
     falls: int | None = None,
     switches: int | None = None,
 ) -> Evaluation:
-    """Export the run's policy into its folder and measure that file by the whole-clip protocol, on `motions` of so many cycles,
-    or on the run's own; falls, switches: how often it is also to get up, and to go over from clip to clip, None: only if it was
-    trained to."""
+    """Export the run's policy into its folder and measure that file by the whole-clip protocol, on `motions` of so many cycles
+    (None: as the run's own are), or on the run's own; falls, switches: how often it is also to get up, and to go over from clip to
+    clip, None: only if it was trained to."""
     policy, asked, all_collisions = exported(run, say), motions or run.asked, _all_collisions(run, say)
     if falls and all_collisions is None:
         raise InputError("falls are measured with all collisions on, and the robot's model is gone")
     with waiting(f"running {len(asked)} clips whole, as trained and otherwise"):
-        cycles = cycles if motions else run.config.cycles
-        evaluation = evaluate_policy(policy, asked, all_collisions=all_collisions, cycles=cycles)
+        evaluation = evaluate_policy(policy, asked, all_collisions=all_collisions, cycles=cycles or run.config.cycles)
     count = (FALLS if run.config.falls and motions is None else 0) if falls is None else falls
     if count and all_collisions is not None:
         with waiting(f"letting it get up from {count} falls"):

@@ -128,3 +128,12 @@ def test_what_is_measured_was_not_practised():
     practised, measured = ([time_s for *_, time_s in drawn_switches([sway, other], 8, seed)] for seed in (0, SEED))
     assert not set(practised) & set(measured)
     assert len(with_switches([sway, other], ROBOT.body, 8, 0)) == 8
+
+
+def test_a_perfect_seam_is_worth_waiting_for():
+    """Held for two thirds of a second, then the very walk that is to be gone over to: rounding must not make it less than 0."""
+    walk, body = stick_walk(frames=120), stick_body()
+    held = replace(walk, name="held", qpos=np.concatenate([np.repeat(walk.qpos[:1], 20, axis=0), walk.qpos]))
+    seam = find_seam(held, walk, 0.1, body, rest_s=0.5, wait_s=2.0)
+    assert seam.leave_s >= 20 / 30
+    np.testing.assert_allclose(switch(held, walk, seam).qpos[:60, 7:], held.qpos[:60, 7:], atol=1e-9)

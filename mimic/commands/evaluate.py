@@ -56,10 +56,11 @@ class Evaluate(FileOptions):
         if others:
             return self.composite()
         run = open_run(first)
-        motions, cycles = None, self.cycles if self.motion else run.config.cycles
+        motions, cycles = None, None  # of clips of its own, the run knows how many
         if self.motion:
             files, _ = clips_of(self.motion, run.robot, say, split="held_out")
             motions, _ = read_motions(files, run.robot, say, **self.of_files)
+            cycles = self.cycles
         if not run.config.follow:
             return self.roam(run, motions)
         if self.mirror:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from motions.edit.mirror import opposite_name
+from motions.edit.timing import smooth_step
 from motions.errors import InputError
 from motions.motion import MIN_FRAMES
 from motions.rotations import quat_conj, quat_exp, quat_log, quat_mul, quat_rotate, yaw_quat
@@ -78,8 +79,7 @@ def _closed(motion: SkeletonMotion, turn: np.ndarray) -> tuple[np.ndarray, np.nd
             f"captured motion {motion.name!r} does not loop: from its last frame to its first {worst} turns by "
             f"{np.degrees(angles.max()):.0f} degrees and the root moves by {100 * abs(rise_m):.0f} cm in height"
         )
-    u = np.clip(1.0 - 3.0 * (1.0 - np.linspace(0.0, 1.0, motion.num_frames)), 0.0, 1.0)
-    share = u**2 * (3.0 - 2.0 * u)
+    share = smooth_step(1.0 - 3.0 * (1.0 - np.linspace(0.0, 1.0, motion.num_frames)))
     root = motion.root_pos + share[:, None] * [0.0, 0.0, rise_m]
     return root, quat_mul(quat_exp(share[:, None, None] * lack), motion.local_quat)
 

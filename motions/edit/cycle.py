@@ -84,11 +84,15 @@ def pose_features(motion: Motion, body: Body) -> np.ndarray:
     return np.concatenate([place, moving], axis=-1).reshape(motion.num_frames, -1) / np.sqrt(len(bodies))
 
 
+def distances_sq(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared, between all rows of a (N, n) and of b (M, n); (N, M). Nothing below 0, as rounding would have it of equal ones."""
+    return np.maximum(np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2.0 * a @ b.T, 0.0)
+
+
 def _best_pair(features: np.ndarray, frames: np.ndarray, first: float, last: float) -> tuple[int, int]:
     """The two of `frames`, `first` to `last` frames apart, with the smallest seam for their reach."""
     chosen = features[frames]
-    square = np.sum(chosen**2, axis=1)
-    distance = np.sqrt(np.maximum(square[:, None] + square - 2.0 * chosen @ chosen.T, 0.0))
+    distance = np.sqrt(distances_sq(chosen, chosen))
     apart = frames[None] - frames[:, None]
     reach = np.maximum.accumulate(np.where(apart >= 0, distance, 0.0), axis=1)
     ratio = np.where((apart >= first) & (apart <= last), distance / np.maximum(reach, 1e-9), np.inf)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from motions.edit.cycle import pose_features
+from motions.edit.cycle import distances_sq, pose_features
+from motions.edit.timing import smooth_step
 from motions.edit.travel import move_qpos, travel_between
 from motions.errors import InputError
 from motions.kinematics import Body
@@ -80,8 +81,9 @@ def find_seam(
         )
     enters = np.arange(max(after.num_frames - blend - round(rest_s * before.fps), 1))
     here, there = (pose_features(motion, body) for motion in (_held(before, leaves[-1] + blend + 1), after))
-    weights = _smooth(blend) * (1.0 - _smooth(blend))
-    cost = sum(weights[k] * _distances_sq(here[leaves + k], there[enters + k]) for k in range(1, blend))
+    weights = smooth_step(np.linspace(0.0, 1.0, blend + 1))
+    weights = weights * (1.0 - weights)
+    cost = sum(weights[k] * distances_sq(here[leaves + k], there[enters + k]) for k in range(1, blend))
     stopped = pose_features(before, body)[-1] - here[-1]  # alike but for the velocities
     cost = cost + (np.sum(stopped**2) * weights.sum() * (leaves + blend > before.num_frames - 1))[:, None]
     best = cost.min(axis=1)
@@ -110,24 +112,13 @@ def _change(before: Motion, after: Motion, leaves: np.ndarray) -> float:
     return abs(float(there - here))
 
 
-def _distances_sq(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Between all rows of a (N, n) and of b (M, n); (N, M)."""
-    return np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2.0 * a @ b.T
-
-
-def _smooth(steps: int) -> np.ndarray:
-    """3 u^2 - 2 u^3 at `steps` + 1 moments."""
-    u = np.linspace(0.0, 1.0, steps + 1)
-    return u * u * (3.0 - 2.0 * u)
-
-
 def _joined(before: np.ndarray, after: np.ndarray, blend: int) -> np.ndarray:
     """Two clips (F, nq) that share `blend` + 1 frames. Over the ground it is the velocities that are blended, not the places: of
     a run and a stop these are apart by more and more."""
     middle = blend // 2
     after = move_qpos(after, travel_between(after[middle], before[len(before) - 1 - blend + middle]))
     head, tail, into, rest = before[: -blend - 1], before[-blend - 1 :], after[: blend + 1], after[blend + 1 :].copy()
-    weight = _smooth(blend)[:, None]
+    weight = smooth_step(np.linspace(0.0, 1.0, blend + 1))[:, None]
     mixed = (1.0 - weight) * tail + weight * into
     mixed[:, 3:7] = quat_normalize(slerp(tail[:, 3:7], into[:, 3:7], weight[:, 0]))
     between = 0.5 * (weight[1:] + weight[:-1])

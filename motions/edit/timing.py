@@ -80,3 +80,9 @@ def _filtered(motion: Motion, cutoff_hz: float) -> np.ndarray:
     qpos = low_pass(motion.qpos)
     qpos[:, 3:7] = quat_mul(mean, quat_exp(low_pass(away)))
     return qpos
+
+
+def smooth_step(u: np.ndarray) -> np.ndarray:
+    """From 0 to 1 while u does; its steepest is 1.5."""
+    u = np.clip(u, 0.0, 1.0)
+    return u**2 * (3.0 - 2.0 * u)

@@ -6,6 +6,7 @@ import numpy as np
 
 from motions.edit.cycle import loop, repeat
 from motions.edit.mirror import mirror
+from motions.edit.timing import smooth_step
 from motions.edit.travel import turn_level
 from motions.errors import InputError
 from motions.kinematics import Body
@@ -72,13 +73,7 @@ def _course(count: int, fps: float, rng: np.random.Generator) -> tuple[np.ndarra
     now_s, last = 0.0, 1.0
     while (now_s := now_s + rng.uniform(*BETWEEN_S)) < time_s[-1]:
         turn, wanted = rng.uniform(-TURN_RAD, TURN_RAD), rng.uniform(*PACES)
-        heading += turn * _smooth_step((time_s - now_s) / (1.5 * abs(turn) / TURN_RATE))
-        pace += (wanted - last) * _smooth_step((time_s - now_s) / PACE_S)
+        heading += turn * smooth_step((time_s - now_s) / (1.5 * abs(turn) / TURN_RATE))
+        pace += (wanted - last) * smooth_step((time_s - now_s) / PACE_S)
         last = wanted
     return heading, pace
-
-
-def _smooth_step(u: np.ndarray) -> np.ndarray:
-    """From 0 to 1 while u does; its steepest is 1.5."""
-    u = np.clip(u, 0.0, 1.0)
-    return u**2 * (3.0 - 2.0 * u)
