@@ -118,8 +118,8 @@ def evaluate_run(
     switches: int | None = None,
 ) -> Evaluation:
     """Export the run's policy into its folder and measure that file by the whole-clip protocol, on `motions` of so many cycles
-    (None: as the run's own are), or on the run's own; falls, switches: how often it is also to get up, and to go over from clip to
-    clip, None: only if it was trained to."""
+    (None: as the run's own are), or on the run's own; falls, switches: how often it is also to get up, and to go over from clip
+    to clip, None: only if it was trained to."""
     policy, asked, all_collisions = exported(run, say), motions or run.asked, _all_collisions(run, say)
     if falls and all_collisions is None:
         raise InputError("falls are measured with all collisions on, and the robot's model is gone")
